@@ -1,0 +1,34 @@
+"""The one clock: epoch milliseconds that never run backwards. Nothing else reads the time of day."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a ledger asks for the time, once per transaction; tests bring their own."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock, held still while it is stepped back.
+
+    A lease given before the step would otherwise look younger than it is.
+    """
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC, never less than an earlier answer of this clock."""
+        self._latest = max(self._latest, time.time_ns() // 1_000_000)
+        return self._latest
+
+
+def monotonic_seconds() -> float:
+    """Seconds on a clock that only measures spans: waits, deadlines, durations."""
+    return time.monotonic()

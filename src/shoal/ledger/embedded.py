@@ -1,0 +1,124 @@
+"""Runs verbs in this process, on a database."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import uuid
+from concurrent.futures import Future
+from typing import Any
+
+from shoal.clock import Clock, SystemClock, monotonic_seconds
+from shoal.services import Arguments, Identity, Tx, Verb
+from shoal.settings import Settings
+from shoal.store.database import Database, Transaction
+
+POLL_SECONDS = {"sqlite": 0.02, "postgresql": 0.25}
+
+
+class EmbeddedEngine:
+    """Verbs on a database of this process: one verb, one transaction."""
+
+    def __init__(self, database: Database, *, settings: Settings, clock: Clock | None = None) -> None:
+        self.database = database
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.identity = _identity(database, settings.prefix)
+        self._committed = threading.Condition()
+        self._commits = 0
+
+    @property
+    def address(self) -> str:
+        """The database's address."""
+        return self.database.address
+
+    def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
+        """Check the input, run the verb in a transaction, answer after its commit."""
+        arguments = verb.arguments(args, given)
+        if not verb.writes:
+            return self.database.read(self.work(verb, arguments, actor))
+        answer = self.database.write(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
+        self._tell()
+        return answer
+
+    def submit(self, verb: Verb[Any, Any], given: dict[str, Any], actor: str) -> Future[Any]:
+        """The same for a verb that writes, without waiting."""
+        arguments = verb.arguments((), given)
+        return self.submit_checked(verb, arguments, actor)
+
+    def submit_checked(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Future[Any]:
+        """Submit a verb whose input has been checked."""
+        future = self.database.submit(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
+        future.add_done_callback(lambda _: self._tell())
+        return future
+
+    def work(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
+        """The verb as a piece of work for the database; it may be run more than once."""
+
+        def run(store: Transaction) -> Any:
+            tx = Tx(store, now=self.clock.now_ms(), actor=actor, identity=self.identity, settings=self.settings)
+            return verb.run(tx, arguments)
+
+        return run
+
+    def read(self, work: Any, actor: str = "shoal") -> Any:
+        """Run a service function that is no verb, reading only."""
+        return self.database.read(lambda store: work(self.tx(store, actor)))
+
+    def write(self, work: Any, actor: str = "shoal") -> Any:
+        """Run a service function that is no verb, in a transaction."""
+        answer = self.database.write(lambda store: work(self.tx(store, actor)))
+        self._tell()
+        return answer
+
+    def tx(self, store: Transaction, actor: str) -> Tx:
+        """What a service function is handed."""
+        return Tx(store, now=self.clock.now_ms(), actor=actor, identity=self.identity, settings=self.settings)
+
+    def wait_for_events(self, after: int, seconds: float) -> bool:
+        """Wake at a commit of this process at once, at one of another by polling."""
+        deadline = monotonic_seconds() + seconds
+        poll = POLL_SECONDS[self.database.kind]
+        while True:
+            commits, seen = self._commits, self.database.changed(None)
+            if self.database.read(lambda store: store.event_horizon()) > after:
+                return True
+            while True:
+                left = deadline - monotonic_seconds()
+                if left <= 0:
+                    return False
+                with self._committed:
+                    if self._commits == commits:
+                        self._committed.wait(min(left, poll * random.uniform(0.75, 1.25)))  # noqa: S311
+                if self._commits != commits or self.database.changed(seen) != seen:
+                    break
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+    def _tell(self) -> None:
+        self._commits += 1
+        if self._committed._waiters:  # type: ignore[attr-defined]
+            with self._committed:
+                self._committed.notify_all()
+
+
+def _identity(database: Database, prefix: str) -> Identity:
+    """What the ledger is called; made when it is opened for the first time, and kept."""
+    new = {"ledger_id": uuid.uuid4().hex, "prefix": prefix, "secret": secrets.token_hex(32)}
+
+    def read(store: Transaction) -> list[str | None]:
+        rows = [store.one("facts.get", name=name) for name in new]
+        return [row[0] if row else None for row in rows]
+
+    def make(store: Transaction) -> list[str | None]:
+        for name, value in new.items():
+            store.all("facts.put", name=name, value=value)
+        return read(store)
+
+    found = database.read(read)
+    if None in found:
+        found = database.write(make)
+    return Identity(*(str(value) for value in found))

@@ -1,0 +1,156 @@
+"""The Ledger: nouns with verbs, `ledger.tasks.claim(worker="w1")`, whatever is behind it.
+
+Where a verb runs is the affair of its engine: embedded.py or remote.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from shoal.clock import monotonic_seconds
+from shoal.errors import LockLost, Refused
+from shoal.model.event import Event
+from shoal.model.lock import Lock
+from shoal.services import VERBS, Verb
+
+
+class Engine(Protocol):
+    """Runs verbs for a ledger."""
+
+    address: str
+
+    def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
+        """Run a verb and give its answer."""
+        ...
+
+    def submit(self, verb: Verb[Any, Any], given: dict[str, Any], actor: str) -> Future[Any]:
+        """Run a verb without waiting for its commit."""
+        ...
+
+    def wait_for_events(self, after: int, seconds: float) -> bool:
+        """Wait until the log reaches beyond `after`; whether it does."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+class Noun:
+    """The verbs of one noun, as methods."""
+
+    def __init__(self, ledger: Ledger, name: str) -> None:
+        self._ledger = ledger
+        self._name = name
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        verb = VERBS.get(f"{self._name}.{name}")
+        if verb is None:
+            known = ", ".join(sorted(verb.name for verb in VERBS.values() if verb.noun == self._name))
+            raise AttributeError(f"{self._name} has no verb {name!r}; it has {known}")
+
+        def method(*args: Any, **given: Any) -> Any:
+            return self._ledger.engine.call(verb, args, given, self._ledger.actor)
+
+        method.__name__ = name
+        method.__doc__ = verb.__doc__
+        self.__dict__[name] = method
+        return method
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(verb.name for verb in VERBS.values() if verb.noun == self._name)})
+
+
+class Ledger:
+    """A ledger. `actor` is who does what is done through it, and is written into every event."""
+
+    def __init__(self, engine: Engine, *, actor: str) -> None:
+        self.engine = engine
+        self.actor = actor
+        self.tasks = Noun(self, "tasks")
+        self.queues = Noun(self, "queues")
+        self.events = Noun(self, "events")
+        self.locks = Noun(self, "locks")
+        self.stats = Noun(self, "stats")
+
+    @property
+    def address(self) -> str:
+        """Where it is: a path or URL, without secrets."""
+        return self.engine.address
+
+    def acting_as(self, actor: str) -> Ledger:
+        """The same ledger for someone else."""
+        return Ledger(self.engine, actor=actor)
+
+    def submit(self, key: str, **given: Any) -> Future[Any]:
+        """Run the verb `noun.name` without waiting; the future is done after its commit."""
+        return self.engine.submit(VERBS[key], given, self.actor)
+
+    def wait_for_events(self, after: int, seconds: float) -> bool:
+        """Wait until there is an event behind `after`, for so many seconds at most; whether there is one."""
+        return self.engine.wait_for_events(after, seconds)
+
+    def follow(self, after: int | None = None, **filters: Any) -> Iterator[Event]:
+        """Every event behind `after` (from now on, when left out), each once and in order, for ever."""
+        position = self.stats.get().last_event if after is None else after
+        while True:
+            page = self.events.list(after=position, **filters)
+            yield from page
+            if page:
+                position = page[-1].id
+            else:
+                self.wait_for_events(position, 5.0)
+
+    @contextlib.contextmanager
+    def lock(
+        self, name: str, *, owner: str | None = None, ttl_seconds: int = 60, wait_seconds: float = 0.0
+    ) -> Iterator[Lock]:
+        """Hold a lock for a block of work and keep it renewed from a thread.
+
+        Raises Refused when it is not free within `wait_seconds`, and LockLost at the end when it was lost meanwhile.
+        """
+        owner = owner or self.actor
+        deadline = monotonic_seconds() + wait_seconds
+        while not (outcome := self.locks.acquire(name, owner=owner, ttl_seconds=ttl_seconds)).acquired:
+            if monotonic_seconds() >= deadline:
+                raise Refused(
+                    f"lock {name!r} is held by {outcome.lock.owner} for another {outcome.retry_after_ms / 1000:.0f} s",
+                    field="name",
+                )
+            threading.Event().wait(min(0.2, max(0.0, deadline - monotonic_seconds())))
+        lock: Lock = outcome.lock
+        ended = threading.Event()
+        lost: list[LockLost] = []
+
+        def renew() -> None:
+            while not ended.wait(ttl_seconds / 3):
+                try:
+                    self.locks.renew(name, owner=owner, fence=lock.fence, ttl_seconds=ttl_seconds)
+                except LockLost as error:
+                    lost.append(error)
+                    return
+
+        renewer = threading.Thread(target=renew, name=f"shoal-lock-{name}", daemon=True)
+        renewer.start()
+        try:
+            yield lock
+        finally:
+            ended.set()
+            renewer.join()
+        if lost:
+            raise lost[0]
+        self.locks.release(name, owner=owner, fence=lock.fence)
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        self.engine.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""What things are: frozen structs, enums, the transition table. No I/O."""

@@ -1,0 +1,123 @@
+"""What an event is, and the closed set of their kinds. Who writes them: services; who reads: services/events.py."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class Kind(StrEnum):
+    """Every kind of event there is."""
+
+    TASK_CREATED = "task.created"
+    TASK_UPDATED = "task.updated"
+    TASK_DUE = "task.due"
+    TASK_UNBLOCKED = "task.unblocked"
+    TASK_HELD = "task.held"
+    TASK_UNHELD = "task.unheld"
+    TASK_CLAIMED = "task.claimed"
+    TASK_STARTED = "task.started"
+    TASK_PROGRESSED = "task.progressed"
+    TASK_RELEASED = "task.released"
+    TASK_COMPLETED = "task.completed"
+    TASK_SUBMITTED = "task.submitted"
+    TASK_RETRIED = "task.retried"
+    TASK_FAILED = "task.failed"
+    TASK_EXPIRED = "task.expired"
+    TASK_APPROVED = "task.approved"
+    TASK_REJECTED = "task.rejected"
+    TASK_CANCELLED = "task.cancelled"
+    TASK_REOPENED = "task.reopened"
+    TASK_RATED = "task.rated"
+    TASK_COMMENTED = "task.commented"
+    TASK_JOINED = "task.joined"
+    TASK_LEFT = "task.left"
+    DEPENDENCY_ADDED = "dependency.added"
+    DEPENDENCY_REMOVED = "dependency.removed"
+    QUEUE_PAUSED = "queue.paused"
+    QUEUE_RESUMED = "queue.resumed"
+    QUEUE_LIMITED = "queue.limited"
+    LOCK_ACQUIRED = "lock.acquired"
+    LOCK_RELEASED = "lock.released"
+    BROADCAST = "broadcast"
+
+
+KIND_MEANINGS = {
+    Kind.TASK_CREATED: "a task came into the ledger",
+    Kind.TASK_UPDATED: "fields of a task were changed",
+    Kind.TASK_DUE: "a scheduled task's time came and it was queued",
+    Kind.TASK_UNBLOCKED: "a task it waited for completed or was taken away, and nothing holds it back",
+    Kind.TASK_HELD: "a task was held back, with a reason",
+    Kind.TASK_UNHELD: "a hold was lifted",
+    Kind.TASK_CLAIMED: "a worker took the task; a new attempt began",
+    Kind.TASK_STARTED: "the worker began the work itself",
+    Kind.TASK_PROGRESSED: "the worker reported how far it is",
+    Kind.TASK_RELEASED: "the worker gave the task back; the attempt does not count",
+    Kind.TASK_COMPLETED: "the task is done",
+    Kind.TASK_SUBMITTED: "the work is done and awaits a verdict",
+    Kind.TASK_RETRIED: "an attempt failed and the task waits for its next one",
+    Kind.TASK_FAILED: "the task was given up",
+    Kind.TASK_EXPIRED: "the worker's lease ended without a word and the task was taken back",
+    Kind.TASK_APPROVED: "a review said yes",
+    Kind.TASK_REJECTED: "a review said no, and the task waits for another attempt",
+    Kind.TASK_CANCELLED: "the task was called off",
+    Kind.TASK_REOPENED: "a finished task was put back to work",
+    Kind.TASK_RATED: "someone gave feedback on the work",
+    Kind.TASK_COMMENTED: "someone said something about the task",
+    Kind.TASK_JOINED: "an agent joined the task",
+    Kind.TASK_LEFT: "an agent left the task",
+    Kind.DEPENDENCY_ADDED: "a task was made to wait for, or point at, another",
+    Kind.DEPENDENCY_REMOVED: "a dependency was taken away",
+    Kind.QUEUE_PAUSED: "a queue was paused: nothing is claimed from it",
+    Kind.QUEUE_RESUMED: "a paused queue was opened again",
+    Kind.QUEUE_LIMITED: "a queue's concurrency limit was set or lifted",
+    Kind.LOCK_ACQUIRED: "a lock got a new owner",
+    Kind.LOCK_RELEASED: "a lock was given back",
+    Kind.BROADCAST: "a message to everyone",
+}
+
+
+class Event(Struct, frozen=True):
+    """One line of the log: what happened, to what, by whom, when.
+
+    `changes` maps each changed field to [old, new]; `data` holds what else belongs to the kind.
+    """
+
+    id: int
+    at: int
+    kind: str
+    actor: str
+    task: int | None
+    task_id: str | None
+    attempt: int | None
+    queue: str | None
+    changes: dict[str, Any]
+    data: dict[str, Any]
+
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def event_from_row(row: tuple[Any, ...], prefix: str) -> Event:
+    """An event from its row: statuses and queues have columns, so that they can be counted."""
+    (id, at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data) = row
+    shown = _decode(changes) if changes else {}
+    if old_status != new_status:
+        shown["status"] = [old_status, new_status]
+    if old_queue is not None:
+        shown["queue"] = [old_queue, queue]
+    return Event(
+        id=id,
+        at=at,
+        kind=kind,
+        actor=actor,
+        task=task,
+        task_id=None if task is None else f"{prefix}{task}",
+        attempt=attempt,
+        queue=queue,
+        changes=shown,
+        data=_decode(data) if data else {},
+    )

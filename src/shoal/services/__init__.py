@@ -1,0 +1,34 @@
+"""What may happen: a module per noun, a function per verb; one verb is one transaction with its events."""
+
+from shoal.services import (
+    dependencies,
+    events,
+    leases,
+    locks,
+    outcomes,
+    participants,
+    queues,
+    readiness,
+    stats,
+    tasks,
+)
+from shoal.services.transaction import Identity, Tx
+from shoal.services.verb import VERBS, Arguments, Verb
+
+__all__ = [
+    "VERBS",
+    "Arguments",
+    "Identity",
+    "Tx",
+    "Verb",
+    "dependencies",
+    "events",
+    "leases",
+    "locks",
+    "outcomes",
+    "participants",
+    "queues",
+    "readiness",
+    "stats",
+    "tasks",
+]

@@ -1,0 +1,234 @@
+"""How work ends: completed, failed or sent to review, and what people thought of it. A terminal status is entered once."""
+
+from __future__ import annotations
+
+import random
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from shoal.errors import BadInput, Refused, ShoalError, TooLarge
+from shoal.model.event import Kind
+from shoal.model.fields import Delay, Minutes, Name, Positive, Score, TaskRef, Text
+from shoal.model.task import ClaimOutcome, Completion, Feedback, Status, Task
+from shoal.services import leases
+from shoal.services.changes import change, place, require
+from shoal.services.dependencies import release_dependents
+from shoal.services.leases import held, lost
+from shoal.services.refs import lock_task, task_number
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+RESULT_LIMIT = 64 * 1024
+_encode = msgspec.json.Encoder().encode
+
+
+class CompletionOutcome(msgspec.Struct, frozen=True):
+    """What became of one completion of a batch: its task's status, or why it was refused."""
+
+    task: str
+    status: str | None = None
+    error: str | None = None
+    code: str | None = None
+
+
+class Handover(msgspec.Struct, frozen=True):
+    """A completed task and what its worker got to do next."""
+
+    completed: Task
+    next: ClaimOutcome
+
+
+@verb("POST /tasks/{task}/complete", gathers=lambda given: given["attempt"] is not None)
+def complete(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    attempt: Positive | None = None,
+    summary: Text | None = None,
+    result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+    actual_minutes: Minutes | None = None,
+) -> Task:
+    """End a task well. It is completed, or goes to review when it `requires_qa`; tasks that waited for it go on.
+
+    A worker names its `attempt`; repeating its own completion changes nothing. Without `attempt` a person ends a task
+    that nobody holds.
+    """
+    number = task_number(tx, task)
+    stored = _stored_result(result)
+    given = {"summary": summary, "result": stored, "actual_minutes": actual_minutes}
+    if attempt is None:
+        return _complete_unheld(tx, number, given)
+    row = tx.one("leases.complete", id=number, attempt=attempt, now=tx.now, **given)
+    if row is None:
+        return _already_completed(tx, number, attempt)
+    return _completed(tx, tx.task(row), Status.ACTIVE)
+
+
+@verb("POST /tasks/complete")
+def complete_many(
+    tx: Tx, *, completions: Annotated[list[Completion], Meta(max_length=10_000)]
+) -> list[CompletionOutcome]:
+    """End many attempts in one transaction; one that lost its lease is refused by itself and harms no other."""
+    rows: list[dict[str, Any]] = []
+    for one in completions:
+        given = {"summary": one.summary, "result": _stored_result(one.result), "actual_minutes": one.actual_minutes}
+        rows.append({"id": task_number(tx, one.task), "attempt": one.attempt, "now": tx.now, **given})
+    outcomes = []
+    for given, answer in zip(rows, tx.many("leases.complete", rows), strict=True):
+        shown = tx.shown(given["id"])
+        try:
+            if answer:
+                done = _completed(tx, tx.task(answer[0]), Status.ACTIVE)
+            else:
+                done = _already_completed(tx, given["id"], given["attempt"])
+            outcomes.append(CompletionOutcome(shown, status=done.status))
+        except ShoalError as error:
+            outcomes.append(CompletionOutcome(shown, error=error.message, code=error.code))
+    return outcomes
+
+
+@verb("POST /tasks/{task}/handover", gathers=True)
+def handover(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    attempt: Positive,
+    worker: Name,
+    agent: Name | None = None,
+    queue: Name = "default",
+    type: Name | None = None,
+    summary: Text | None = None,
+    result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+) -> Handover:
+    """Complete a task and claim the next of a queue, in one transaction and one round trip."""
+    done = complete(tx, task=task, attempt=attempt, summary=summary, result=result)
+    return Handover(done, leases.claim(tx, worker=worker, agent=agent, queue=queue, type=type))
+
+
+@verb("POST /tasks/{task}/fail")
+def fail(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    error: Annotated[Text, Meta(min_length=1)],
+    attempt: Positive | None = None,
+    permanent: Annotated[bool, Meta(description="Do not try again.")] = False,
+    retry_after_seconds: Annotated[Delay | None, Meta(description="In place of the computed wait.")] = None,
+) -> Task:
+    """End an attempt badly. The task is tried again after a growing, jittered wait until its attempts are used up.
+
+    Without `attempt` a person gives up a task that nobody holds; that is permanent.
+    """
+    found = lock_task(tx, task)
+    if attempt is None:
+        _refuse_held(found, "fail")
+        require(found, "fail")
+        permanent = True
+    elif found.status is Status.FAILED and found.attempt == attempt:
+        return found
+    else:
+        held(tx, found, attempt)
+    failures = found.failures + (attempt is not None)
+    fields: dict[str, Any] = {"failures": failures, "last_error": error, "worker": None, "leased_until": None}
+    if permanent or failures >= found.max_attempts:
+        fields |= {"status": Status.FAILED, "completed_at": tx.now}
+        return change(tx, found, Kind.TASK_FAILED, fields, attempt=attempt)
+    wait = retry_wait_ms(tx, failures) if retry_after_seconds is None else 1000 * retry_after_seconds
+    run_at = tx.now + wait
+    fields |= {"run_at": run_at, "releases": 0} | place(found, tx.now, run_at=run_at)
+    return change(tx, found, Kind.TASK_RETRIED, fields, attempt=attempt, data={"retry_after_ms": wait})
+
+
+@verb("POST /tasks/{task}/review")
+def review(tx: Tx, *, task: TaskRef, approve: bool, notes: Text | None = None) -> Task:
+    """Give the verdict on a task in review: approved it is completed, rejected it is queued again with the notes."""
+    found = lock_task(tx, task)
+    require(found, "approve" if approve else "reject")
+    data = {"notes": notes} if notes else None
+    if approve:
+        fields: dict[str, Any] = {"status": Status.COMPLETED, "completed_at": tx.now}
+        approved = change(tx, found, Kind.TASK_APPROVED, fields, data=data)
+        release_dependents(tx, approved)
+        return approved
+    if not notes:
+        raise BadInput("a rejection needs notes: what is to be done better", field="notes")
+    fields = {"last_error": f"rejected: {notes}", "worker": None} | place(found, tx.now)
+    return change(tx, found, Kind.TASK_REJECTED, fields, data=data)
+
+
+@verb("POST /tasks/{task}/feedback")
+def feedback(
+    tx: Tx, *, task: TaskRef, quality: Score, timeliness: Score | None = None, notes: Text | None = None
+) -> Task:
+    """Say how good the work was; a later word replaces an earlier one, and the log keeps both."""
+    found = lock_task(tx, task)
+    return change(tx, found, Kind.TASK_RATED, {"feedback": Feedback(quality, timeliness, notes)})
+
+
+def retry_wait_ms(tx: Tx, failures: int) -> int:
+    """The wait before the next attempt: doubling from the base, capped, with half of it drawn by chance."""
+    exponent = min(max(failures - 1, 0), 30)
+    whole = min(tx.settings.retry_base_seconds * 2**exponent, tx.settings.retry_cap_seconds)
+    return int(1000 * whole * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def _completed(tx: Tx, done: Task, was: Status) -> Task:
+    kind = Kind.TASK_COMPLETED if done.status is Status.COMPLETED else Kind.TASK_SUBMITTED
+    data = {"summary": done.summary} if done.summary else None
+    tx.emit(kind, done, was=was, attempt=done.attempt, data=data)
+    if done.status is Status.COMPLETED:
+        release_dependents(tx, done)
+    return done
+
+
+def _already_completed(tx: Tx, number: int, attempt: int) -> Task:
+    """A repeated completion by the attempt that completed the task is answered; any other is too late."""
+    row = tx.one("tasks.get", id=number)
+    if row is not None:
+        task = tx.task(row)
+        if task.attempt == attempt and task.worker and task.status in {Status.COMPLETED, Status.REVIEW}:
+            return task
+    lost(tx, number, attempt)
+
+
+def _complete_unheld(tx: Tx, number: int, given: dict[str, Any]) -> Task:
+    found = lock_task(tx, number)
+    _refuse_held(found, "complete")
+    if found.status is Status.COMPLETED:
+        return found
+    require(found, "complete")
+    status = Status.REVIEW if found.requires_qa else Status.COMPLETED
+    fields = {name: value for name, value in given.items() if value is not None}
+    if "result" in fields:
+        fields["result"] = msgspec.json.decode(fields["result"])
+    fields |= {"status": status, "completed_at": tx.now if status is Status.COMPLETED else None}
+    kind = Kind.TASK_COMPLETED if status is Status.COMPLETED else Kind.TASK_SUBMITTED
+    done = change(tx, found, kind, fields)
+    if done.status is Status.COMPLETED:
+        release_dependents(tx, done)
+    return done
+
+
+def _refuse_held(task: Task, verb: str) -> None:
+    if task.status is Status.ACTIVE:
+        raise Refused(
+            f"{task.task_id} is held by {task.worker} in attempt {task.attempt}; "
+            f"name the attempt to {verb} it, or `shoal release {task.task_id}` first",
+            field="attempt",
+        )
+
+
+def _stored_result(result: Any) -> str | None:
+    if result is None:
+        return None
+    try:
+        encoded = _encode(result)
+    except (TypeError, RecursionError) as error:
+        raise BadInput(f"result is not JSON: {error}", field="result") from None
+    if len(encoded) > RESULT_LIMIT:
+        raise TooLarge(f"result has {len(encoded)} bytes, the limit is {RESULT_LIMIT}; put the rest in a file", field="result")
+    if b"\\u0000" in encoded:
+        raise BadInput("result holds a NUL character", field="result")
+    return encoded.decode()

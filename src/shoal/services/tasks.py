@@ -1,0 +1,316 @@
+"""Tasks: made, read, changed, held, called off, reopened. Who has one: leases.py; how one ends: outcomes.py."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from shoal.errors import BadInput, Duplicate, Refused, WrongStatus
+from shoal.model.event import Kind
+from shoal.model.fields import Limit, Name, TaskRef, Text
+from shoal.model.page import Page
+from shoal.model.task import (
+    LIVE,
+    NewTask,
+    Status,
+    Task,
+    TaskChanges,
+    UpdatedTask,
+    priority_of,
+    waiting_status,
+)
+from shoal.services import dependencies
+from shoal.services.changes import add_labels, change, encoded, follow_labels, place, require
+from shoal.services.refs import get_task, lock_task, task_number
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+NEWEST = 2**63 - 1
+# A path such as GET /tasks/ready must not hide a task.
+RESERVED_NAMES = frozenset({"ready", "graph", "batch", "claim", "beat", "complete"})
+
+
+def _stands_alone(given: Any) -> bool:
+    return not given.depends_on and given.parent is None and not given.labels
+
+
+@verb("POST /tasks", gathers=_stands_alone)
+def create(tx: Tx, new: NewTask) -> Task:
+    """Add a task to the ledger.
+
+    It is queued, or scheduled when `run_at` lies ahead, or blocked while it depends on unfinished tasks or is held.
+    The same `request_id` again answers with the first task, and a `unique_key` with the live task that has it;
+    nothing is made then. Raises Duplicate when a slug or external key is taken.
+    """
+    [(task, _)] = _insert(tx, [new])
+    return task
+
+
+@verb("POST /tasks/batch")
+def create_many(
+    tx: Tx, *, tasks: Annotated[list[NewTask], Meta(max_length=10_000)], request_id: Name | None = None
+) -> list[Task]:
+    """Add many tasks in one transaction: all of them, or none when one is refused.
+
+    A task may depend on, or have for parent, an earlier one of the same list by its slug or external key.
+    The same `request_id` again answers with the first tasks.
+    """
+    if request_id is not None:
+        tasks = [
+            msgspec.structs.replace(new, request_id=_request_id(request_id, index)) for index, new in enumerate(tasks)
+        ]
+    made: list[Task] = []
+    batch: list[NewTask] = []
+    for new in tasks:
+        if batch and (new.depends_on or new.parent is not None):
+            made += [task for task, _ in _insert(tx, batch)]
+            batch = []
+        batch.append(new)
+    if batch:
+        made += [task for task, _ in _insert(tx, batch)]
+    return made
+
+
+@verb("GET /tasks/{task}")
+def get(tx: Tx, *, task: TaskRef) -> Task:
+    """One task, whole."""
+    return get_task(tx, task)
+
+
+@verb("GET /tasks")
+def list_(
+    tx: Tx,
+    *,
+    status: Status | None = None,
+    type: Name | None = None,
+    queue: Name | None = None,
+    label: Name | None = None,
+    assignee: Name | None = None,
+    parent: TaskRef | None = None,
+    text: Annotated[Name | None, Meta(description="Part of the title; case does not matter.")] = None,
+    order: Annotated[
+        Literal["newest", "claim"], Meta(description="newest first, or the order in which a queue is claimed")
+    ] = "newest",
+    cursor: Annotated[Name | None, Meta(description="Where the page begins: `next` of the page before.")] = None,
+    limit: Limit = 50,
+) -> Page[Task]:
+    """A page of tasks, newest first or as they would be claimed; stable while tasks come and go."""
+    filters: dict[str, Any] = {"type": type, "label": label, "assignee": assignee}
+    if parent is not None:
+        filters["parent"] = task_number(tx, parent)
+    if text is not None:
+        escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        filters["text"] = f"%{escaped}%"
+    if order == "claim":
+        if status not in {None, Status.QUEUED}:
+            raise BadInput("only queued tasks have an order of claim; leave status out", field="status")
+        if cursor:
+            filters |= dict(zip(("after_priority", "after_run_at", "after_id"), _numbers(cursor, 3), strict=True))
+        filters |= {"queue": queue or "default"}
+    else:
+        filters |= {"status": status and status.value, "queue": queue}
+        filters["before"] = _numbers(cursor, 1)[0] if cursor else NEWEST
+    given = {name: value for name, value in filters.items() if value is not None}
+    rows = tx.all("tasks.newest" if order == "newest" else "tasks.in_claim_order", limit=limit + 1, **given)
+    page = [tx.task(row) for row in rows[:limit]]
+    if len(rows) <= limit:
+        return Page(page)
+    last = page[-1]
+    return Page(page, next=str(last.id) if order == "newest" else f"{last.priority}.{last.run_at}.{last.id}")
+
+
+@verb("PATCH /tasks/{task}")
+def update(tx: Tx, changes: TaskChanges, *, task: TaskRef) -> UpdatedTask:
+    """Change fields of a task; what is left out stays, null clears.
+
+    A new `run_at` moves a waiting task between scheduled and queued. The answer names what was `updated`.
+    """
+    found = lock_task(tx, task)
+    given = {name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
+    fields = _checked_changes(tx, found, given)
+    fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
+    if not fields:
+        return _updated(found, [])
+    updated = sorted(fields)
+    if "run_at" in fields and found.status in {Status.QUEUED, Status.SCHEDULED}:
+        fields |= place(found, tx.now, run_at=fields["run_at"])
+    return _updated(change(tx, found, Kind.TASK_UPDATED, fields), updated)
+
+
+@verb("POST /tasks/{task}/cancel")
+def cancel(tx: Tx, *, task: TaskRef, reason: Text | None = None) -> Task:
+    """Call a task off, whatever it is doing. Its worker hears of it at the next beat; repeating it changes nothing."""
+    found = lock_task(tx, task)
+    if found.status is Status.CANCELLED:
+        return found
+    require(found, "cancel", f"`shoal reopen {found.task_id}` puts it back to work")
+    fields = {"status": Status.CANCELLED, "completed_at": tx.now, "leased_until": None}
+    return change(tx, found, Kind.TASK_CANCELLED, fields, data={"reason": reason} if reason else None)
+
+
+@verb("POST /tasks/{task}/hold")
+def hold(tx: Tx, *, task: TaskRef, reason: Annotated[Text, Meta(min_length=1)]) -> Task:
+    """Keep a waiting task from being claimed, for a reason, until `unhold`."""
+    found = lock_task(tx, task)
+    require(found, "hold", f"release or cancel {found.task_id} first")
+    fields = {"status": Status.BLOCKED, "hold_reason": reason}
+    return change(tx, found, Kind.TASK_HELD, fields)
+
+
+@verb("POST /tasks/{task}/unhold")
+def unhold(tx: Tx, *, task: TaskRef) -> Task:
+    """Lift a hold; the task goes on waiting for whatever else it waits for."""
+    found = lock_task(tx, task)
+    if found.hold_reason is None:
+        raise WrongStatus(f"{found.task_id} is not held", field="task")
+    fields = {"hold_reason": None}
+    if found.status is Status.BLOCKED:
+        fields |= place(found, tx.now, hold_reason=None)
+    return change(tx, found, Kind.TASK_UNHELD, fields)
+
+
+@verb("POST /tasks/{task}/reopen")
+def reopen(tx: Tx, *, task: TaskRef, reason: Text | None = None) -> Task:
+    """Put a finished task back to work with all its attempts before it.
+
+    Tasks that it unblocked when it completed stay unblocked.
+    """
+    found = lock_task(tx, task)
+    require(found, "reopen")
+    if found.unique_key is not None:
+        row = tx.one("tasks.by_unique_key", unique_key=found.unique_key)
+        if row is not None:
+            raise Duplicate(f"{tx.task(row).task_id} is live with the same unique_key; finish it first", field="unique_key")
+    fields = {"failures": 0, "releases": 0, "completed_at": None, "worker": None, "last_error": None}
+    fields |= place(found, tx.now)
+    return change(tx, found, Kind.TASK_REOPENED, fields, data={"reason": reason} if reason else None)
+
+
+def make_due(tx: Tx, *, limit: int = 500) -> list[Task]:
+    """Queue the scheduled tasks whose time has come."""
+    due = [tx.task(row) for row in tx.all("tasks.due", now=tx.now, limit=limit)]
+    for task in due:
+        tx.emit(Kind.TASK_DUE, task, was=Status.SCHEDULED)
+    follow_labels(tx, *due)
+    return due
+
+
+def _insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
+    """Insert tasks; each with whether it is new. One that exists under its request_id or unique_key is answered."""
+    rows: list[dict[str, Any]] = []
+    waits: list[list[int]] = []
+    for new in batch:
+        blockers = [task_number(tx, ref) for ref in dict.fromkeys(new.depends_on)]
+        open_blockers = dependencies.lean_on(tx, blockers) if blockers else set()
+        waits.append(blockers)
+        rows.append(_row(tx, new, len(open_blockers)))
+    answers: list[tuple[Task, bool]] = []
+    for new, inserted in zip(batch, tx.many("tasks.insert", rows), strict=True):
+        answers.append((tx.task(inserted[0]), True) if inserted else (_existing(tx, new), False))
+    made = [task for task, is_new in answers if is_new]
+    for task in made:
+        tx.emit(Kind.TASK_CREATED, task, data={"title": task.title})
+    if any(task.labels for task in made):
+        add_labels(tx, made)
+    for (task, is_new), blockers in zip(answers, waits, strict=True):
+        if blockers and is_new:
+            dependencies.attach(tx, task, blockers)
+        elif blockers:
+            dependencies.lean_off(tx, blockers)
+    return answers
+
+
+def _row(tx: Tx, new: NewTask, blockers: int) -> dict[str, Any]:
+    run_at = tx.now if new.run_at is None else new.run_at
+    status = waiting_status(blockers=blockers, hold_reason=new.hold_reason, run_at=run_at, now=tx.now)
+    for name in (new.slug, new.external_key):
+        if name is not None:
+            _check_name(tx, name)
+    return {
+        "title": new.title,
+        "type": new.type,
+        "status": status.value,
+        "priority": priority_of(new.priority),
+        "queue": new.queue,
+        "labels": encoded(list(dict.fromkeys(new.labels))) if new.labels else None,
+        "parent": None if new.parent is None else get_task(tx, new.parent).id,
+        "assignee": new.assignee,
+        "created_by": tx.actor,
+        "repos": encoded(new.repos) if new.repos else None,
+        "model": new.model,
+        "workflow": new.workflow,
+        "estimate_minutes": new.estimate_minutes,
+        "deadline": new.deadline,
+        "requires_qa": int(new.requires_qa),
+        "max_attempts": new.max_attempts,
+        "timeout_seconds": new.timeout_seconds,
+        "run_at": run_at,
+        "unique_key": new.unique_key,
+        "success_criteria": encoded(new.success_criteria) if new.success_criteria else None,
+        "slug": new.slug,
+        "external_key": new.external_key,
+        "discord_thread_id": new.discord_thread_id,
+        "hold_reason": new.hold_reason,
+        "blockers": blockers,
+        "request_id": new.request_id,
+        "now": tx.now,
+        "queued_at": tx.now if status is Status.QUEUED else None,
+    }
+
+
+def _existing(tx: Tx, new: NewTask) -> Task:
+    """The task that stood in the way of an insert, when that is an answer."""
+    if new.request_id is not None:
+        row = tx.one("tasks.by_request", request_id=new.request_id)
+        if row is not None:
+            return tx.task(row)
+    if new.unique_key is not None:
+        row = tx.one("tasks.by_unique_key", unique_key=new.unique_key)
+        if row is not None:
+            return tx.task(row)
+    for field, name in (("slug", new.slug), ("external_key", new.external_key)):
+        for id, slug, external_key in tx.all("tasks.find", name=name) if name is not None else []:
+            if name == (slug if field == "slug" else external_key):
+                raise Duplicate(f"{tx.shown(id)} has the {field} {name!r} already; choose another one", field=field)
+    raise Refused("another task took one of these unique names at the same moment; try again")
+
+
+def _check_name(tx: Tx, name: str) -> None:
+    prefix = tx.identity.prefix.lower()
+    lowered = name.lower()
+    if lowered in RESERVED_NAMES or (lowered.startswith(prefix) and lowered[len(prefix) :].isdigit()):
+        raise BadInput(f"{name!r} cannot name a task: it would be read as something else", field="slug")
+
+
+def _checked_changes(tx: Tx, task: Task, given: dict[str, Any]) -> dict[str, Any]:
+    fields = dict(given)
+    if "priority" in fields:
+        fields["priority"] = priority_of(fields["priority"])
+    if "labels" in fields:
+        fields["labels"] = list(dict.fromkeys(fields["labels"]))
+    for name in ("slug", "external_key"):
+        if fields.get(name) is not None:
+            _check_name(tx, fields[name])
+    if fields.get("parent") is not None:
+        fields["parent"] = dependencies.checked_parent(tx, task, fields["parent"])
+    if "queue" in fields and task.status not in LIVE:
+        raise WrongStatus(f"{task.task_id} is {task.status.value}; its queue no longer matters", field="queue")
+    return fields
+
+
+def _updated(task: Task, updated: list[str]) -> UpdatedTask:
+    return UpdatedTask(**{name: getattr(task, name) for name in task.__struct_fields__}, updated=updated)
+
+
+def _numbers(cursor: str, count: int) -> list[int]:
+    parts = cursor.split(".")
+    if len(parts) != count or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
+    return [int(part) for part in parts]
+
+
+def _request_id(of_batch: str, index: int) -> str:
+    return hashlib.sha256(f"{of_batch}#{index}".encode()).hexdigest()

@@ -1,0 +1,166 @@
+"""How a verb is declared once and reached everywhere.
+
+`@verb("POST /tasks/claim")` makes a function a verb of the noun `tasks`: an embedded call, a route and a method
+of the remote ledger come from it. What the verbs do is written in the other modules here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+
+from shoal.errors import BadInput
+from shoal.services.transaction import Tx
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Gathers = Callable[[Any], bool]
+
+VERBS: dict[str, Verb[Any, Any]] = {}
+_AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_NAMED = re.compile(r"field `(\w+)`")
+
+
+class Arguments(NamedTuple):
+    """Input that has been checked: the verb's struct, if it takes one, and its keywords."""
+
+    struct: Struct | None
+    keywords: dict[str, Any]
+
+
+class Verb(Generic[P, R]):
+    """One thing that can be done to the ledger.
+
+    What it takes is its keyword arguments, and the fields of a struct when its second parameter is one.
+    """
+
+    def __init__(self, function: Callable[Concatenate[Tx, P], R], *, route: str, writes: bool, gathers: Gathers) -> None:
+        self.method, _, self.path = route.partition(" ")
+        self.noun = self.path.split("/")[1]
+        self.name = function.__name__.rstrip("_")
+        self.key = f"{self.noun}.{self.name}"
+        self.function = function
+        self.writes = writes
+        self.gathers = gathers
+        self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
+        self.__doc__ = function.__doc__
+
+    def __call__(self, tx: Tx, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run inside a transaction that is already open, as one service does with another."""
+        return self.function(tx, *args, **kwargs)
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.function, include_extras=True)
+
+    @cached_property
+    def _struct(self) -> type[Struct] | None:
+        second = list(inspect.signature(self.function).parameters.values())[1:2]
+        if second and second[0].kind is not inspect.Parameter.KEYWORD_ONLY:
+            struct: type[Struct] = self._hints[second[0].name]
+            return struct
+        return None
+
+    @cached_property
+    def _keywords(self) -> type[Struct]:
+        parameters = inspect.signature(self.function).parameters.values()
+        return msgspec.defstruct(
+            f"{self._title}Keywords",
+            [
+                (one.name, self._hints[one.name])
+                if one.default is one.empty
+                else (one.name, self._hints[one.name], one.default)
+                for one in parameters
+                if one.kind is one.KEYWORD_ONLY
+            ],
+            kw_only=True,
+            forbid_unknown_fields=True,
+        )
+
+    @cached_property
+    def input(self) -> type[Struct]:
+        """One struct of everything that the verb takes."""
+        if self._struct is None:
+            return self._keywords
+        if not self._keywords.__struct_fields__:
+            return self._struct
+        return msgspec.defstruct(
+            f"{self._title}Input", [], bases=(self._struct, self._keywords), kw_only=True, forbid_unknown_fields=True
+        )
+
+    @property
+    def output(self) -> Any:
+        """The type of the answer."""
+        return self._hints.get("return")
+
+    @property
+    def _title(self) -> str:
+        return "".join(part.title() for part in [*self.name.split("_"), self.noun])
+
+    def arguments(self, args: tuple[Any, ...], given: dict[str, Any], *, strict: bool = True) -> Arguments:
+        """Check what the caller gave; raises BadInput that names the field.
+
+        Positional values stand for the fields of the path, in order.
+        """
+        if len(args) > len(self.path_fields):
+            raise BadInput(f"{self.key} takes {len(self.path_fields)} positional values at most; name the others")
+        given |= dict(zip(self.path_fields, args, strict=False))
+        try:
+            struct: Struct | None = None
+            if self._struct is not None:
+                own = {name: given.pop(name) for name in self._keywords.__struct_fields__ if name in given}
+                struct = msgspec.convert(given, self._struct, strict=strict)
+                given = own
+            keywords = msgspec.convert(given, self._keywords, strict=strict)
+        except msgspec.ValidationError as error:
+            raise bad_input(error) from None
+        except RecursionError:
+            raise BadInput("the input is nested too deeply") from None
+        return Arguments(struct, {name: getattr(keywords, name) for name in keywords.__struct_fields__})
+
+    def gathers_with(self, arguments: Arguments) -> bool:
+        """Whether this call's statements each stand alone, so that it may share a transaction with others."""
+        return self.gathers(arguments.keywords if arguments.struct is None else arguments.struct)
+
+    def run(self, tx: Tx, arguments: Arguments) -> R:
+        """Run with arguments that `arguments` has checked."""
+        function: Callable[..., R] = self.function
+        if arguments.struct is None:
+            return function(tx, **arguments.keywords)
+        return function(tx, arguments.struct, **arguments.keywords)
+
+
+def verb(
+    route: str, *, writes: bool | None = None, gathers: Gathers | bool = False
+) -> Callable[[Callable[Concatenate[Tx, P], R]], Verb[P, R]]:
+    """Declare a verb. GET only reads unless `writes`; `gathers` says for which input its statements stand alone."""
+
+    def declare(function: Callable[Concatenate[Tx, P], R]) -> Verb[P, R]:
+        declared = Verb(
+            function,
+            route=route,
+            writes=not route.startswith("GET") if writes is None else writes,
+            gathers=gathers if callable(gathers) else lambda _: bool(gathers),
+        )
+        VERBS[declared.key] = declared
+        return declared
+
+    return declare
+
+
+def bad_input(error: msgspec.ValidationError) -> BadInput:
+    """A validation error in the ledger's words, with the field it is about."""
+    message = str(error)
+    at = _AT.search(message)
+    field = at[1] if at else None
+    if at:
+        message = message[: at.start()]
+    if named := _NAMED.search(message):
+        field = f"{field}.{named[1]}" if field else named[1]
+    return BadInput(f"{field}: {message}" if field else message, field=field or None)

@@ -1,0 +1,146 @@
+"""The one configuration: where the home is, and every setting with its default and meaning.
+
+A setting comes from SHOAL_<NAME> in the environment, else from shoal.toml in the home, else from here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shoal.errors import BadInput, StoreMissing
+
+CONFIG_FILE = "shoal.toml"
+DATABASE_FILE = "ledger.db"
+Whole = Annotated[int, Meta(ge=1, le=10**9)]
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of a home. The comments of the documentation are the descriptions here."""
+
+    host: Annotated[str, Meta(description="Address that `shoal serve` listens on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of `shoal serve`; 0 takes a free one.")] = 7465
+    db: Annotated[
+        str | None,
+        Meta(description="Database: a path, sqlite:///path or postgresql://host/name; default ledger.db in the home."),
+    ] = None
+    prefix: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z]{1,8}\Z", description="Letters before a task's number, fixed when the ledger is made."),
+    ] = "T"
+    lease_seconds: Annotated[Whole, Meta(description="How long a claim lasts without a beat.")] = 300
+    retry_base_seconds: Annotated[Whole, Meta(description="Wait after the first failure; doubles with each one.")] = 10
+    retry_cap_seconds: Annotated[Whole, Meta(description="The longest wait between attempts.")] = 3600
+    release_limit: Annotated[
+        Whole, Meta(description="Releases of one task in a row after which the next one counts as a failure.")
+    ] = 100
+    patience_seconds: Annotated[Whole, Meta(description="How long a write waits for a busy or absent database.")] = 30
+    reap_seconds: Annotated[Whole, Meta(description="How often due tasks and expired leases are looked for.")] = 1
+    backup_seconds: Annotated[Whole, Meta(description="How often `shoal serve` makes a backup.")] = 3600
+    backups_kept: Annotated[Whole, Meta(description="How many backups are kept.")] = 24
+    prune_seconds: Annotated[Whole, Meta(description="How often old events are pruned.")] = 600
+    event_days: Annotated[Whole, Meta(description="How long events are kept; tasks are kept for ever.")] = 90
+    checkpoint_seconds: Annotated[Whole, Meta(description="How often SQLite's write-ahead log is folded in.")] = 30
+    stop_seconds: Annotated[Whole, Meta(description="How long a stopping server waits for requests to finish.")] = 10
+    body_limit_bytes: Annotated[Whole, Meta(description="Largest request body.")] = 8 * 1024 * 1024
+
+
+def setting_descriptions() -> dict[str, tuple[Any, str]]:
+    """Each setting's default and meaning, for the reference."""
+    import msgspec.inspect as inspect
+
+    described = inspect.type_info(Settings)
+    assert isinstance(described, inspect.StructType)  # noqa: S101 - narrows the type
+    return {
+        field.name: (field.default, (field.type.extra_json_schema or {}).get("description", ""))
+        if isinstance(field.type, inspect.Metadata)
+        else (field.default, "")
+        for field in described.fields
+    }
+
+
+class Home:
+    """A folder that holds one ledger: its database, configuration, backups and logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.config = self.folder / CONFIG_FILE
+        self.database = self.folder / DATABASE_FILE
+        self.backups = self.folder / "backups"
+        self.logs = self.folder / "logs"
+        self.server_file = self.folder / "server.json"
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def exists(self) -> bool:
+        """Whether `shoal init` or `shoal serve` has been here."""
+        return self.config.exists()
+
+    def settings(self, **given: Any) -> Settings:
+        """The settings in force here; what is given and not None goes before everything else."""
+        values: dict[str, Any] = {}
+        if self.config.exists():
+            import tomllib
+
+            try:
+                values = tomllib.loads(self.config.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
+        names = Settings.__struct_fields__
+        values |= {name: text for name in names if (text := os.environ.get(f"SHOAL_{name.upper()}"))}
+        values |= {name: value for name, value in given.items() if value is not None}
+        try:
+            return msgspec.convert(values, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"{self.config} or the environment: {error}", field=CONFIG_FILE) from None
+
+    def database_address(self, settings: Settings) -> str:
+        """The database that these settings name; a relative path is meant from the home."""
+        if settings.db is None:
+            return str(self.database)
+        if "://" in settings.db:
+            return settings.db
+        return str(self.folder / settings.db)
+
+    def create(self) -> None:
+        """Make the folder and its configuration; what is there already stays as it is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.config.exists():
+            self.config.write_text(
+                "# Settings of this Shoal home; each one, with its default: docs/reference/settings.md\n", encoding="utf-8"
+            )
+
+    def expect_database(self, address: str) -> None:
+        """Refuse to go on when the database of an existing home has vanished."""
+        if "://" in address or Path(address).exists() or not self.exists:
+            return
+        backups = sorted(self.backups.glob("*.db"), reverse=True) if self.backups.is_dir() else []
+        if backups:
+            raise StoreMissing(
+                f"{address} has vanished; restore the newest of {len(backups)} backups with "
+                f"`shoal restore {backups[0]}`, or `shoal init --new-database` to begin again empty"
+            )
+        raise StoreMissing(
+            f"{address} has vanished and {self.backups} holds no backup; bring the file back, "
+            "or `shoal init --new-database` to begin again empty"
+        )
+
+
+def find_home(given: str | os.PathLike[str] | None = None) -> Home:
+    """The home: given, else $SHOAL_HOME, else the nearest .shoal upwards, else the user's data folder."""
+    chosen = given or os.environ.get("SHOAL_HOME")
+    if chosen:
+        return Home(Path(chosen).expanduser())
+    here = Path.cwd()
+    for folder in [here, *here.parents]:
+        if (folder / ".shoal" / CONFIG_FILE).exists():
+            return Home(folder / ".shoal")
+    import platformdirs
+
+    return Home(Path(platformdirs.user_data_dir("shoal")))

@@ -1,0 +1,101 @@
+"""What the ledger asks of a database: transactions that run named queries and append events.
+
+Nothing here knows SQL or a driver; sqlite.py and postgres.py do.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+Row = tuple[Any, ...]
+Work = Callable[["Transaction"], Answer]
+
+
+class Transaction(ABC):
+    """One transaction: named queries in, rows out. Events are held back and appended together at its end.
+
+    On PostgreSQL the order of the log depends on that: an event's id is drawn as late as possible, under a lock
+    that readers use to know what is settled.
+    """
+
+    __slots__ = ("events", "wrote")
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.wrote = False
+
+    @abstractmethod
+    def all(self, query: str, /, **parameters: Any) -> list[Row]:
+        """Every row that the query gives."""
+
+    @abstractmethod
+    def many(self, query: str, parameters: Sequence[Mapping[str, Any]], /) -> list[list[Row]]:
+        """The query once per set of parameters, in one round trip; the rows of each."""
+
+    @abstractmethod
+    def event_horizon(self) -> int:
+        """The newest event id below which nothing can appear any more."""
+
+    def one(self, query: str, /, **parameters: Any) -> Row | None:
+        """The first row, or None."""
+        rows = self.all(query, **parameters)
+        return rows[0] if rows else None
+
+    def append_event(self, event: dict[str, Any]) -> None:
+        """Hold an event back until the end of the transaction."""
+        self.events.append(event)
+
+
+class Database(ABC):
+    """A ledger's database: reads beside each other, writes gathered and committed together."""
+
+    kind: str
+    address: str
+
+    @abstractmethod
+    def read(self, work: Work[Answer]) -> Answer:
+        """Run work that only reads."""
+
+    @abstractmethod
+    def write(self, work: Work[Answer], *, gather: bool = False) -> Answer:
+        """Run work in a transaction and answer after its commit; work may be run again from the start.
+
+        `gather` says that each of its statements stands alone, so that it may share a transaction statement by
+        statement with others.
+        """
+
+    @abstractmethod
+    def submit(self, work: Work[Answer], *, gather: bool = False) -> Future[Answer]:
+        """Like write, without waiting: the future is done after the commit."""
+
+    @abstractmethod
+    def changed(self, seen: int | None) -> int:
+        """A number that differs from `seen` when another process or thread has committed; cheap enough to poll."""
+
+    @abstractmethod
+    def migrate(self) -> None:
+        """Bring the schema up to this program's version."""
+
+    @abstractmethod
+    def backup(self, target: str) -> None:
+        """Write a complete, checked copy to the file `target`."""
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """What is wrong with the database as a whole; nothing is the good answer."""
+
+    @abstractmethod
+    def measure(self) -> dict[str, int]:
+        """Sizes in bytes and other gauges, by name."""
+
+    @abstractmethod
+    def maintain(self) -> None:
+        """Housekeeping that should run now and then, off the hot path."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection; work under way is finished first."""

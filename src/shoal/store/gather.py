@@ -1,0 +1,129 @@
+"""Group commit: writes that arrive together are committed together, one fsync for all.
+
+A lone caller commits directly in its own thread; under contention a writer thread takes whatever has gathered.
+What a batch is and how it is committed is the database's affair.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any, Generic
+
+from shoal.store.database import Answer, Work
+
+BATCH_LIMIT = 256
+
+
+class Write(Generic[Answer]):
+    """One piece of work on its way to being committed."""
+
+    __slots__ = ("answer", "error", "future", "ready", "work")
+
+    def __init__(self, work: Work[Answer], future: Future[Answer] | None = None) -> None:
+        self.work = work
+        self.future = future
+        self.answer: Answer
+        self.error: BaseException | None = None
+        self.ready = threading.Lock()
+
+    def deliver(self) -> None:
+        """Hand the outcome to whoever waits for it."""
+        if self.future is None:
+            self.ready.release()
+        elif self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.answer)
+
+    def outcome(self) -> Answer:
+        """The answer, or the error raised."""
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                self.error = None  # breaks the cycle error -> traceback -> this frame
+        return self.answer
+
+
+class Gatherer:
+    """Brings writes to `commit`, which fills in each one's answer or error and never raises."""
+
+    def __init__(self, commit: Callable[[list[Write[Any]]], None], name: str) -> None:
+        self._commit = commit
+        self._name = name
+        self._arrived: SimpleQueue[Write[Any] | None] = SimpleQueue()
+        self._turn = threading.Lock()
+        self._callers = 0
+        self._count_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, work: Work[Answer]) -> Answer:
+        """Commit the work and give its answer."""
+        write = Write(work)
+        with self._count_lock:
+            self._callers += 1
+            alone = self._callers == 1
+        try:
+            if alone and self._turn.acquire(blocking=False):
+                try:
+                    self._commit([write])
+                finally:
+                    self._turn.release()
+            else:
+                write.ready.acquire()
+                self._enqueue(write)
+                write.ready.acquire()
+        finally:
+            with self._count_lock:
+                self._callers -= 1
+        return write.outcome()
+
+    def submit(self, work: Work[Answer]) -> Future[Answer]:
+        """Commit the work soon; the future tells."""
+        future: Future[Answer] = Future()
+        self._enqueue(Write(work, future))
+        return future
+
+    def close(self) -> None:
+        """Finish what has arrived and end the thread."""
+        with self._count_lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            self._arrived.put(None)
+            thread.join()
+
+    def _enqueue(self, write: Write[Any]) -> None:
+        if self._thread is None:
+            with self._count_lock:
+                if self._thread is None and not self._closed:
+                    self._thread = threading.Thread(target=self._drain, name=self._name, daemon=True)
+                    self._thread.start()
+        if self._closed:
+            raise RuntimeError("the ledger is closed")
+        self._arrived.put(write)
+
+    def _drain(self) -> None:
+        ended = False
+        while not ended:
+            batch: list[Write[Any]] = []
+            arrived = self._arrived.get()
+            try:
+                while arrived is not None:
+                    batch.append(arrived)
+                    if len(batch) >= BATCH_LIMIT:
+                        break
+                    arrived = self._arrived.get_nowait()
+                else:
+                    ended = True
+            except Empty:
+                pass
+            if batch:
+                with self._turn:
+                    self._commit(batch)
+                for write in batch:
+                    write.deliver()

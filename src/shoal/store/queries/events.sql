@@ -1,0 +1,71 @@
+-- name: append
+-- One line of the log.
+INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data)
+VALUES (:at, :kind, :actor, :task, :attempt, :queue, :old_queue, :old_status, :new_status, :changes, :data)
+
+-- name: latest
+-- The newest id.
+SELECT COALESCE(MAX(id), 0) FROM events
+
+-- name: count_between
+-- How many there are in a stretch of ids; fewer than its length means a gap.
+SELECT COUNT(*) FROM events WHERE id > :after AND id <= :upto
+
+-- name: after
+-- A page of the log behind a cursor, oldest first.
+SELECT * FROM events
+WHERE id > :after AND id <= :horizon
+  AND task = :task                                                         -- if task
+  AND kind = :kind                                                         -- if kind
+ORDER BY id
+LIMIT :limit
+
+-- name: newest
+-- The end of the log, newest first.
+SELECT * FROM events
+WHERE id < :before
+  AND task = :task                                                         -- if task
+  AND kind = :kind                                                         -- if kind
+ORDER BY id DESC
+LIMIT :limit
+
+-- name: inbox
+-- Of the next lines of the log, those that concern one agent: its tasks' events, and broadcasts.
+SELECT e.* FROM (
+  SELECT * FROM events WHERE id > :after AND id <= :horizon ORDER BY id LIMIT :scanned
+) AS e
+LEFT JOIN tasks AS t ON t.id = e.task
+WHERE e.kind = 'broadcast'
+  OR t.assignee = :agent
+  OR t.created_by = :agent
+  OR EXISTS (SELECT 1 FROM task_agents AS a WHERE a.agent = :agent AND a.task_id = e.task)
+ORDER BY e.id
+LIMIT :limit
+
+-- name: scanned_to
+-- How far the same stretch of the log reaches.
+SELECT MAX(id) FROM (SELECT id FROM events WHERE id > :after AND id <= :horizon ORDER BY id LIMIT :scanned) AS e
+
+-- name: prune
+-- Forget a small batch of old lines that every reader inside the ledger has read.
+DELETE FROM events WHERE id IN (
+  SELECT id FROM (SELECT id, at FROM events WHERE id <= :horizon ORDER BY id LIMIT :limit) AS oldest
+  WHERE at < :older_than
+)
+RETURNING id
+
+-- name: cursor
+-- How far a reader has come.
+SELECT position FROM cursors WHERE name = :name
+
+-- name: lock_cursor
+-- How far a reader has come, kept from its other readers until the transaction ends.
+SELECT position FROM cursors WHERE name = :name {{for_update}}
+
+-- name: begin_cursor
+-- A new reader.
+INSERT INTO cursors (name, position, updated_at) VALUES (:name, :position, :now) ON CONFLICT DO NOTHING
+
+-- name: move_cursor
+-- A reader has come further.
+UPDATE cursors SET position = :position, updated_at = :now WHERE name = :name

@@ -1,0 +1,7 @@
+-- name: get
+-- One fact about this ledger.
+SELECT value FROM facts WHERE name = :name
+
+-- name: put
+-- A fact, once; the first value stays.
+INSERT INTO facts (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING

@@ -1,0 +1,120 @@
+-- name: claim
+-- The first tasks of an open queue, taken by one worker. A queue with a limit goes through claim_limited.
+WITH picked AS MATERIALIZED (
+  SELECT t.id FROM tasks AS t
+  WHERE t.queue = :queue
+    AND t.status = 'queued'
+    AND t.type = :type                                                     -- if type
+    AND NOT EXISTS (
+      SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
+    )
+  ORDER BY t.priority, t.run_at, t.id
+  LIMIT :limit
+  {{skip_locked}}
+)
+UPDATE tasks SET
+  status = 'active', attempt = attempt + 1, worker = :worker, assignee = :agent,
+  leased_until = :leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
+  progress = NULL, progress_message = NULL
+WHERE id IN (SELECT id FROM picked)
+RETURNING *
+
+-- name: claim_labelled
+-- The same among the tasks with one label.
+WITH picked AS MATERIALIZED (
+  SELECT t.id FROM task_labels AS l
+  JOIN tasks AS t ON t.id = l.task_id
+  WHERE l.label = :label AND l.queue = :queue AND l.queued = 1 AND t.status = 'queued'
+    AND t.type = :type                                                     -- if type
+    AND NOT EXISTS (
+      SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
+    )
+  ORDER BY l.priority, l.run_at, l.task_id
+  LIMIT :limit
+  {{skip_locked}}
+)
+UPDATE tasks SET
+  status = 'active', attempt = attempt + 1, worker = :worker, assignee = :agent,
+  leased_until = :leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
+  progress = NULL, progress_message = NULL
+WHERE id IN (SELECT id FROM picked)
+RETURNING *
+
+-- name: room
+-- How many more tasks a limited queue may have active. The queue's row must be locked first.
+SELECT concurrency - (SELECT COUNT(*) FROM tasks WHERE queue = :queue AND status = 'active')
+FROM queues WHERE name = :queue
+
+-- name: candidates
+-- The first tasks of a queue, for a claim that goes by number.
+SELECT t.id FROM tasks AS t
+WHERE t.queue = :queue
+  AND t.status = 'queued'
+  AND t.type = :type                                                       -- if type
+  AND t.id IN (SELECT task_id FROM task_labels WHERE label = :label)       -- if label
+ORDER BY t.priority, t.run_at, t.id
+LIMIT :limit
+{{skip_locked}}
+
+-- name: claim_one
+-- One task by its number, if it is still queued and its queue has room. Lock the queue's row first.
+UPDATE tasks SET
+  status = 'active', attempt = attempt + 1, worker = :worker, assignee = :agent,
+  leased_until = :leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
+  progress = NULL, progress_message = NULL
+WHERE id = :id AND status = 'queued'
+  AND COALESCE((
+    SELECT CASE WHEN q.paused = 1 THEN 0 WHEN q.concurrency IS NULL THEN 1
+      ELSE q.concurrency - (SELECT COUNT(*) FROM tasks AS a WHERE a.queue = q.name AND a.status = 'active') END
+    FROM queues AS q WHERE q.name = tasks.queue
+  ), 1) > 0
+RETURNING *
+
+-- name: beat
+-- All leases of a worker, renewed; never earlier than they were.
+UPDATE tasks SET leased_until = CASE WHEN leased_until > :leased_until THEN leased_until ELSE :leased_until END
+WHERE worker = :worker AND status = 'active'
+RETURNING id, attempt, leased_until
+
+-- name: start
+-- The attempt begins its work.
+UPDATE tasks SET started_at = :now, updated_at = :now
+WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
+RETURNING *
+
+-- name: progress
+-- How far the attempt is.
+UPDATE tasks SET progress = COALESCE(:progress, progress), progress_message = COALESCE(:message, progress_message), updated_at = :now
+WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
+RETURNING *
+
+-- name: complete
+-- The attempt ended well; a task that needs a review waits for it.
+UPDATE tasks SET
+  status = CASE WHEN requires_qa = 1 THEN 'review' ELSE 'completed' END,
+  completed_at = CASE WHEN requires_qa = 1 THEN NULL ELSE :now END,
+  summary = COALESCE(:summary, summary),
+  result = COALESCE(:result, result),
+  actual_minutes = COALESCE(:actual_minutes, (:now - claimed_at) / 60000),
+  leased_until = NULL, updated_at = :now
+WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
+RETURNING *
+
+-- name: expire
+-- Take back leases that ended without a word. Few tasks are active at a time, so this reads them all.
+WITH picked AS MATERIALIZED (
+  SELECT t.id FROM tasks AS t
+  WHERE t.status = 'active' AND t.leased_until < :now
+  ORDER BY t.id
+  LIMIT :limit
+  {{skip_locked}}
+)
+UPDATE tasks SET
+  status = CASE WHEN failures + 1 >= max_attempts THEN 'failed' ELSE 'queued' END,
+  completed_at = CASE WHEN failures + 1 >= max_attempts THEN :now ELSE NULL END,
+  queued_at = CASE WHEN failures + 1 >= max_attempts THEN queued_at ELSE :now END,
+  failures = failures + 1,
+  last_error = 'attempt ' || CAST(attempt AS TEXT) || ' by ' || worker || ' ended without a word',
+  worker = NULL, leased_until = NULL, updated_at = :now
+WHERE id IN (SELECT id FROM picked)
+RETURNING *

@@ -1,0 +1,356 @@
+"""The ledger on SQLite: one writer at a time with group commit, readers beside it.
+
+Facts behind it: synchronous=FULL costs 13-33 % under group commit, so it stays; a file lock taken before BEGIN
+IMMEDIATE keeps many processes from starving each other, which SQLite's own busy handler does not.
+Never open the database file by other means inside this process: closing it would drop SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from shoal.errors import (
+    BadInput,
+    Duplicate,
+    ShoalError,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreMissing,
+    StoreReadOnly,
+)
+from shoal.store import migrate
+from shoal.store.database import Answer, Database, Row, Transaction, Work
+from shoal.store.gather import Gatherer, Write
+from shoal.store.queries import Dialect, Query, load
+
+DIALECT = Dialect(
+    tokens={
+        "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "storage": "",
+        "for_update": "",
+        "skip_locked": "",
+    },
+    placeholder="?",
+)
+QUERIES = load(DIALECT)
+APPEND_EVENT = QUERIES["events.append"].statement({})
+WAL_CHECKPOINT_PAGES = 4000
+JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
+SCHEMA_VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
+
+
+class SQLiteTransaction(Transaction):
+    """Named queries on one connection."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def all(self, query: str, /, **parameters: Any) -> list[Row]:
+        statement = QUERIES[query].statement(parameters)
+        return self._connection.execute(statement.sql, statement.bind(parameters)).fetchall()
+
+    def many(self, query: str, parameters: Sequence[Mapping[str, Any]], /) -> list[list[Row]]:
+        named: Query = QUERIES[query]
+        execute = self._connection.execute
+        answers = []
+        for given in parameters:
+            statement = named.statement(given)
+            answers.append(execute(statement.sql, statement.bind(given)).fetchall())
+        return answers
+
+    def event_horizon(self) -> int:
+        # One writer at a time: the order of ids is the order of commits.
+        return int(self.all("events.latest")[0][0])
+
+    def flush(self) -> None:
+        """Append the held-back events."""
+        if self.events:
+            self._connection.executemany(APPEND_EVENT.sql, map(APPEND_EVENT.bind, self.events))
+            self.events.clear()
+
+
+class SQLite(Database):
+    """A ledger's database in one file."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: Path, *, create: bool, patience_seconds: float = 30.0) -> None:
+        self.path = path
+        self.address = str(path)
+        self._patience = patience_seconds
+        self._readers: deque[apsw.Connection] = deque()
+        self._open_readers: list[apsw.Connection] = []
+        if not create and not path.exists():
+            raise StoreMissing(f"{path} does not exist; `shoal init` makes a new ledger, `shoal restore` brings a backup")
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_file = os.open(path.with_name(path.name + ".write-lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            self._writer = self._connect()
+            self._poller = self._connect(read_only=True)
+            self._poller_lock = threading.Lock()
+        self._gatherer = Gatherer(self._commit, f"shoal-writer-{path.name}")
+
+    def read(self, work: Work[Answer]) -> Answer:
+        with _translated(self.path):
+            connection = self._take_reader()
+            try:
+                connection.execute("BEGIN")  # one snapshot for all statements of the verb
+                return work(SQLiteTransaction(connection))
+            finally:
+                if connection.in_transaction:
+                    connection.execute("COMMIT")
+                self._readers.append(connection)
+
+    def write(self, work: Work[Answer], *, gather: bool = False) -> Answer:
+        return self._gatherer.run(work)
+
+    def submit(self, work: Work[Answer], *, gather: bool = False) -> Future[Answer]:
+        return self._gatherer.submit(work)
+
+    def changed(self, seen: int | None) -> int:
+        with _translated(self.path), self._poller_lock:
+            return int(self._poller.pragma("data_version"))
+
+    def migrate(self) -> None:
+        with _translated(self.path), self._exclusive():
+            connection = self._writer
+            try:
+                connection.execute(SCHEMA_VERSION_TABLE)
+                version = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchall()[0][0]
+                for number, text in migrate.pending(version, self.address).items():
+                    for statement in migrate.statements(DIALECT.fill(text)):
+                        connection.execute(statement)
+                    connection.execute(
+                        "INSERT INTO schema_version VALUES (?, CAST(strftime('%s') AS INTEGER) * 1000)", (number,)
+                    )
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+    def backup(self, target: str) -> None:
+        partial = Path(f"{target}.partial")
+        partial.unlink(missing_ok=True)
+        with _translated(self.path):
+            connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                connection.set_busy_timeout(int(self._patience * 1000))
+                # VACUUM INTO, not the stepped backup API: that one starts over with every foreign commit.
+                connection.execute("VACUUM INTO ?", (str(partial),))
+            finally:
+                connection.close()
+            copy = apsw.Connection(str(partial), flags=apsw.SQLITE_OPEN_READONLY)
+            try:
+                problems = _integrity(copy)
+            finally:
+                copy.close()
+        if problems:
+            partial.unlink()
+            raise StoreCorrupt(f"the backup of {self.path} is damaged: {problems[0]}; run `shoal doctor`")
+        _fsync(partial)
+        partial.rename(target)
+        _fsync(Path(target).parent)
+
+    def check(self) -> list[str]:
+        with _translated(self.path):
+            connection = self._take_reader()
+            try:
+                return _integrity(connection)
+            finally:
+                self._readers.append(connection)
+
+    def measure(self) -> dict[str, int]:
+        def size(suffix: str) -> int:
+            try:
+                return os.stat(f"{self.path}{suffix}").st_size
+            except FileNotFoundError:
+                return 0
+
+        return {"database_bytes": size(""), "wal_bytes": size("-wal")}
+
+    def maintain(self) -> None:
+        # PASSIVE never waits for anyone; TRUNCATE would make the next commits append, which costs twice as much.
+        with _translated(self.path), self._poller_lock:
+            self._poller.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def close(self) -> None:
+        self._gatherer.close()
+        for connection in [*self._open_readers, self._poller, self._writer]:
+            connection.close()
+        os.close(self._lock_file)
+
+    def _connect(self, *, read_only: bool = False) -> apsw.Connection:
+        connection = apsw.Connection(
+            str(self.path), flags=apsw.SQLITE_OPEN_READWRITE | (0 if read_only else apsw.SQLITE_OPEN_CREATE)
+        )
+        connection.set_busy_timeout(int(self._patience * 1000))
+        # Without this, binding another queue's name prepares a statement on partial indexes anew: 94 us, not 17.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("foreign_keys", "on")
+        connection.pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
+        connection.pragma("wal_autocheckpoint", WAL_CHECKPOINT_PAGES)
+        connection.pragma("cache_size", -64 * 1024)
+        connection.pragma("temp_store", "memory")
+        if read_only:
+            connection.pragma("query_only", "on")
+        return connection
+
+    def _take_reader(self) -> apsw.Connection:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            connection = self._connect(read_only=True)
+            self._open_readers.append(connection)
+            return connection
+
+    def _commit(self, batch: list[Write[Any]]) -> None:
+        """Commit a batch in one transaction, or each write by itself when one of them fails half-way."""
+        try:
+            with _translated(self.path):
+                if not self._attempt(batch) and len(batch) > 1:
+                    for write in batch:
+                        self._attempt([write])
+        except BaseException as error:  # every caller must hear of it, whatever it is
+            for write in batch:
+                write.error = error
+
+    def _attempt(self, batch: list[Write[Any]]) -> bool:
+        """One transaction for all of the batch; False when it was rolled back because one write failed in it."""
+        connection = self._writer
+        with self._exclusive():
+            try:
+                for write in batch:
+                    transaction = SQLiteTransaction(connection)
+                    before = connection.total_changes()
+                    write.error = None
+                    try:
+                        write.answer = write.work(transaction)
+                        transaction.flush()
+                    except Exception as error:
+                        write.error = _as_shoal_error(error, self.path)
+                        if connection.total_changes() != before or not connection.in_transaction:
+                            if connection.in_transaction:
+                                connection.execute("ROLLBACK")
+                            return False
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        return True
+
+    def _exclusive(self) -> _Exclusive:
+        return _Exclusive(self._writer, self._lock_file, self._patience, self.path)
+
+
+class _Exclusive:
+    """The file lock, then BEGIN IMMEDIATE; the lock goes when the block ends, after COMMIT or ROLLBACK."""
+
+    __slots__ = ("_connection", "_file", "_path", "_patience")
+
+    def __init__(self, connection: apsw.Connection, file: int, patience: float, path: Path) -> None:
+        self._connection = connection
+        self._file = file
+        self._patience = patience
+        self._path = path
+
+    def __enter__(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._wait()
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _wait(self) -> None:
+        # Short naps rather than a blocking flock: a stopped process must not stop us for ever.
+        deadline = time.monotonic() + self._patience
+        while time.monotonic() < deadline:
+            time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            return
+        raise StoreBusy(
+            f"{self._path} has been held by another process for {self._patience:.0f} s; "
+            "find it with `fuser` and end it, or try again"
+        )
+
+
+def _integrity(connection: apsw.Connection) -> list[str]:
+    found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)").fetchall()]
+    return [] if found == ["ok"] else found
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _translated:  # noqa: N801 - reads as a clause of the with statement
+    """Turns the driver's errors into Shoal's."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, (apsw.Error, OSError, UnicodeEncodeError, OverflowError)):
+            raise _as_shoal_error(error, self._path) from error
+
+
+def _as_shoal_error(error: Exception, path: Path) -> Exception:
+    match error:
+        case ShoalError():
+            return error
+        case apsw.ConstraintError() if "UNIQUE constraint failed" in str(error):
+            field = str(error).rpartition(".")[2]
+            return Duplicate(f"another task has this {field}; choose another one", field=field)
+        case apsw.FullError():
+            return StoreFull(f"no space left for {path}; free some and try again, nothing was lost")
+        case apsw.BusyError() | apsw.LockedError():
+            return StoreBusy(f"{path} is locked by another program; close it or try again")
+        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError() | PermissionError():
+            return StoreReadOnly(f"{path} cannot be opened for writing; check its owner, mode and folder")
+        case apsw.CorruptError() | apsw.NotADBError():
+            return StoreCorrupt(f"{path} is damaged or not a Shoal database; run `shoal doctor`, then `shoal restore`")
+        case UnicodeEncodeError():
+            return BadInput("text must be valid Unicode; it holds a lone surrogate")
+        case OverflowError():
+            return BadInput("a number is too large; the limit is 2^53")
+        case OSError(errno=28):
+            return StoreFull(f"no space left for {path}; free some and try again, nothing was lost")
+        case apsw.Error() | OSError():
+            return StoreError(f"{path}: {error}")
+    return error
