@@ -113,7 +113,8 @@ class Home:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
             self.config.write_text(
-                "# Settings of this Shoal home; each one, with its default: docs/reference/settings.md\n", encoding="utf-8"
+                "# Settings of this Shoal home; each one, with its default: docs/reference/settings.md\n",
+                encoding="utf-8",
             )
 
     def expect_database(self, address: str) -> None:

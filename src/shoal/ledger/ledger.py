@@ -16,12 +16,16 @@ from shoal.errors import LockLost, Refused
 from shoal.model.event import Event
 from shoal.model.lock import Lock
 from shoal.services import VERBS, Verb
+from shoal.services.events import Inbox
 
 
 class Engine(Protocol):
     """Runs verbs for a ledger."""
 
-    address: str
+    @property
+    def address(self) -> str:
+        """Where it is: a path or URL, without secrets."""
+        ...
 
     def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
         """Run a verb and give its answer."""
@@ -48,7 +52,7 @@ class Noun:
         self._name = name
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        verb = VERBS.get(f"{self._name}.{name}")
+        verb = VERBS.get(f"{self._name}.{name.rstrip('_')}")
         if verb is None:
             known = ", ".join(sorted(verb.name for verb in VERBS.values() if verb.noun == self._name))
             raise AttributeError(f"{self._name} has no verb {name!r}; it has {known}")
@@ -93,6 +97,16 @@ class Ledger:
     def wait_for_events(self, after: int, seconds: float) -> bool:
         """Wait until there is an event behind `after`, for so many seconds at most; whether there is one."""
         return self.engine.wait_for_events(after, seconds)
+
+    def watch(self, *, agent: str, limit: int = 100, wait_seconds: float = 0.0, peek: bool = False) -> Inbox:
+        """The unread events of an agent; waits for some, for so many seconds at most."""
+        deadline = monotonic_seconds() + wait_seconds
+        while True:
+            inbox: Inbox = self.events.watch(agent=agent, limit=limit, peek=peek)
+            left = deadline - monotonic_seconds()
+            if inbox.events or left <= 0:
+                return inbox
+            self.wait_for_events(inbox.position, left)
 
     def follow(self, after: int | None = None, **filters: Any) -> Iterator[Event]:
         """Every event behind `after` (from now on, when left out), each once and in order, for ever."""

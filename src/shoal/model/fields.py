@@ -14,9 +14,7 @@ ONE_LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*\Z"
 TIME_LIMIT = 253_402_300_799_999  # the last millisecond of the year 9999
 INTEGER_LIMIT = 2**53 - 1  # what every JSON reader holds exactly
 
-Title = Annotated[
-    str, Meta(min_length=1, max_length=500, pattern=ONE_LINE, description="One line of text.")
-]
+Title = Annotated[str, Meta(min_length=1, max_length=500, pattern=ONE_LINE, description="One line of text.")]
 Name = Annotated[
     str,
     Meta(min_length=1, max_length=200, pattern=ONE_LINE, description="A short name on one line."),
@@ -30,9 +28,7 @@ Slug = Annotated[
     ),
 ]
 Text = Annotated[str, Meta(max_length=20_000, pattern=NO_NUL, description="Free text.")]
-Moment = Annotated[
-    int, Meta(ge=0, le=TIME_LIMIT, description="Milliseconds since 1970-01-01 00:00 UTC.")
-]
+Moment = Annotated[int, Meta(ge=0, le=TIME_LIMIT, description="Milliseconds since 1970-01-01 00:00 UTC.")]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_LIMIT)]
 Positive = Annotated[int, Meta(ge=1, le=INTEGER_LIMIT)]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.")]

@@ -178,9 +178,7 @@ class NewTask(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     queue: Name = "default"
     labels: Annotated[list[Name], Meta(max_length=50)] = []
     parent: TaskRef | None = None
-    depends_on: Annotated[
-        list[TaskRef], Meta(max_length=200, description="Tasks that must complete first.")
-    ] = []
+    depends_on: Annotated[list[TaskRef], Meta(max_length=200, description="Tasks that must complete first.")] = []
     assignee: Name | None = None
     repos: Annotated[list[Name], Meta(max_length=50)] = []
     model: Name | None = None
@@ -211,23 +209,23 @@ class TaskChanges(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     priority: PriorityInput | UnsetType = UNSET
     queue: Name | UnsetType = UNSET
     labels: Annotated[list[Name], Meta(max_length=50)] | UnsetType = UNSET
-    parent: TaskRef | None | UnsetType = UNSET
-    assignee: Name | None | UnsetType = UNSET
+    parent: TaskRef | UnsetType | None = UNSET
+    assignee: Name | UnsetType | None = UNSET
     repos: Annotated[list[Name], Meta(max_length=50)] | UnsetType = UNSET
-    model: Name | None | UnsetType = UNSET
-    workflow: Name | None | UnsetType = UNSET
-    estimate_minutes: Minutes | None | UnsetType = UNSET
-    deadline: Moment | None | UnsetType = UNSET
+    model: Name | UnsetType | None = UNSET
+    workflow: Name | UnsetType | None = UNSET
+    estimate_minutes: Minutes | UnsetType | None = UNSET
+    deadline: Moment | UnsetType | None = UNSET
     requires_qa: bool | UnsetType = UNSET
     max_attempts: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
-    timeout_seconds: Seconds | None | UnsetType = UNSET
+    timeout_seconds: Seconds | UnsetType | None = UNSET
     run_at: Moment | UnsetType = UNSET
     success_criteria: Annotated[list[Criterion], Meta(max_length=100)] | UnsetType = UNSET
-    slug: Slug | None | UnsetType = UNSET
-    external_key: Slug | None | UnsetType = UNSET
-    discord_thread_id: Name | None | UnsetType = UNSET
-    summary: Text | None | UnsetType = UNSET
-    actual_minutes: Minutes | None | UnsetType = UNSET
+    slug: Slug | UnsetType | None = UNSET
+    external_key: Slug | UnsetType | None = UNSET
+    discord_thread_id: Name | UnsetType | None = UNSET
+    summary: Text | UnsetType | None = UNSET
+    actual_minutes: Minutes | UnsetType | None = UNSET
 
 
 class Claim(Struct, frozen=True):
@@ -298,4 +296,5 @@ def task_from_row(row: tuple[Any, ...], prefix: str) -> Task:
     values[26] = _anything(values[26]) if values[26] else None
     values[28] = _feedback(values[28]) if values[28] else None
     values[29] = _participants(values[29]) if values[29] else []
-    return Task(*values, f"{prefix}{values[0]}")
+    values.append(f"{prefix}{values[0]}")
+    return Task(*values)

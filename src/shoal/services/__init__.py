@@ -11,6 +11,7 @@ from shoal.services import (
     readiness,
     stats,
     tasks,
+    transfers,
 )
 from shoal.services.transaction import Identity, Tx
 from shoal.services.verb import VERBS, Arguments, Verb
@@ -31,4 +32,5 @@ __all__ = [
     "readiness",
     "stats",
     "tasks",
+    "transfers",
 ]

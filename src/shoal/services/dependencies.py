@@ -37,7 +37,9 @@ def depend(tx: Tx, *, task: TaskRef, on: TaskRef, kind: DependencyKind = Depende
         lock_task(tx, number)
     found = get_task(tx, task)
     if found.status not in WAITING:
-        raise WrongStatus(f"{found.task_id} is {found.status.value}; only a waiting task can be made to wait", field="task")
+        raise WrongStatus(
+            f"{found.task_id} is {found.status.value}; only a waiting task can be made to wait", field="task"
+        )
     still_open = bool(lean_on(tx, [blocker]))
     added = tx.one(
         "dependencies.add", blocked=found.id, blocker=blocker, kind=kind.value, done=int(not still_open), now=tx.now

@@ -47,7 +47,7 @@ def list_(
     if kind is not None:
         filters["kind"] = kind.value
     position = _position(cursor)
-    if after is None and position is None or position is not None and position < 0:
+    if (after is None and position is None) or (position is not None and position < 0):
         before = NEWEST if position is None else -position
         rows = tx.all("events.newest", before=before, limit=limit, **filters)
         following = str(-rows[-1][0]) if len(rows) == limit else None
@@ -68,7 +68,11 @@ def broadcast(tx: Tx, *, message: Annotated[Text, Meta(min_length=1)], task: Tas
 
 @verb("POST /events/watch")
 def watch(
-    tx: Tx, *, agent: Name, limit: Limit = 100, peek: Annotated[bool, Meta(description="Do not move the cursor.")] = False
+    tx: Tx,
+    *,
+    agent: Name,
+    limit: Limit = 100,
+    peek: Annotated[bool, Meta(description="Do not move the cursor.")] = False,
 ) -> Inbox:
     """The next unread events of an agent: those of tasks that it made, has or joined, and broadcasts.
 

@@ -75,7 +75,8 @@ def beat(
     *,
     worker: Name,
     tasks: Annotated[
-        dict[str, Positive], Meta(max_length=10_000, description="What the worker believes to hold: task id to attempt.")
+        dict[str, Positive],
+        Meta(max_length=10_000, description="What the worker believes to hold: task id to attempt."),
     ] = {},  # noqa: B006 - never written to
     lease_seconds: Seconds | None = None,
 ) -> Beat:

@@ -1,4 +1,7 @@
-"""How work ends: completed, failed or sent to review, and what people thought of it. A terminal status is entered once."""
+"""How work ends: completed, failed, sent to review; and what people thought of it.
+
+A terminal status is entered once.
+"""
 
 from __future__ import annotations
 
@@ -76,13 +79,13 @@ def complete_many(
         given = {"summary": one.summary, "result": _stored_result(one.result), "actual_minutes": one.actual_minutes}
         rows.append({"id": task_number(tx, one.task), "attempt": one.attempt, "now": tx.now, **given})
     outcomes = []
-    for given, answer in zip(rows, tx.many("leases.complete", rows), strict=True):
-        shown = tx.shown(given["id"])
+    for row, answer in zip(rows, tx.many("leases.complete", rows), strict=True):
+        shown = tx.shown(row["id"])
         try:
             if answer:
                 done = _completed(tx, tx.task(answer[0]), Status.ACTIVE)
             else:
-                done = _already_completed(tx, given["id"], given["attempt"])
+                done = _already_completed(tx, row["id"], row["attempt"])
             outcomes.append(CompletionOutcome(shown, status=done.status))
         except ShoalError as error:
             outcomes.append(CompletionOutcome(shown, error=error.message, code=error.code))
@@ -186,11 +189,11 @@ def _completed(tx: Tx, done: Task, was: Status) -> Task:
 def _already_completed(tx: Tx, number: int, attempt: int) -> Task:
     """A repeated completion by the attempt that completed the task is answered; any other is too late."""
     row = tx.one("tasks.get", id=number)
-    if row is not None:
-        task = tx.task(row)
-        if task.attempt == attempt and task.worker and task.status in {Status.COMPLETED, Status.REVIEW}:
-            return task
-    lost(tx, number, attempt)
+    task = None if row is None else tx.task(row)
+    ended_by_it = task is not None and task.attempt == attempt and task.worker is not None
+    if task is None or not ended_by_it or task.status not in {Status.COMPLETED, Status.REVIEW}:
+        lost(tx, number, attempt)
+    return task
 
 
 def _complete_unheld(tx: Tx, number: int, given: dict[str, Any]) -> Task:
@@ -228,7 +231,9 @@ def _stored_result(result: Any) -> str | None:
     except (TypeError, RecursionError) as error:
         raise BadInput(f"result is not JSON: {error}", field="result") from None
     if len(encoded) > RESULT_LIMIT:
-        raise TooLarge(f"result has {len(encoded)} bytes, the limit is {RESULT_LIMIT}; put the rest in a file", field="result")
+        raise TooLarge(
+            f"result has {len(encoded)} bytes, the limit is {RESULT_LIMIT}; put the rest in a file", field="result"
+        )
     if b"\\u0000" in encoded:
         raise BadInput("result holds a NUL character", field="result")
     return encoded.decode()

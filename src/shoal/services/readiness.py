@@ -81,11 +81,13 @@ def _obstacles(tx: Tx, task: Task) -> list[Obstacle]:
     elif task.status is Status.REVIEW:
         obstacles.append(Obstacle("review", f"awaits a verdict: `shoal review {task.task_id} --approve|--reject`"))
     elif task.status in FINISHED:
-        obstacles.append(Obstacle("finished", f"{task.status.value}; `shoal reopen {task.task_id}` puts it back to work"))
+        obstacles.append(
+            Obstacle("finished", f"{task.status.value}; `shoal reopen {task.task_id}` puts it back to work")
+        )
     if task.hold_reason is not None:
         obstacles.append(Obstacle("hold", f"held: {task.hold_reason}; `shoal unhold {task.task_id}` lifts it"))
-    for row in tx.all("dependencies.open_blockers", id=task.id, limit=OBSTACLES_SHOWN):
-        obstacles.append(_blocker(tx.task(row), task))
+    waiting_for = tx.all("dependencies.open_blockers", id=task.id, limit=OBSTACLES_SHOWN)
+    obstacles.extend(_blocker(tx.task(row), task) for row in waiting_for)
     if task.status is Status.SCHEDULED:
         obstacles.append(Obstacle("time", "its run_at lies ahead", until=task.run_at))
     if task.status is Status.QUEUED:

@@ -26,7 +26,7 @@ def get(tx: Tx) -> Stats:
             row = tx.one("stats.oldest_queued", queue=queue)
             if row and row[0] is not None:
                 oldest[queue] = max(0, tx.now - row[0])
-    ended = dict(tx.all("stats.finished_since", since=tx.now - HOUR_MS))
+    ended: dict[str, int] = dict(tx.all("stats.finished_since", since=tx.now - HOUR_MS))
     return Stats(
         counts=totals,
         queues=by_queue,

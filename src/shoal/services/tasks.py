@@ -30,14 +30,14 @@ from shoal.services.verb import verb
 
 NEWEST = 2**63 - 1
 # A path such as GET /tasks/ready must not hide a task.
-RESERVED_NAMES = frozenset({"ready", "graph", "batch", "claim", "beat", "complete"})
+RESERVED_NAMES = frozenset({"ready", "graph", "export"})
 
 
 def _stands_alone(given: Any) -> bool:
     return not given.depends_on and given.parent is None and not given.labels
 
 
-@verb("POST /tasks", gathers=_stands_alone)
+@verb("POST /tasks", gathers=_stands_alone, status=201)
 def create(tx: Tx, new: NewTask) -> Task:
     """Add a task to the ledger.
 
@@ -45,11 +45,11 @@ def create(tx: Tx, new: NewTask) -> Task:
     The same `request_id` again answers with the first task, and a `unique_key` with the live task that has it;
     nothing is made then. Raises Duplicate when a slug or external key is taken.
     """
-    [(task, _)] = _insert(tx, [new])
+    [(task, _)] = insert(tx, [new])
     return task
 
 
-@verb("POST /tasks/batch")
+@verb("POST /tasks/batch", status=201)
 def create_many(
     tx: Tx, *, tasks: Annotated[list[NewTask], Meta(max_length=10_000)], request_id: Name | None = None
 ) -> list[Task]:
@@ -66,11 +66,11 @@ def create_many(
     batch: list[NewTask] = []
     for new in tasks:
         if batch and (new.depends_on or new.parent is not None):
-            made += [task for task, _ in _insert(tx, batch)]
+            made += [task for task, _ in insert(tx, batch)]
             batch = []
         batch.append(new)
     if batch:
-        made += [task for task, _ in _insert(tx, batch)]
+        made += [task for task, _ in insert(tx, batch)]
     return made
 
 
@@ -183,7 +183,9 @@ def reopen(tx: Tx, *, task: TaskRef, reason: Text | None = None) -> Task:
     if found.unique_key is not None:
         row = tx.one("tasks.by_unique_key", unique_key=found.unique_key)
         if row is not None:
-            raise Duplicate(f"{tx.task(row).task_id} is live with the same unique_key; finish it first", field="unique_key")
+            raise Duplicate(
+                f"{tx.task(row).task_id} is live with the same unique_key; finish it first", field="unique_key"
+            )
     fields = {"failures": 0, "releases": 0, "completed_at": None, "worker": None, "last_error": None}
     fields |= place(found, tx.now)
     return change(tx, found, Kind.TASK_REOPENED, fields, data={"reason": reason} if reason else None)
@@ -198,7 +200,7 @@ def make_due(tx: Tx, *, limit: int = 500) -> list[Task]:
     return due
 
 
-def _insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
+def insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
     """Insert tasks; each with whether it is new. One that exists under its request_id or unique_key is answered."""
     rows: list[dict[str, Any]] = []
     waits: list[list[int]] = []

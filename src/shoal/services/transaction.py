@@ -36,9 +36,7 @@ class Tx:
 
     __slots__ = ("actor", "all", "horizon", "identity", "many", "now", "one", "settings", "store")
 
-    def __init__(
-        self, store: Transaction, *, now: int, actor: str, identity: Identity, settings: Settings
-    ) -> None:
+    def __init__(self, store: Transaction, *, now: int, actor: str, identity: Identity, settings: Settings) -> None:
         self.store = store
         self.one = store.one
         self.all = store.all

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
-from msgspec import NODEFAULT, Struct
+from msgspec import Struct
 
 from shoal.errors import BadInput
 from shoal.services.transaction import Tx
@@ -40,7 +40,9 @@ class Verb(Generic[P, R]):
     What it takes is its keyword arguments, and the fields of a struct when its second parameter is one.
     """
 
-    def __init__(self, function: Callable[Concatenate[Tx, P], R], *, route: str, writes: bool, gathers: Gathers) -> None:
+    def __init__(
+        self, function: Callable[Concatenate[Tx, P], R], *, route: str, writes: bool, gathers: Gathers, status: int
+    ) -> None:
         self.method, _, self.path = route.partition(" ")
         self.noun = self.path.split("/")[1]
         self.name = function.__name__.rstrip("_")
@@ -48,6 +50,7 @@ class Verb(Generic[P, R]):
         self.function = function
         self.writes = writes
         self.gathers = gathers
+        self.status = status
         self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
         self.__doc__ = function.__doc__
 
@@ -124,6 +127,25 @@ class Verb(Generic[P, R]):
             raise BadInput("the input is nested too deeply") from None
         return Arguments(struct, {name: getattr(keywords, name) for name in keywords.__struct_fields__})
 
+    def arguments_from_json(self, body: bytes, path: dict[str, Any]) -> Arguments:
+        """The same for a JSON object, as a request body brings it, and the fields of its path."""
+        try:
+            if self._struct is not None and not self._keywords.__struct_fields__:
+                return Arguments(msgspec.json.decode(body, type=self._struct), {})
+            given = msgspec.json.decode(body) if body.strip() else {}
+        except msgspec.ValidationError as error:
+            raise bad_input(error) from None
+        except msgspec.DecodeError as error:
+            raise BadInput(f"the body is not JSON: {error}") from None
+        except RecursionError:
+            raise BadInput("the input is nested too deeply") from None
+        if not isinstance(given, dict):
+            raise BadInput(f"the body must be a JSON object, not {type(given).__name__}")
+        for name in path:
+            if name in given:
+                raise BadInput(f"{name} stands in the path already; leave it out of the body", field=name)
+        return self.arguments((), given | path)
+
     def gathers_with(self, arguments: Arguments) -> bool:
         """Whether this call's statements each stand alone, so that it may share a transaction with others."""
         return self.gathers(arguments.keywords if arguments.struct is None else arguments.struct)
@@ -137,9 +159,13 @@ class Verb(Generic[P, R]):
 
 
 def verb(
-    route: str, *, writes: bool | None = None, gathers: Gathers | bool = False
+    route: str, *, writes: bool | None = None, gathers: Gathers | bool = False, status: int = 200
 ) -> Callable[[Callable[Concatenate[Tx, P], R]], Verb[P, R]]:
-    """Declare a verb. GET only reads unless `writes`; `gathers` says for which input its statements stand alone."""
+    """Declare a verb.
+
+    GET only reads unless `writes`; `gathers` says for which input its statements stand alone; `status` is what HTTP
+    answers when it went well.
+    """
 
     def declare(function: Callable[Concatenate[Tx, P], R]) -> Verb[P, R]:
         declared = Verb(
@@ -147,6 +173,7 @@ def verb(
             route=route,
             writes=not route.startswith("GET") if writes is None else writes,
             gathers=gathers if callable(gathers) else lambda _: bool(gathers),
+            status=status,
         )
         VERBS[declared.key] = declared
         return declared

@@ -63,7 +63,9 @@ SETTLE_LOG = f"SELECT pg_advisory_xact_lock({LOG_KEY})"
 LONGEST_GAP_SEARCH = 5000
 RETRIES = 8
 POOL_SIZE = 20
-SCHEMA_VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
+SCHEMA_VERSION_TABLE = (
+    "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
+)
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -191,7 +193,7 @@ class Postgres(Database):
                 version = row[0] if row else 0
                 for number, text in migrate.pending(version, self.address).items():
                     for statement in migrate.statements(DIALECT.fill(text)):
-                        connection.execute(statement)  # type: ignore[call-overload]
+                        connection.execute(statement)
                     connection.execute(
                         "INSERT INTO schema_version VALUES (%s, CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT))",
                         (number,),
@@ -388,4 +390,3 @@ def _without_password(url: str) -> str:
     if parts.password is None:
         return url
     return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
-

@@ -49,7 +49,9 @@ QUERIES = load(DIALECT)
 APPEND_EVENT = QUERIES["events.append"].statement({})
 WAL_CHECKPOINT_PAGES = 4000
 JOURNAL_SIZE_LIMIT = 64 * 1024 * 1024
-SCHEMA_VERSION_TABLE = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
+SCHEMA_VERSION_TABLE = (
+    "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
+)
 
 
 class SQLiteTransaction(Transaction):
@@ -97,7 +99,9 @@ class SQLite(Database):
         self._readers: deque[apsw.Connection] = deque()
         self._open_readers: list[apsw.Connection] = []
         if not create and not path.exists():
-            raise StoreMissing(f"{path} does not exist; `shoal init` makes a new ledger, `shoal restore` brings a backup")
+            raise StoreMissing(
+                f"{path} does not exist; `shoal init` makes a new ledger, `shoal restore` brings a backup"
+            )
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = os.open(path.with_name(path.name + ".write-lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -132,7 +136,9 @@ class SQLite(Database):
             connection = self._writer
             try:
                 connection.execute(SCHEMA_VERSION_TABLE)
-                version = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchall()[0][0]
+                version: Any = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchall()[0][
+                    0
+                ]
                 for number, text in migrate.pending(version, self.address).items():
                     for statement in migrate.statements(DIALECT.fill(text)):
                         connection.execute(statement)
@@ -155,14 +161,7 @@ class SQLite(Database):
                 connection.execute("VACUUM INTO ?", (str(partial),))
             finally:
                 connection.close()
-            copy = apsw.Connection(str(partial), flags=apsw.SQLITE_OPEN_READONLY)
-            try:
-                problems = _integrity(copy)
-            finally:
-                copy.close()
-        if problems:
-            partial.unlink()
-            raise StoreCorrupt(f"the backup of {self.path} is damaged: {problems[0]}; run `shoal doctor`")
+        check_backup(partial)
         _fsync(partial)
         partial.rename(target)
         _fsync(Path(target).parent)
@@ -302,8 +301,23 @@ class _Exclusive:
         )
 
 
+def check_backup(path: Path) -> None:
+    """Open a copy that nobody else uses and read it whole. Raises StoreCorrupt."""
+    with _translated(path):
+        copy = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            problems = _integrity(copy)
+            copy.execute("SELECT version FROM schema_version").fetchall()
+        except apsw.SQLError:
+            problems = ["it holds no ledger"]
+        finally:
+            copy.close()
+    if problems:
+        raise StoreCorrupt(f"{path} cannot be used as a backup: {problems[0]}")
+
+
 def _integrity(connection: apsw.Connection) -> list[str]:
-    found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)").fetchall()]
+    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)").fetchall()]
     return [] if found == ["ok"] else found
 
 
@@ -315,7 +329,7 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-class _translated:  # noqa: N801 - reads as a clause of the with statement
+class _translated:
     """Turns the driver's errors into Shoal's."""
 
     __slots__ = ("_path",)

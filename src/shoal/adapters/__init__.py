@@ -1,0 +1,1 @@
+"""The outside world: a folder per kind, a file per member, all of one shape."""

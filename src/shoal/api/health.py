@@ -1,0 +1,78 @@
+"""How the server is: /health tells the truth in 200 or 503, /metrics gives numbers to Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from shoal.daemon import Daemon
+from shoal.daemon.health import look
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.queue import Stats
+from shoal.services import stats
+
+CLAIM_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+async def health(engine: EmbeddedEngine, daemon: Daemon) -> Response:
+    """200 when the database takes writes and every loop is alive, else 503 with what is wrong."""
+    report = await run_in_threadpool(look, engine, daemon)
+    return Response(msgspec.json.encode(report), 200 if report["ok"] else 503, media_type="application/json")
+
+
+class Metrics(Collector):
+    """What Prometheus reads: queue depths and ages, claim latency, how far behind the log's reader is, sizes."""
+
+    def __init__(self, engine: EmbeddedEngine, daemon: Daemon) -> None:
+        self._engine = engine
+        self._daemon = daemon
+        self._registry = CollectorRegistry()
+        self.claim_seconds = Histogram(
+            "shoal_claim_seconds", "Time to answer a claim.", buckets=CLAIM_BUCKETS, registry=self._registry
+        )
+        self._registry.register(self)
+
+    def response(self) -> Response:
+        """GET /metrics."""
+        return Response(generate_latest(self._registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def describe(self) -> list[Metric]:
+        """Nothing to say before a scrape: collecting reads the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the ledger's numbers."""
+        behind = self._engine.read(_events_behind)
+        found: Stats = self._engine.write(stats.get)
+        tasks = GaugeMetricFamily("shoal_tasks", "Tasks by queue and status.", labels=["queue", "status"])
+        for queue, by_status in found.queues.items():
+            for status, number in by_status.items():
+                tasks.add_metric([queue, status], number)
+        yield tasks
+        oldest = GaugeMetricFamily("shoal_oldest_ready_seconds", "Wait of the longest waiting task.", labels=["queue"])
+        for queue, waited in found.oldest_ready_by_queue.items():
+            oldest.add_metric([queue], waited / 1000)
+        yield oldest
+        yield GaugeMetricFamily(
+            "shoal_completed_last_hour", "Tasks completed in the last hour.", found.completed_per_hour
+        )
+        yield GaugeMetricFamily("shoal_failed_last_hour", "Tasks failed in the last hour.", found.failed_per_hour)
+        yield GaugeMetricFamily("shoal_event_lag", "Events that the counters had not read.", behind)
+        for name, value in self._engine.database.measure().items():
+            yield GaugeMetricFamily(f"shoal_{name}", f"Gauge of the database: {name}.", value)
+        alive = GaugeMetricFamily("shoal_loop_up", "Whether a loop of the server is alive.", labels=["loop"])
+        for name, loop in self._daemon.report().items():
+            alive.add_metric([name], float(loop["ok"]))
+        yield alive
+
+
+def _events_behind(tx: Any) -> int:
+    cursor = tx.one("events.cursor", name=stats.COUNTS_CURSOR)
+    return int(tx.one("events.latest")[0]) - (int(cursor[0]) if cursor else 0)

@@ -1,0 +1,126 @@
+"""Tables and details for people. rich is imported here and nowhere else, when something is printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shoal.cli import moments
+from shoal.model.task import Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+STATUS_STYLES = {
+    "queued": "cyan",
+    "scheduled": "blue",
+    "blocked": "yellow",
+    "active": "bold green",
+    "review": "magenta",
+    "completed": "green",
+    "failed": "bold red",
+    "cancelled": "dim",
+}
+WIDTH_WITHOUT_TERMINAL = 200
+
+
+def console() -> Console:
+    """Where people read: colours on a terminal, unless NO_COLOR is set; in a pipe, lines are not cut to 80."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    return Console(highlight=False, width=width, emoji=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, grows: str | None = None) -> None:
+    """A table, or a sentence when there is nothing; the column that `grows` takes what width is left."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = list(rows)
+    if not lines:
+        console().print(empty, markup=False)
+        return
+    shown = Table(box=SIMPLE, pad_edge=False, show_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold", ratio=1 if column == grows else None, no_wrap=column != grows)
+    for line in lines:
+        shown.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in line))
+    console().print(shown)
+
+
+def status(value: str) -> Any:
+    """A status in its colour."""
+    from rich.text import Text
+
+    return Text(value, STATUS_STYLES.get(value, ""))
+
+
+def tasks(found: Iterable[Task], *, empty: str) -> None:
+    """A list of tasks."""
+    table(
+        ["Task", "Status", "P", "Queue", "Assignee", "Title"],
+        [(one.task_id, status(one.status), one.priority, one.queue, one.assignee, one.title) for one in found],
+        empty=empty,
+        grows="Title",
+    )
+
+
+def sentence(text: str) -> None:
+    """One line for a person; nothing in it is markup."""
+    console().print(text, markup=False, soft_wrap=True)
+
+
+def task(found: Task) -> None:
+    """Everything about one task that has a value."""
+    from rich.text import Text
+
+    out = console()
+    out.print(Text.assemble((found.task_id, "bold"), " ", found.title, "  ", status(found.status)), soft_wrap=True)
+    details: list[tuple[str, Any]] = [
+        ("type", found.type),
+        ("priority", f"P{found.priority}"),
+        ("queue", found.queue),
+        ("labels", ", ".join(found.labels)),
+        ("assignee", found.assignee),
+        ("parent", found.parent and f"{found.task_id.rstrip('0123456789')}{found.parent}"),
+        ("repos", ", ".join(found.repos)),
+        ("model", found.model),
+        ("workflow", found.workflow),
+        ("held", found.hold_reason),
+        ("waits for", found.blockers and f"{found.blockers} tasks"),
+        ("progress", _progress(found)),
+        ("attempt", found.attempt and f"{found.attempt} ({found.failures} of {found.max_attempts} failed)"),
+        ("worker", found.worker),
+        ("leased until", moments.shown(found.leased_until)),
+        ("runs at", moments.shown(found.run_at) if found.status == "scheduled" else None),
+        ("deadline", moments.shown(found.deadline)),
+        ("estimate", found.estimate_minutes is not None and f"{found.estimate_minutes} min"),
+        ("took", found.actual_minutes is not None and f"{found.actual_minutes} min"),
+        ("slug", found.slug),
+        ("external key", found.external_key),
+        ("participants", ", ".join(one.agent for one in found.participants)),
+        ("created", f"{moments.shown(found.created_at)} by {found.created_by}"),
+        ("completed", moments.shown(found.completed_at)),
+        ("feedback", found.feedback and f"quality {found.feedback.quality} of 5"),
+    ]
+    for name, value in details:
+        if value:
+            out.print(Text.assemble((f"  {name:<13}", "dim"), str(value)), soft_wrap=True)
+    for one in found.success_criteria:
+        out.print(Text(f"  [ ] {one.criterion}" + (f"  ({one.measurable})" if one.measurable else "")), soft_wrap=True)
+    for name, text in (("summary", found.summary), ("last error", found.last_error)):
+        if text:
+            out.print(Text.assemble((f"  {name}\n", "dim"), _indented(text)), soft_wrap=True)
+
+
+def _progress(found: Task) -> str:
+    percent = "" if found.progress is None else f"{found.progress} %"
+    return " ".join(part for part in (percent, found.progress_message or "") if part)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

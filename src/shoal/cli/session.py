@@ -1,0 +1,92 @@
+"""What every command shares: the ledger it speaks to, and how its answer is shown."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import click
+
+from shoal.ledger import Ledger, connect
+from shoal.settings import Home, find_home
+
+ENVELOPE_VERSION = 1
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Session:
+    """One run of the command line."""
+
+    def __init__(self, home: str | None, actor: str | None, *, json: bool, quiet: bool) -> None:
+        self._home = home
+        self._actor = actor
+        self.json = json
+        self.quiet = quiet
+        self._ledger: Ledger | None = None
+        self._closing = ExitStack()
+
+    @property
+    def home(self) -> Home:
+        """The home that this command is about."""
+        return find_home(self._home)
+
+    @property
+    def given_home(self) -> str | None:
+        """The home that the command line named."""
+        return self._home
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger: SHOAL_URL, else the home's running server, else its database."""
+        if self._ledger is None:
+            self._ledger = self._closing.enter_context(connect(home=self._home, actor=self._actor))
+        return self._ledger
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self._closing.close()
+
+    def answer(self, data: Any, show: Callable[[], None], *, ids: Sequence[Any] = ()) -> None:
+        """The answer as JSON, as bare ids, or as `show` shows it to a person."""
+        if self.json:
+            self.print_json(data)
+        elif self.quiet:
+            for id in ids:
+                click.echo(id)
+        else:
+            show()
+
+    def print_json(self, data: Any, *, next: str | None = None) -> None:
+        """The versioned envelope; nothing else goes to standard output with it."""
+        import msgspec
+
+        envelope = {"version": ENVELOPE_VERSION, "data": data}
+        next = next or getattr(data, "next", None)
+        if next is not None:
+            envelope["next"] = next
+        click.echo(msgspec.json.encode(envelope).decode())
+
+
+def command(function: Function) -> Function:
+    """Give a command its session as first argument, with --json and -q."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Answer as versioned JSON.")
+    @click.option("-q", "--quiet", is_flag=True, help="Print ids alone.")
+    @click.pass_context
+    @functools.wraps(function)
+    def run(ctx: click.Context, /, *args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
+        given = ctx.find_root().obj or {}
+        session = Session(given.get("home"), given.get("actor"), json=as_json, quiet=quiet)
+        try:
+            return function(session, *args, **kwargs)
+        finally:
+            session.close()
+
+    return run  # type: ignore[return-value]
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in values.items() if value is not None and value != ()}

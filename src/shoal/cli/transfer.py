@@ -1,0 +1,71 @@
+"""Commands that take task lists in and give them out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from shoal.cli.session import Session, command
+from shoal.errors import BadInput
+
+FORMATS = click.Choice(["jsonl", "csv", "markdown"])
+BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".md": "markdown", ".markdown": "markdown"}
+
+
+@click.command("import", epilog="Example: shoal import TODO.md; what was imported before is not added twice")
+@click.argument("file", type=click.Path(allow_dash=True, dir_okay=False, path_type=Path))
+@click.option("--format", "form", type=FORMATS, help="Else by the file's suffix.")
+@click.option("--source", help="What to call the source; else the file's name. The same source is imported once.")
+@click.option("--queue", help="The queue of lines that name none.")
+@command
+def import_(session: Session, file: Path, form: str | None, source: str | None, queue: str | None) -> None:
+    """Import tasks from JSON Lines, CSV or a markdown checklist, in one transaction."""
+    form = form or BY_SUFFIX.get(file.suffix.lower())
+    if form is None:
+        raise click.UsageError(f"cannot tell the format of {file}; say --format jsonl, csv or markdown")
+    try:
+        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        text = raw.decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"cannot read {file}: {error.strerror}", field="file") from None
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise BadInput(f"{file} is not UTF-8: line {line}; save it as UTF-8 and try again", field="file") from None
+    report = session.ledger.tasks.import_(format=form, text=text, source=source or file.name, queue=queue)
+
+    def show() -> None:
+        click.echo(f"{len(report.created)} created, {len(report.existing)} were there already")
+        for one in report.refused:
+            click.echo(f"{file}:{one.line}: {one.reason}", err=True)
+        if report.refused:
+            click.echo(
+                f"{len(report.refused)} lines were refused or taken in part; mend them and import again", err=True
+            )
+
+    session.answer(report, show, ids=report.created)
+    if report.refused:
+        session.close()
+        sys.exit(2)
+
+
+@click.command(epilog="Example: shoal export --format markdown -o tasks.md")
+@click.option("--format", "form", type=FORMATS, help="Else by the file's suffix, else jsonl.")
+@click.option("-s", "--status", help="Only tasks of this status.")
+@click.option("--queue", help="Only tasks of this queue.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else standard output.")
+@command
+def export(session: Session, form: str | None, status: str | None, queue: str | None, output: Path | None) -> None:
+    """Export tasks as JSON Lines, CSV or a markdown checklist."""
+    form = form or (BY_SUFFIX.get(output.suffix.lower()) if output else None) or "jsonl"
+    page = session.ledger.tasks.export(format=form, status=status, queue=queue)
+    if output is None:
+        if session.json:
+            session.print_json(page)
+        else:
+            click.echo(page.text, nl=False)
+        return
+    output.write_text(page.text, encoding="utf-8")
+    answer = {"file": str(output), "tasks": page.tasks}
+    session.answer(answer, lambda: click.echo(f"{page.tasks} tasks written to {output}"), ids=[output])

@@ -1,0 +1,5 @@
+"""The loops of `shoal serve`: each tick asks a service, acts through an adapter, tells a service."""
+
+from shoal.daemon.daemon import Daemon
+
+__all__ = ["Daemon"]

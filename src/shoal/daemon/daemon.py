@@ -1,0 +1,45 @@
+"""All loops of a server together, and the one that looks after the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shoal.daemon import backup, checkpointer, pruner, reaper
+from shoal.daemon.loop import Loop
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.settings import Home, Settings
+
+WATCH_SECONDS = 5.0
+
+
+class Daemon:
+    """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
+
+    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings) -> None:
+        self.loops = [
+            Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
+            Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
+            Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
+            Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
+        ]
+        self._watch = Loop("watch", WATCH_SECONDS, self._revive)
+
+    def start(self) -> None:
+        """Start every loop."""
+        for loop in [*self.loops, self._watch]:
+            loop.start()
+
+    def stop(self, seconds: float) -> None:
+        """Stop every loop, waiting so long at most for those that are in the middle of something."""
+        for loop in [self._watch, *self.loops]:
+            loop.stop()
+        for loop in self.loops:
+            loop.join(seconds)
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """How each loop is."""
+        return {loop.name: loop.report() for loop in self.loops}
+
+    def _revive(self) -> None:
+        for loop in self.loops:
+            loop.start()

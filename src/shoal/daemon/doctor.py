@@ -1,0 +1,85 @@
+"""Examines a home from the outside: settings, database, counters, backups, server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from shoal.daemon import backup
+from shoal.errors import ShoalError
+from shoal.ledger.connect import open_home
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.ledger.instance import read_instance
+from shoal.settings import Home
+
+FREE_BYTES_WANTED = 200 * 1024 * 1024
+SHOWN = 5
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    message: str
+
+
+def examine(home: Home) -> list[Finding]:
+    """Everything there is to say about a home."""
+    if not home.exists:
+        return [Finding("home", False, f"there is none at {home}; `shoal init` makes one")]
+    findings = [Finding("home", True, str(home))]
+    try:
+        home.settings()
+    except ShoalError as error:
+        return [*findings, Finding("settings", False, error.message)]
+    findings.append(_space(home))
+    instance = read_instance(home)
+    told = f"runs as pid {instance.pid} at {instance.url}" if instance else "does not run; `shoal serve` starts it"
+    findings.append(Finding("server", True, told))
+    findings.append(_backups(home))
+    try:
+        with open_home(home, actor="shoal") as ledger:
+            engine = ledger.engine
+            assert isinstance(engine, EmbeddedEngine)  # noqa: S101 - a home's ledger is here
+            findings += _database(engine)
+    except ShoalError as error:
+        findings.append(Finding("database", False, error.message))
+    return findings
+
+
+def _database(engine: EmbeddedEngine) -> Iterator[Finding]:
+    damage = engine.database.check()
+    yield Finding("database", not damage, "; ".join(damage) or f"{engine.address} passes its integrity check")
+    wrong = engine.read(_blockers)
+    yield Finding("dependencies", not wrong, f"counters disagree for {wrong}" if wrong else "every counter agrees")
+    drift = engine.write(_counts)
+    yield Finding("counts", not drift, f"they disagree for {drift}" if drift else "they agree with the tasks")
+
+
+def _blockers(tx: Any) -> str:
+    return ", ".join(tx.shown(row[0]) for row in tx.all("dependencies.recount", limit=SHOWN))
+
+
+def _counts(tx: Any) -> str:
+    from shoal.services import stats
+
+    kept = {(queue, status): number for queue, found in stats.counts(tx).items() for status, number in found.items()}
+    real = {(queue, status): number for queue, status, number in tx.all("stats.recount")}
+    wrong = sorted(key for key in kept.keys() | real.keys() if kept.get(key, 0) != real.get(key, 0))
+    return ", ".join(f"{queue}/{status}" for queue, status in wrong[:SHOWN])
+
+
+def _space(home: Home) -> Finding:
+    free = shutil.disk_usage(home.folder).free
+    return Finding("disk", free > FREE_BYTES_WANTED, f"{free // 2**20:,} MiB free")
+
+
+def _backups(home: Home) -> Finding:
+    found = backup.backups(home)
+    if not found:
+        return Finding("backups", True, "none yet; a running server makes one every hour, `shoal backup` makes one now")
+    return Finding("backups", True, f"{len(found)}, the newest {found[0].name}")

@@ -1,0 +1,43 @@
+"""How the server is, in one look: database, tasks, loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import shoal
+from shoal.clock import monotonic_seconds
+from shoal.daemon.daemon import Daemon
+from shoal.errors import ShoalError
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.services import stats
+
+
+def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
+    """Whether the database takes a write, how big it is, how many tasks there are, whether each loop is alive."""
+    problems: list[str] = []
+    counts: dict[str, int] | None = None
+    sizes: dict[str, int] = {}
+    began = monotonic_seconds()
+    try:
+        engine.write(_touch)
+        counts = engine.write(stats.get).counts
+        sizes = engine.database.measure()
+    except ShoalError as error:
+        problems.append(error.message)
+    loops = daemon.report()
+    problems += [f"loop {name}: {loop['error']}" for name, loop in loops.items() if not loop["ok"]]
+    return {
+        "ok": not problems,
+        "version": shoal.__version__,
+        "database": {"kind": engine.database.kind, "address": engine.address, **sizes},
+        "answered_in_ms": round((monotonic_seconds() - began) * 1000, 1),
+        "tasks": counts,
+        "loops": loops,
+        "problems": problems,
+    }
+
+
+def _touch(tx: Any) -> None:
+    # A real write: a full disk or a read-only folder shows here and nowhere earlier.
+    tx.all("events.begin_cursor", name="health", position=0, now=tx.now)
+    tx.all("events.move_cursor", name="health", position=tx.now, now=tx.now)

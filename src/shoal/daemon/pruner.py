@@ -1,0 +1,21 @@
+"""Forgets old events, in small batches so that nobody waits long behind one. Tasks are never forgotten."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.services import events, stats
+from shoal.settings import Settings
+
+DAY_MS = 86_400_000
+
+
+def tick(engine: EmbeddedEngine, settings: Settings) -> int:
+    """Prune what is older than the setting; how many events."""
+    engine.write(stats.counts)  # its cursor is how far pruning may go
+    older_than = engine.clock.now_ms() - settings.event_days * DAY_MS
+    pruned = 0
+    while batch := engine.write(partial(events.prune, older_than=older_than)):
+        pruned += batch
+    return pruned

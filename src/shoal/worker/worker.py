@@ -1,0 +1,201 @@
+"""Claims tasks and runs them side by side, renews their leases, stops in good order.
+
+Beats come from a thread of their own, so that a busy command or a slow claim never delays one.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+
+import structlog
+from msgspec import Struct
+
+from shoal.clock import monotonic_seconds
+from shoal.errors import ServerUnreachable, StoreError
+from shoal.ledger import Ledger
+from shoal.model.task import Claim
+from shoal.worker.attempt import Attempt, Terms
+from shoal.worker.groups import Groups
+
+log = structlog.get_logger()
+BEATS_PER_LEASE = 3
+FENCE_SHARE = 0.8  # of the lease: without a renewal for so long, stop the children before somebody else may start
+
+
+class Orders(Struct, frozen=True):
+    """What a worker takes and how much at once."""
+
+    queues: list[str]
+    concurrency: int
+    lease_seconds: int
+    poll_seconds: float
+    type: str | None = None
+    label: str | None = None
+    until_empty: bool = False
+
+
+class Worker:
+    """Runs a command once per task until it is stopped; its id is new at every start."""
+
+    def __init__(
+        self, ledger: Ledger, orders: Orders, terms: Terms, *, on_change: Callable[[str], None] | None = None
+    ) -> None:
+        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._ledger = ledger
+        self._orders = orders
+        self._terms = terms
+        self._say = on_change or (lambda _: None)
+        self._groups = Groups()
+        self._running: dict[threading.Thread, Attempt] = {}
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+        self._renewed = monotonic_seconds()
+
+    def run(self) -> None:
+        """Work until stopped, or until the queues are empty when that was asked for."""
+        for watch in (self._beat, self._fence):
+            threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
+        try:
+            while not self._stopping.is_set():
+                if self._free_slots() == 0:
+                    self._wait(self._orders.poll_seconds)
+                elif not self._claim() and (self._idle() or self._stopping.is_set()):
+                    break
+            self._finish()
+        finally:
+            self._ended.set()
+            self._groups.close()
+
+    def stop(self) -> None:
+        """Take nothing new; what runs may finish within the grace time. A second call ends it at once."""
+        if self._stopping.is_set():
+            self._end_all("released")
+        self._stopping.set()
+        # Not under the condition's lock: this is called from signal handlers, also while the main thread holds it.
+
+    def _free_slots(self) -> int:
+        with self._changed:
+            return self._orders.concurrency - len(self._running)
+
+    def _claim(self) -> int:
+        """Claim as much as there is room for, from the queues in their order; how many."""
+        taken = 0
+        for queue in self._orders.queues:
+            room = self._free_slots()
+            if room == 0 or self._stopping.is_set():
+                break
+            try:
+                outcome = self._ledger.tasks.claim(
+                    worker=self.id,
+                    queue=queue,
+                    limit=room,
+                    lease_seconds=self._orders.lease_seconds,
+                    **{
+                        name: value
+                        for name, value in (("type", self._orders.type), ("label", self._orders.label))
+                        if value is not None
+                    },
+                )
+            except (ServerUnreachable, StoreError) as error:
+                log.warning("claim waits", reason=error.message)
+                self._wait(self._orders.poll_seconds)
+                continue
+            for claim in outcome.claims:
+                self._begin(claim)
+            taken += len(outcome.claims)
+        return taken
+
+    def _begin(self, claim: Claim) -> None:
+        attempt = Attempt(claim, ledger=self._ledger, groups=self._groups, terms=self._terms)
+        thread = threading.Thread(target=self._carry_out, args=(attempt,), name=claim.task.task_id)
+        with self._changed:
+            self._running[thread] = attempt
+        self._say(f"{claim.task.task_id} attempt {claim.attempt}: {claim.task.title}")
+        thread.start()
+
+    def _carry_out(self, attempt: Attempt) -> None:
+        try:
+            attempt.run()
+        finally:
+            with self._changed:
+                del self._running[threading.current_thread()]
+                self._changed.notify_all()
+
+    def _idle(self) -> bool:
+        """Wait for something to do; True when there is nothing left and that ends the work."""
+        if self._orders.until_empty and not self._running and self._nothing_left():
+            return True
+        self._wait(self._orders.poll_seconds * random.uniform(0.75, 1.25))  # noqa: S311
+        return False
+
+    def _nothing_left(self) -> bool:
+        """Whether nothing in these queues can become claimable: queued, scheduled or active."""
+        try:
+            counts = self._ledger.stats.get().queues
+        except (ServerUnreachable, StoreError):
+            return False
+        open_tasks = ("queued", "scheduled", "active")
+        return not any(counts.get(queue, {}).get(status) for queue in self._orders.queues for status in open_tasks)
+
+    def _wait(self, seconds: float) -> None:
+        """Until a slot becomes free or the time is up; in short turns, so that a stop is noticed."""
+        deadline = monotonic_seconds() + seconds
+        with self._changed:
+            busy = len(self._running)
+            while not self._stopping.is_set() and len(self._running) >= busy:
+                left = deadline - monotonic_seconds()
+                if left <= 0:
+                    return
+                self._changed.wait(min(left, 0.2))
+
+    def _finish(self) -> None:
+        """Let what runs finish within the grace time, then give it back."""
+        deadline = monotonic_seconds() + self._terms.grace_seconds
+        with self._changed:
+            while self._running and (left := deadline - monotonic_seconds()) > 0:
+                self._changed.wait(min(left, 0.2))
+        self._end_all("released")
+        with self._changed:
+            threads = list(self._running)
+        for thread in threads:
+            thread.join()
+
+    def _end_all(self, reason: str) -> None:
+        enders = [
+            threading.Thread(target=attempt.stop, args=(reason,), daemon=True)
+            for attempt in list(self._running.values())
+        ]
+        for ender in enders:
+            ender.start()
+
+    def _beat(self) -> None:
+        """Renew every lease a few times per its length, and stop what was lost."""
+        lease = self._orders.lease_seconds
+        while not self._ended.wait(lease / BEATS_PER_LEASE / 2):
+            with self._changed:
+                attempts = list(self._running.values())
+            began = monotonic_seconds()
+            held = {attempt.claim.task.task_id: attempt.claim.attempt for attempt in attempts}
+            try:
+                lost = self._ledger.tasks.beat(worker=self.id, tasks=held, lease_seconds=lease).lost if held else []
+            except (ServerUnreachable, StoreError) as error:
+                log.warning("beat failed", reason=error.message)
+                continue
+            self._renewed = began
+            for attempt in attempts:
+                if attempt.claim.task.task_id in lost:
+                    threading.Thread(target=attempt.stop, args=("lost",), daemon=True).start()
+
+    def _fence(self) -> None:
+        """When no renewal came through for most of a lease, stop the commands before somebody else may start them."""
+        limit = FENCE_SHARE * self._orders.lease_seconds
+        while not self._ended.wait(limit / 20):
+            if self._running and monotonic_seconds() - self._renewed > limit:
+                log.error("cannot renew in time: stopping the commands before their leases end")
+                self._end_all("lost")
