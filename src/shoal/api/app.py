@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+import structlog
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -23,6 +24,7 @@ from shoal.model.page import Page
 from shoal.services import VERBS, Arguments, Verb
 from shoal.settings import Settings
 
+log = structlog.get_logger()
 API = "/api/v1"
 JSON = "application/json"
 Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
@@ -64,6 +66,11 @@ class App:
             response = await handler(request, fields)
         except ShoalError as error:
             response = problem(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("request broke", method=request.method, path=request.url.path)
+            response = problem(ShoalError("something broke inside Shoal; the server's log says what"))
         await response(scope, receive, send)
 
     def _add(self, method: str, path: str, handler: Handler) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gc
-import logging
 import socket
-import sys
 from typing import Any
 
 import click
 
+from shoal.cli.logs import log_to_stderr
 from shoal.errors import BadInput
 from shoal.settings import Home, Settings, find_home
 
@@ -42,7 +41,7 @@ def run(home: Home, settings: Settings, *, any_host: bool) -> None:
     from shoal.ledger.instance import InstanceLock
     from shoal.web import pages
 
-    _log_to_stderr()
+    log_to_stderr()
     with InstanceLock(home) as instance:
         new = not home.exists
         ledger = open_home(home, actor="shoal", settings=settings, create=new)
@@ -118,18 +117,3 @@ def _refuse_to_listen_wide(settings: Settings, insecure: bool) -> None:
             "listen on 127.0.0.1, or say --insecure if the network is yours",
             field="host",
         )
-
-
-def _log_to_stderr() -> None:
-    import structlog
-
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -50,6 +50,7 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
     Exit code 0 completes the task, 75 gives it back for later, any other fails the attempt. Ctrl-C or SIGTERM lets
     what runs finish within the grace time and gives back the rest; a second one ends it at once.
     """
+    from shoal.cli.logs import log_to_stderr
     from shoal.worker.attempt import Terms
     from shoal.worker.worker import Orders, Worker
 
@@ -61,6 +62,7 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
         retry_later_seconds=options.pop("retry_later_seconds"),
     )
     orders = Orders(queues=list(options.pop("queues")), **options)
+    log_to_stderr()
     ledger = session.ledger.acting_as(agent) if agent else session.ledger
     worker = Worker(ledger, orders, terms, on_change=None if session.quiet else lambda line: click.echo(line, err=True))
     if not session.quiet:

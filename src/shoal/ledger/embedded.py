@@ -27,6 +27,7 @@ class EmbeddedEngine:
         self.identity = _identity(database, settings.prefix)
         self._committed = threading.Condition()
         self._commits = 0
+        database.on_commit = self._tell
 
     @property
     def address(self) -> str:
@@ -38,9 +39,7 @@ class EmbeddedEngine:
         arguments = verb.arguments(args, given)
         if not verb.writes:
             return self.database.read(self.work(verb, arguments, actor))
-        answer = self.database.write(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
-        self._tell()
-        return answer
+        return self.database.write(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
 
     def submit(self, verb: Verb[Any, Any], given: dict[str, Any], actor: str) -> Future[Any]:
         """The same for a verb that writes, without waiting."""
@@ -49,9 +48,7 @@ class EmbeddedEngine:
 
     def submit_checked(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Future[Any]:
         """Submit a verb whose input has been checked."""
-        future = self.database.submit(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
-        future.add_done_callback(lambda _: self._tell())
-        return future
+        return self.database.submit(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
 
     def work(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
         """The verb as a piece of work for the database; it may be run more than once."""
@@ -68,9 +65,7 @@ class EmbeddedEngine:
 
     def write(self, work: Any, actor: str = "shoal") -> Any:
         """Run a service function that is no verb, in a transaction."""
-        answer = self.database.write(lambda store: work(self.tx(store, actor)))
-        self._tell()
-        return answer
+        return self.database.write(lambda store: work(self.tx(store, actor)))
 
     def tx(self, store: Transaction, actor: str) -> Tx:
         """What a service function is handed."""

@@ -74,21 +74,20 @@ def complete_many(
     tx: Tx, *, completions: Annotated[list[Completion], Meta(max_length=10_000)]
 ) -> list[CompletionOutcome]:
     """End many attempts in one transaction; one that lost its lease is refused by itself and harms no other."""
-    rows: list[dict[str, Any]] = []
+    ends: dict[tuple[int, int], dict[str, Any]] = {}
     for one in completions:
+        number = task_number(tx, one.task)
         given = {"summary": one.summary, "result": _stored_result(one.result), "actual_minutes": one.actual_minutes}
-        rows.append({"id": task_number(tx, one.task), "attempt": one.attempt, "now": tx.now, **given})
+        ends.setdefault((number, one.attempt), {"id": number, "attempt": one.attempt, **given})
+    ended = tx.all("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
+    done = {task.id: _completed(tx, task, Status.ACTIVE) for task in sorted(map(tx.task, ended), key=_by_number)}
     outcomes = []
-    for row, answer in zip(rows, tx.many("leases.complete", rows), strict=True):
-        shown = tx.shown(row["id"])
+    for number, attempt in ends:
         try:
-            if answer:
-                done = _completed(tx, tx.task(answer[0]), Status.ACTIVE)
-            else:
-                done = _already_completed(tx, row["id"], row["attempt"])
-            outcomes.append(CompletionOutcome(shown, status=done.status))
+            task = done.get(number) or _already_completed(tx, number, attempt)
+            outcomes.append(CompletionOutcome(task.task_id, status=task.status))
         except ShoalError as error:
-            outcomes.append(CompletionOutcome(shown, error=error.message, code=error.code))
+            outcomes.append(CompletionOutcome(tx.shown(number), error=error.message, code=error.code))
     return outcomes
 
 
@@ -175,6 +174,10 @@ def retry_wait_ms(tx: Tx, failures: int) -> int:
     exponent = min(max(failures - 1, 0), 30)
     whole = min(tx.settings.retry_base_seconds * 2**exponent, tx.settings.retry_cap_seconds)
     return int(1000 * whole * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+def _by_number(task: Task) -> int:
+    return task.id
 
 
 def _completed(tx: Tx, done: Task, was: Status) -> Task:

@@ -202,27 +202,31 @@ def make_due(tx: Tx, *, limit: int = 500) -> list[Task]:
 
 def insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
     """Insert tasks; each with whether it is new. One that exists under its request_id or unique_key is answered."""
-    rows: list[dict[str, Any]] = []
-    waits: list[list[int]] = []
-    for new in batch:
-        blockers = [task_number(tx, ref) for ref in dict.fromkeys(new.depends_on)]
-        open_blockers = dependencies.lean_on(tx, blockers) if blockers else set()
-        waits.append(blockers)
-        rows.append(_row(tx, new, len(open_blockers)))
+    waits = [_lean_on(tx, new) if new.depends_on else ([], 0) for new in batch]
+    rows = [_row(tx, new, open_blockers) for new, (_, open_blockers) in zip(batch, waits, strict=True)]
     answers: list[tuple[Task, bool]] = []
-    for new, inserted in zip(batch, tx.many("tasks.insert", rows), strict=True):
-        answers.append((tx.task(inserted[0]), True) if inserted else (_existing(tx, new), False))
-    made = [task for task, is_new in answers if is_new]
-    for task in made:
-        tx.emit(Kind.TASK_CREATED, task, data={"title": task.title})
-    if any(task.labels for task in made):
-        add_labels(tx, made)
-    for (task, is_new), blockers in zip(answers, waits, strict=True):
-        if blockers and is_new:
-            dependencies.attach(tx, task, blockers)
-        elif blockers:
+    labelled: list[Task] = []
+    for new, (blockers, _), inserted in zip(batch, waits, tx.many("tasks.insert", rows), strict=True):
+        if not inserted:
+            answers.append((_existing(tx, new), False))
             dependencies.lean_off(tx, blockers)
+            continue
+        task = tx.task(inserted[0])
+        answers.append((task, True))
+        tx.emit(Kind.TASK_CREATED, task, data={"title": task.title})
+        if task.labels:
+            labelled.append(task)
+        if blockers:
+            dependencies.attach(tx, task, blockers)
+    if labelled:
+        add_labels(tx, labelled)
     return answers
+
+
+def _lean_on(tx: Tx, new: NewTask) -> tuple[list[int], int]:
+    """The numbers of what a new task depends on, and how many of them are still open."""
+    blockers = list(dict.fromkeys(task_number(tx, ref) for ref in new.depends_on))
+    return blockers, len(dependencies.lean_on(tx, blockers))
 
 
 def _row(tx: Tx, new: NewTask, blockers: int) -> dict[str, Any]:

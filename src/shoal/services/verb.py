@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import NODEFAULT, Struct
 
 from shoal.errors import BadInput
 from shoal.services.transaction import Tx
@@ -93,8 +93,12 @@ class Verb(Generic[P, R]):
             return self._keywords
         if not self._keywords.__struct_fields__:
             return self._struct
+        fields = [*msgspec.structs.fields(self._struct), *msgspec.structs.fields(self._keywords)]
         return msgspec.defstruct(
-            f"{self._title}Input", [], bases=(self._struct, self._keywords), kw_only=True, forbid_unknown_fields=True
+            f"{self._title}Input",
+            [(one.name, one.type) if one.required else (one.name, one.type, _default(one)) for one in fields],
+            kw_only=True,
+            forbid_unknown_fields=True,
         )
 
     @property
@@ -113,19 +117,22 @@ class Verb(Generic[P, R]):
         """
         if len(args) > len(self.path_fields):
             raise BadInput(f"{self.key} takes {len(self.path_fields)} positional values at most; name the others")
-        given |= dict(zip(self.path_fields, args, strict=False))
+        if args:
+            given |= dict(zip(self.path_fields, args, strict=False))
         try:
             struct: Struct | None = None
             if self._struct is not None:
                 own = {name: given.pop(name) for name in self._keywords.__struct_fields__ if name in given}
                 struct = msgspec.convert(given, self._struct, strict=strict)
+                if not self._keywords.__struct_fields__:
+                    return Arguments(struct, {})
                 given = own
             keywords = msgspec.convert(given, self._keywords, strict=strict)
         except msgspec.ValidationError as error:
             raise bad_input(error) from None
         except RecursionError:
             raise BadInput("the input is nested too deeply") from None
-        return Arguments(struct, {name: getattr(keywords, name) for name in keywords.__struct_fields__})
+        return Arguments(struct, msgspec.structs.asdict(keywords))
 
     def arguments_from_json(self, body: bytes, path: dict[str, Any]) -> Arguments:
         """The same for a JSON object, as a request body brings it, and the fields of its path."""
@@ -179,6 +186,12 @@ def verb(
         return declared
 
     return declare
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is not NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return field.default
 
 
 def bad_input(error: msgspec.ValidationError) -> BadInput:

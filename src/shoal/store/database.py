@@ -55,6 +55,8 @@ class Database(ABC):
 
     kind: str
     address: str
+    on_commit: Callable[[], None] = staticmethod(lambda: None)
+    """Called after each commit of this process, in whichever thread made it."""
 
     @abstractmethod
     def read(self, work: Work[Answer]) -> Answer:

@@ -1,7 +1,7 @@
 """Group commit: writes that arrive together are committed together, one fsync for all.
 
-A lone caller commits directly in its own thread; under contention a writer thread takes whatever has gathered.
-What a batch is and how it is committed is the database's affair.
+A lone caller commits directly in its own thread; under contention a writer thread takes whatever has gathered. More
+than one writer is of use where the commit waits for another machine. How a batch is committed is the database's affair.
 """
 
 from __future__ import annotations
@@ -51,14 +51,15 @@ class Write(Generic[Answer]):
 class Gatherer:
     """Brings writes to `commit`, which fills in each one's answer or error and never raises."""
 
-    def __init__(self, commit: Callable[[list[Write[Any]]], None], name: str) -> None:
+    def __init__(self, commit: Callable[[list[Write[Any]]], None], name: str, *, writers: int = 1) -> None:
         self._commit = commit
         self._name = name
+        self._writers = writers
         self._arrived: SimpleQueue[Write[Any] | None] = SimpleQueue()
-        self._turn = threading.Lock()
+        self._turns = threading.BoundedSemaphore(writers)
         self._callers = 0
         self._count_lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     def run(self, work: Work[Answer]) -> Answer:
@@ -68,11 +69,11 @@ class Gatherer:
             self._callers += 1
             alone = self._callers == 1
         try:
-            if alone and self._turn.acquire(blocking=False):
+            if alone and self._turns.acquire(blocking=False):
                 try:
                     self._commit([write])
                 finally:
-                    self._turn.release()
+                    self._turns.release()
             else:
                 write.ready.acquire()
                 self._enqueue(write)
@@ -92,17 +93,22 @@ class Gatherer:
         """Finish what has arrived and end the thread."""
         with self._count_lock:
             self._closed = True
-            thread = self._thread
-        if thread is not None:
+            threads = list(self._threads)
+        for _ in threads:
             self._arrived.put(None)
+        for thread in threads:
             thread.join()
 
     def _enqueue(self, write: Write[Any]) -> None:
-        if self._thread is None:
+        if not self._threads:
             with self._count_lock:
-                if self._thread is None and not self._closed:
-                    self._thread = threading.Thread(target=self._drain, name=self._name, daemon=True)
-                    self._thread.start()
+                if not self._threads and not self._closed:
+                    self._threads = [
+                        threading.Thread(target=self._drain, name=f"{self._name}-{number}", daemon=True)
+                        for number in range(self._writers)
+                    ]
+                    for thread in self._threads:
+                        thread.start()
         if self._closed:
             raise RuntimeError("the ledger is closed")
         self._arrived.put(write)
@@ -123,7 +129,7 @@ class Gatherer:
             except Empty:
                 pass
             if batch:
-                with self._turn:
+                with self._turns:
                     self._commit(batch)
                 for write in batch:
                     write.deliver()

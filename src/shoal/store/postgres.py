@@ -44,17 +44,14 @@ DIALECT = Dialect(
         "storage": "WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0)",
         "for_update": "FOR UPDATE",
         "skip_locked": "FOR UPDATE OF t SKIP LOCKED",
+        "rows": "json_array_elements(CAST(:rows AS JSON))",
+        "returning": "tasks.*",
     },
     placeholder="%s",
 )
 QUERIES = load(DIALECT)
-# All events of a commit in one statement: the driver's own cost per statement, 60 us, is more than the server's.
-APPEND_EVENTS = """
-INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data)
-SELECT at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data
-FROM json_to_recordset(%s) AS e (at BIGINT, kind TEXT, actor TEXT, task BIGINT, attempt INTEGER, queue TEXT,
-  old_queue TEXT, old_status TEXT, new_status TEXT, changes TEXT, data TEXT)
-"""
+# One statement for all events of a commit: the driver's own cost per statement, 60 us, is more than the server's.
+APPEND_EVENTS = QUERIES["events.append_many"].statement({}).sql
 # Writers hold LOG_KEY shared while they append; a reader that holds it alone knows that nothing is under way.
 LOG_KEY = 0x53_68_6F_61_6C
 MIGRATION_KEY = LOG_KEY + 1
@@ -63,6 +60,7 @@ SETTLE_LOG = f"SELECT pg_advisory_xact_lock({LOG_KEY})"
 LONGEST_GAP_SEARCH = 5000
 RETRIES = 8
 POOL_SIZE = 20
+WRITERS = 2
 SCHEMA_VERSION_TABLE = (
     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
 )
@@ -147,7 +145,7 @@ class Postgres(Database):
             # Tried first without the pool: it would retry a wrong password until its timeout.
             psycopg.connect(url, connect_timeout=10).close()
         self._pool.open()
-        self._gatherer = Gatherer(self._commit, "shoal-writer-postgresql")
+        self._gatherer = Gatherer(self._commit, "shoal-writer-postgresql", writers=WRITERS)
         self._threads: ThreadPoolExecutor | None = None
 
     def read(self, work: Work[Answer]) -> Answer:
@@ -245,7 +243,9 @@ class Postgres(Database):
                 finish(transaction.events)
                 return answer
 
-        return self._patiently(transact)
+        answer = self._patiently(transact)
+        self.on_commit()
+        return answer
 
     def _patiently(self, action: Callable[[Connection], Answer]) -> Answer:
         """Run on a pooled connection, again after a deadlock or, until patience ends, a lost connection."""
@@ -276,18 +276,18 @@ class Postgres(Database):
         """Run the writes side by side: each sends its statement and steps aside, then each reads its answer."""
         hub = getcurrent()
         try:
-            with self._pool.connection() as connection, _transaction(connection) as finish:
+            with self._pool.connection() as connection, connection.pipeline(), _transaction(connection) as finish:
                 events: list[dict[str, Any]] = []
-                with connection.pipeline():
-                    under_way = []
-                    for write in batch:
-                        runner = greenlet(_carry_out, hub)
-                        runner.switch(write, PostgresTransaction(connection, self, hub), events)
-                        under_way.append(runner)
-                    while under_way := [runner for runner in under_way if not runner.dead]:
-                        for runner in under_way:
-                            runner.switch()
+                under_way = []
+                for write in batch:
+                    runner = greenlet(_carry_out, hub)
+                    runner.switch(write, PostgresTransaction(connection, self, hub), events)
+                    under_way.append(runner)
+                while under_way := [runner for runner in under_way if not runner.dead]:
+                    for runner in under_way:
+                        runner.switch()
                 finish(events)
+            self.on_commit()
         except _Uncertain as error:
             for write in batch:
                 write.error = self._as_shoal_error(error)

@@ -42,6 +42,8 @@ DIALECT = Dialect(
         "storage": "",
         "for_update": "",
         "skip_locked": "",
+        "rows": "json_each(:rows)",
+        "returning": "*",
     },
     placeholder="?",
 )
@@ -79,12 +81,6 @@ class SQLiteTransaction(Transaction):
     def event_horizon(self) -> int:
         # One writer at a time: the order of ids is the order of commits.
         return int(self.all("events.latest")[0][0])
-
-    def flush(self) -> None:
-        """Append the held-back events."""
-        if self.events:
-            self._connection.executemany(APPEND_EVENT.sql, map(APPEND_EVENT.bind, self.events))
-            self.events.clear()
 
 
 class SQLite(Database):
@@ -227,6 +223,7 @@ class SQLite(Database):
                 if not self._attempt(batch) and len(batch) > 1:
                     for write in batch:
                         self._attempt([write])
+            self.on_commit()
         except BaseException as error:  # every caller must hear of it, whatever it is
             for write in batch:
                 write.error = error
@@ -236,19 +233,22 @@ class SQLite(Database):
         connection = self._writer
         with self._exclusive():
             try:
+                events: list[dict[str, Any]] = []
                 for write in batch:
                     transaction = SQLiteTransaction(connection)
                     before = connection.total_changes()
                     write.error = None
                     try:
                         write.answer = write.work(transaction)
-                        transaction.flush()
+                        events += transaction.events
                     except Exception as error:
                         write.error = _as_shoal_error(error, self.path)
                         if connection.total_changes() != before or not connection.in_transaction:
                             if connection.in_transaction:
                                 connection.execute("ROLLBACK")
                             return False
+                if events:
+                    connection.executemany(APPEND_EVENT.sql, map(APPEND_EVENT.bind, events))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:

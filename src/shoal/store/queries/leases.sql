@@ -100,6 +100,26 @@ UPDATE tasks SET
 WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
 RETURNING *
 
+-- name: complete_many
+-- The same for many attempts in one statement; rows: a JSON array of objects.
+WITH ended AS (
+  SELECT
+    CAST(value ->> 'id' AS BIGINT) AS id, CAST(value ->> 'attempt' AS INTEGER) AS attempt,
+    value ->> 'summary' AS summary, value ->> 'result' AS result,
+    CAST(value ->> 'actual_minutes' AS INTEGER) AS actual_minutes
+  FROM {{rows}}
+)
+UPDATE tasks SET
+  status = CASE WHEN requires_qa = 1 THEN 'review' ELSE 'completed' END,
+  completed_at = CASE WHEN requires_qa = 1 THEN NULL ELSE :now END,
+  summary = COALESCE(ended.summary, tasks.summary),
+  result = COALESCE(ended.result, tasks.result),
+  actual_minutes = COALESCE(ended.actual_minutes, (:now - claimed_at) / 60000),
+  leased_until = NULL, updated_at = :now
+FROM ended
+WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.leased_until IS NOT NULL
+RETURNING {{returning}}
+
 -- name: expire
 -- Take back leases that ended without a word. Few tasks are active at a time, so this reads them all.
 WITH picked AS MATERIALIZED (
