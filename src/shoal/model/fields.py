@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-NO_NUL = r"^[^\x00]*\Z"
-ONE_LINE = r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*\Z"
+# The end is written (?![\s\S]): "$" would let a last newline through, and "\Z" is unknown outside Python.
+NO_NUL = r"^[^\x00]*(?![\s\S])"
+ONE_LINE = r"^(?=.*\S)[^\x00-\x1f\x7f]*(?![\s\S])"
 TIME_LIMIT = 253_402_300_799_999  # the last millisecond of the year 9999
 INTEGER_LIMIT = 2**53 - 1  # what every JSON reader holds exactly
 
@@ -23,7 +24,7 @@ Slug = Annotated[
     str,
     Meta(
         max_length=200,
-        pattern=r"^[^\x00-\x20\x7f/?#]*[^\x00-\x20\x7f/?#0-9][^\x00-\x20\x7f/?#]*\Z",
+        pattern=r"^[^\x00-\x20\x7f/?#]*[^\x00-\x20\x7f/?#0-9][^\x00-\x20\x7f/?#]*(?![\s\S])",
         description="A name for people and old links: no spaces or slashes, not only digits.",
     ),
 ]

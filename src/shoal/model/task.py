@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from shoal.errors import BadInput
 from shoal.model.fields import (
+    NO_NUL,
     Minutes,
     Moment,
     Name,
@@ -86,8 +87,8 @@ PRIORITY_WORDS = {
 class Criterion(Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that must hold before the task counts as done."""
 
-    criterion: Annotated[str, Meta(min_length=1, max_length=2000, pattern=r"^[^\x00]+\Z")]
-    measurable: Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*\Z")] | None = None
+    criterion: Annotated[str, Meta(min_length=1, max_length=2000, pattern=NO_NUL)]
+    measurable: Annotated[str, Meta(max_length=2000, pattern=NO_NUL)] | None = None
 
 
 class Feedback(Struct, frozen=True):

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from shoal.adapters.formats import FORMATS, Line
 from shoal.errors import BadInput, NotFound, ShoalError
 from shoal.model.event import Kind
-from shoal.model.fields import Name, Text
+from shoal.model.fields import NO_NUL, Name, Text
 from shoal.model.task import NewTask, Status, Task
 from shoal.services import dependencies, tasks
 from shoal.services.changes import change
@@ -51,7 +51,7 @@ def import_(
     tx: Tx,
     *,
     format: FormatName,
-    text: Annotated[str, Meta(max_length=8_000_000, pattern=r"^[^\x00]*\Z", description="The file's content.")],
+    text: Annotated[str, Meta(max_length=8_000_000, pattern=NO_NUL, description="The file's content.")],
     source: Annotated[
         Name, Meta(description="Where it comes from; importing the same source again adds nothing twice.")
     ],

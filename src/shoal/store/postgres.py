@@ -21,6 +21,7 @@ import msgspec
 import psycopg
 from greenlet import getcurrent, greenlet
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from shoal.errors import (
@@ -59,6 +60,12 @@ SHARE_LOG = f"SELECT pg_advisory_xact_lock_shared({LOG_KEY})"
 SETTLE_LOG = f"SELECT pg_advisory_xact_lock({LOG_KEY})"
 LONGEST_GAP_SEARCH = 5000
 RETRIES = 8
+# Plans are made once, perhaps while the tables are empty, and without knowing a LIMIT. Every statement here reaches its
+# few rows by an index, so the plans that read whole tables are switched off.
+OPTIONS = (
+    "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+)
 POOL_SIZE = 20
 WRITERS = 2
 SCHEMA_VERSION_TABLE = (
@@ -133,11 +140,7 @@ class Postgres(Database):
                 "prepare_threshold": 2,
                 "connect_timeout": 10,
                 "keepalives_idle": 10,
-                # Plans are made once, perhaps while the tables are empty, and without knowing a LIMIT. Every statement
-                # here reaches its few rows by an index, so the plans that read whole tables are switched off.
-                "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
-                " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
-                " -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off",
+                "options": f"{OPTIONS} {conninfo_to_dict(url).get('options') or ''}",
             },
             open=False,
         )
@@ -216,8 +219,10 @@ class Postgres(Database):
     def measure(self) -> dict[str, int]:
         def gauges(connection: Connection) -> dict[str, int]:
             row = connection.execute(
-                "SELECT pg_database_size(current_database()), COALESCE((SELECT n_dead_tup FROM pg_stat_user_tables"
-                " WHERE relname = 'tasks'), 0), COALESCE((SELECT MAX(age(backend_xmin)) FROM pg_stat_activity), 0)"
+                "SELECT pg_database_size(current_database()),"
+                " COALESCE((SELECT n_dead_tup FROM pg_stat_user_tables"
+                " WHERE relname = 'tasks' AND schemaname = current_schema()), 0),"
+                " COALESCE((SELECT MAX(age(backend_xmin)) FROM pg_stat_activity), 0)"
             ).fetchone()
             assert row is not None  # noqa: S101 - the statement always gives one row
             return {"database_bytes": row[0], "wal_bytes": 0, "dead_rows": row[1], "oldest_snapshot_age": row[2]}

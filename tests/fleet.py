@@ -1,0 +1,101 @@
+"""Programs that tests start as processes of their own: claimers, creators, servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from shoal import connect
+
+SHOAL = [sys.executable, "-m", "shoal"]
+
+
+def environment(**given: str) -> dict[str, str]:
+    """The environment of a child: ours without any setting of Shoal's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")} | given
+
+
+def start(verb: str, *arguments: str, **keywords: str) -> subprocess.Popen[str]:
+    """Run one of the functions below in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.fleet", verb, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=environment(**keywords),
+    )
+
+
+class Server:
+    """A `shoal serve` on a free port."""
+
+    def __init__(self, home: Path, *options: str, **settings: str) -> None:
+        self.home = home
+        self.process = subprocess.Popen(
+            [*SHOAL, "--home", str(home), "serve", "--port", "0", *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**settings),
+        )
+        assert self.process.stderr is not None
+        self.first_line = self.process.stderr.readline()
+        if "listens at" not in self.first_line:
+            raise AssertionError(self.first_line + self.process.stderr.read())
+        self.url = self.first_line.split()[3]
+        # What it says later must not fill the pipe and stop it.
+        self._reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self._reader.start()
+
+    def kill(self) -> None:
+        """As a power cut does it."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """As an operator does it; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self._reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+def drain(address: str, worker: str, limit: str) -> None:
+    """Claim and complete until nothing is left; print what was completed."""
+    done = []
+    with connect(address, actor=worker) as ledger:
+        while claims := ledger.tasks.claim(worker=worker, limit=int(limit), lease_seconds=60).claims:
+            assert len(claims) <= int(limit)
+            for claim in claims:
+                ledger.tasks.complete(claim.task.id, attempt=claim.attempt)
+                done.append(claim.task.id)
+    print(json.dumps(done))
+
+
+def create(address: str, name: str, count: str) -> None:
+    """Create tasks one by one, and print each id after it is acknowledged."""
+    with connect(address, actor=name) as ledger:
+        for number in range(int(count)):
+            print(ledger.tasks.create(title=f"{name} {number}").id, flush=True)
+
+
+def churn(address: str, worker: str) -> None:
+    """Create, claim and complete for ever; print `created N` and `completed N` after each acknowledgement."""
+    with connect(address, actor=worker) as ledger:
+        while True:
+            print("created", ledger.tasks.create(title="x", max_attempts=1000).id, flush=True)
+            for claim in ledger.tasks.claim(worker=worker, lease_seconds=1).claims:
+                ledger.tasks.complete(claim.task.id, attempt=claim.attempt)
+                print("completed", claim.task.id, flush=True)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
