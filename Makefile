@@ -50,8 +50,8 @@ fix: .venv/tests ## Format, and mend what the linter can mend
 bench: .venv/tests ## Measure, print the tables, and write docs/benchmarks.md
 	$(BIN)/python -m bench $(ARGS)
 
-docs: .venv/tests ## Write the generated reference, docs/reference
-	$(BIN)/python tools/reference.py
+docs: .venv/serves ## Write the reference, docs/reference, as the program tells it
+	$(BIN)/shoal reference --output docs/reference
 
 lock: .venv/tests ## Pin what development uses now in constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | grep -v -e '^-' -e ' @ ' > constraints.new

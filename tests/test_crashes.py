@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +40,7 @@ def test_killed_writers_lose_nothing_acknowledged(address: str, open_at: Callabl
         for worker, reader in zip(workers, readers, strict=True):
             worker.wait()
             reader.join()
+            worker.stdout.close()
         for kept in lines:
             for line in kept:
                 if not line.endswith("\n"):
@@ -94,7 +94,7 @@ def test_killed_server_loses_nothing_acknowledged(tmp_path: Path) -> None:
             for thread in threads:
                 thread.start()
             wait_until(lambda before=before: len(acknowledged) > before + 50)
-            time.sleep(random.uniform(0, 0.1))
+            threading.Event().wait(random.uniform(0, 0.1))
             stopped.set()
             server.kill()
             for thread in threads:

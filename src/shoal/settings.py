@@ -113,7 +113,7 @@ class Home:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
             self.config.write_text(
-                "# Settings of this Shoal home; each one, with its default: docs/reference/settings.md\n",
+                "# Settings of this Shoal home; each one, with its default: shoal reference settings\n",
                 encoding="utf-8",
             )
 

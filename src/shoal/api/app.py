@@ -112,7 +112,7 @@ class App:
             if self.stopping and verb.key in {"tasks.claim", "tasks.handover"}:
                 return stopping()
             if from_query:
-                arguments = verb.arguments((), _query(request) | fields, strict=False)
+                arguments = _from_query(verb, _query(request) | fields)
             else:
                 arguments = verb.arguments_from_json(await self._body(request), dict(fields))
             actor = _actor(request)
@@ -188,6 +188,14 @@ def _not_allowed(methods: list[str]) -> Handler:
         return Response(_encode(told), 405, {"Allow": ", ".join(methods)}, JSON)
 
     return refuse
+
+
+def _from_query(verb: Verb[Any, Any], given: dict[str, Any]) -> Arguments:
+    arguments = verb.arguments((), dict(given), strict=False)
+    for name in given:
+        if arguments.keywords.get(name) is None:
+            raise BadInput(f"{name}: null is no value here; leave it out", field=name)
+    return arguments
 
 
 def _query(request: Request) -> dict[str, Any]:

@@ -88,7 +88,7 @@ async def event_stream(tailer: Tailer, request: Request) -> Response:
     kinds = [kind for kind in request.query_params.get("kinds", "").split(",") if kind]
     for kind in kinds:
         if kind not in set(Kind):
-            raise BadInput(f"{kind!r} is not a kind of event; docs/reference/events.md lists them", field="kinds")
+            raise BadInput(f"{kind!r} is not a kind of event; `shoal reference events` lists them", field="kinds")
     if filters:
         await tailer.page(after, filters)  # an unknown task is refused before the stream begins
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -13,7 +13,7 @@ from shoal.model.event import Event
 
 @click.command(epilog="Examples: shoal events --task T42; shoal events --follow --json | jq .kind")
 @click.option("--task", help="Only of this task.")
-@click.option("--kind", help="Only of this kind; docs/reference/events.md lists them.")
+@click.option("--kind", help="Only of this kind; `shoal reference events` lists them.")
 @click.option("--after", type=int, help="Only behind this id, oldest first.")
 @click.option("-n", "--limit", type=int, default=30, show_default=True, help="How many.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")

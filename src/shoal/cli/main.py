@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("home", "Make a checked copy of the database."),
     "restore": ("home", "Put a backup in the place of the database."),
     "doctor": ("home", "Check the home, database and server, and explain what is wrong."),
+    "reference": ("reference", "Print the reference: commands, routes, settings, events, errors, states."),
     "completion": ("home", "Print the script that completes commands in your shell."),
 }
 OF_TASK = [

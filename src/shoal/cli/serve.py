@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -67,6 +70,14 @@ def _serve(app: Any, guarded: Any, listener: socket.socket, settings: Settings) 
     import uvicorn
 
     class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            # uvicorn's own raises the signal again at the end, which would skip our closing of the ledger.
+            before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+            yield
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
         def handle_exit(self, sig: int, frame: Any) -> None:
             super().handle_exit(sig, frame)
             app.stop_soon()

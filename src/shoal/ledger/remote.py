@@ -10,6 +10,7 @@ import random
 import secrets
 import threading
 import time
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -44,6 +45,7 @@ class RemoteEngine:
         self._base = parts.path.rstrip("/") + API
         self._retry_seconds = retry_seconds
         self._local = threading.local()
+        self._connections: weakref.WeakSet[http.client.HTTPConnection] = weakref.WeakSet()
         self._threads: ThreadPoolExecutor | None = None
 
     @property
@@ -85,10 +87,11 @@ class RemoteEngine:
         return False
 
     def close(self) -> None:
-        """Close this thread's connection; those of ended threads are closed with them."""
+        """Close the connections of every thread."""
         if self._threads is not None:
             self._threads.shutdown()
-        self._drop()
+        for connection in list(self._connections):
+            connection.close()
 
     def _send(
         self, method: str, path: str, body: bytes | None, actor: str, *, repeatable: bool
@@ -107,8 +110,8 @@ class RemoteEngine:
                 connection = self._connection()
                 connection.request(method, path, body, headers)
                 sent = True
-                response = connection.getresponse()
-                answer = response.read()
+                with connection.getresponse() as response:
+                    answer = response.read()
                 return response.status, {name.lower(): value for name, value in response.getheaders()}, answer
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
@@ -127,6 +130,7 @@ class RemoteEngine:
         if connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
             connection = self._local.connection = kind(self._host, self._port, timeout=TIMEOUT_SECONDS)
+            self._connections.add(connection)
         return connection
 
     def _drop(self) -> None:

@@ -142,7 +142,7 @@ class Verb(Generic[P, R]):
             given = msgspec.json.decode(body) if body.strip() else {}
         except msgspec.ValidationError as error:
             raise bad_input(error) from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"the body is not JSON: {error}") from None
         except RecursionError:
             raise BadInput("the input is nested too deeply") from None

@@ -1,0 +1,250 @@
+"""Routes: shapes, statuses, paging, errors, the guard, streams."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from shoal import Ledger, connect
+from shoal.errors import BadInput, LeaseLost, NotFound, ServerUnreachable
+from tests.fleet import Server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("home"))
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.fixture
+def remote(server: Server) -> Iterator[Ledger]:
+    with connect(server.url, actor="renée ✓") as ledger:
+        yield ledger
+
+
+class Answer:
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@pytest.fixture
+def ask(server: Server) -> Any:
+    def ask(method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+        raw = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, raw, {"Content-Type": "application/json"} | names)
+        with connection.getresponse() as response:
+            answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        connection.close()
+        return answer
+
+    return ask
+
+
+def test_created_task_comes_back_whole(ask: Any) -> None:
+    made = ask("POST", "/api/v1/tasks", {"title": "Größe ✓", "slug": "with%odd&chars"}, shoal_actor="bo")
+    assert made.status == 201
+    assert (made.json["task_id"], made.json["created_by"]) == (f"T{made.json['id']}", "bo")
+    assert ask("GET", f"/api/v1/tasks/{made.json['id']}").json == made.json
+    assert ask("GET", "/api/v1/tasks/with%25odd%26chars").json["id"] == made.json["id"]
+
+
+def test_update_says_what_was_updated(ask: Any) -> None:
+    id = ask("POST", "/api/v1/tasks", {"title": "a"}).json["id"]
+    changed = ask("PATCH", f"/api/v1/tasks/{id}", {"title": "b", "deadline": None})
+    assert (changed.json["title"], changed.json["updated"]) == ("b", ["title"])
+
+
+def test_list_is_an_array_with_a_link_to_the_next_page(ask: Any) -> None:
+    for number in range(3):
+        ask("POST", "/api/v1/tasks", {"title": f"t{number}", "queue": "paged"})
+    first = ask("GET", "/api/v1/tasks?limit=2&queue=paged")
+    assert [task["title"] for task in first.json] == ["t2", "t1"]
+    link = first.headers["link"]
+    assert link.endswith('; rel="next"')
+    second = ask("GET", link[1 : link.index(">")])
+    assert [task["title"] for task in second.json] == ["t0"]
+    assert "link" not in second.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "field"),
+    [
+        ("GET", "/api/v1/tasks/T999999", None, 404, "not_found", "task"),
+        ("GET", "/api/v1/nothing", None, 404, "not_found", None),
+        ("PUT", "/api/v1/tasks", {}, 405, "bad_input", None),
+        ("POST", "/api/v1/tasks", {}, 400, "bad_input", "title"),
+        ("POST", "/api/v1/tasks", {"title": "x", "colour": 1}, 400, "bad_input", "colour"),
+        ("POST", "/api/v1/tasks", [], 400, "bad_input", None),
+        ("POST", "/api/v1/tasks", b"", 400, "bad_input", None),
+        ("POST", "/api/v1/tasks", b"{", 400, "bad_input", None),
+        ("POST", "/api/v1/tasks", b'{"title": "\xff"}', 400, "bad_input", None),
+        ("POST", "/api/v1/tasks", b'{"title": "\\ud800"}', 400, "bad_input", None),
+        ("POST", "/api/v1/tasks", b'{"title": "a\\u0000b"}', 400, "bad_input", "title"),
+        ("POST", "/api/v1/tasks", b'{"title": "x", "estimate_minutes": 1e400}', 400, "bad_input", "estimate_minutes"),
+        ("POST", "/api/v1/tasks", b'{"title": "x", "deadline": 99999999999999999999999}', 400, "bad_input", "deadline"),
+        ("POST", "/api/v1/tasks/claim", b"[" * 100_000, 400, "bad_input", None),
+        (
+            "POST",
+            "/api/v1/tasks/T1/complete",
+            b'{"result": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+            400,
+            "bad_input",
+            None,
+        ),
+        ("GET", "/api/v1/tasks?limit=-1", None, 400, "bad_input", "limit"),
+        ("GET", "/api/v1/tasks?limit=abc", None, 400, "bad_input", "limit"),
+        ("GET", "/api/v1/tasks?limit=1&limit=2", None, 400, "bad_input", "limit"),
+        ("GET", "/api/v1/tasks?colour=red", None, 400, "bad_input", "colour"),
+        ("GET", "/api/v1/tasks?status=odd", None, 400, "bad_input", "status"),
+        ("GET", "/api/v1/tasks/%ff", None, 400, "bad_input", "task"),
+        ("GET", "/api/v1/events/stream?after=-1", None, 400, "bad_input", "after"),
+        ("GET", "/api/v1/events/stream?kinds=odd", None, 400, "bad_input", "kinds"),
+        ("GET", "/api/v1/events/wait?wait_seconds=1000", None, 400, "bad_input", "wait_seconds"),
+        ("POST", "/api/v1/tasks", b" " * 9_000_000, 413, "too_large", None),
+    ],
+)
+def test_bad_requests_are_refused_in_words(
+    ask: Any, method: str, path: str, body: Any, status: int, code: str, field: str | None
+) -> None:
+    answer = ask(method, path, body)
+    assert (answer.status, answer.json["code"], answer.json.get("field")) == (status, code, field), answer.body
+    assert answer.json["error"]
+
+
+def test_other_content_types_are_refused(ask: Any) -> None:
+    assert ask("POST", "/api/v1/tasks", {"title": "x"}, Content_Type="text/plain").status == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "evil@127.0.0.1/"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_no_web_page_can_drive_the_server(ask: Any, headers: dict[str, str]) -> None:
+    refused = ask("POST", "/api/v1/tasks", {"title": "evil"}, **headers)
+    assert (refused.status, refused.json["code"]) == (403, "forbidden")
+
+
+def test_same_origin_and_localhost_are_let_in(ask: Any, server: Server) -> None:
+    netloc = urlsplit(server.url).netloc
+    assert ask("GET", "/health", Origin=server.url).status == 200
+    assert ask("GET", "/health", Host=netloc.replace("127.0.0.1", "localhost")).status == 200
+
+
+def test_remote_ledger_is_the_same_as_an_embedded_one(remote: Ledger) -> None:
+    made = remote.tasks.create(title="remote", queue="r", labels=["a b", "c&d"])
+    assert made.created_by == "renée ✓"
+    assert remote.tasks.get(made.id) == made
+    claim = remote.tasks.claim(worker="w", queue="r").claims[0]
+    with pytest.raises(LeaseLost) as lost:
+        remote.tasks.complete(made.id, attempt=7)
+    assert lost.value.field == "attempt"
+    assert remote.tasks.complete(made.id, attempt=claim.attempt, result={"x": 1}).result == {"x": 1}
+    with pytest.raises(NotFound):
+        remote.tasks.get("no/such?task")
+    with pytest.raises(BadInput):
+        remote.tasks.create(title="")
+    page = remote.tasks.list(limit=1)
+    assert page.next is not None
+    assert remote.tasks.list(limit=1, cursor=page.next) != page
+    assert remote.tasks.update(made.id, priority="low").updated == ["priority"]
+    remote.tasks.depend(remote.tasks.create(title="b").id, on=remote.tasks.create(title="c").id)
+    with remote.lock("remote-lock", owner="x") as lock:
+        assert lock.owner == "x"
+    assert remote.stats.get().last_event > 0
+
+
+def test_nobody_at_the_address_is_said_so() -> None:
+    with connect("http://127.0.0.1:9", actor="a") as ledger:
+        ledger.engine._retry_seconds = 0.0  # type: ignore[attr-defined]
+        with pytest.raises(ServerUnreachable, match="shoal serve"):
+            ledger.tasks.get(1)
+
+
+def read_events(server: Server, path: str, count: int, **headers: str) -> list[dict[str, Any]]:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    found: list[dict[str, Any]] = []
+    with connection.getresponse() as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        while len(found) < count:
+            line = response.readline().decode()
+            if line.startswith("data: "):
+                found.append(json.loads(line[6:]))
+    connection.close()
+    return found
+
+
+def test_stream_has_no_gap_and_no_duplicate_after_a_reconnect(server: Server, remote: Ledger) -> None:
+    start = remote.stats.get().last_event
+    made = [remote.tasks.create(title=f"s{number}").id for number in range(6)]
+    first = read_events(server, f"/api/v1/events/stream?after={start}", 4)
+    second = read_events(server, "/api/v1/events/stream", 2, Last_Event_ID=str(first[-1]["id"]))
+    assert [event["task"] for event in first + second] == made
+
+
+def test_stream_tells_what_happens_while_it_is_open(server: Server, remote: Ledger) -> None:
+    import threading
+
+    start = remote.stats.get().last_event
+    found: list[dict[str, Any]] = []
+    reader = threading.Thread(
+        target=lambda: found.extend(read_events(server, f"/api/v1/events/stream?after={start}&kinds=task.commented", 1))
+    )
+    reader.start()
+    made = remote.tasks.create(title="live")
+    remote.tasks.comment(made.id, message="now")
+    reader.join(10)
+    assert [(event["kind"], event["task"]) for event in found] == [("task.commented", made.id)]
+
+
+def test_waiting_request_answers_when_there_is_something(ask: Any, remote: Ledger) -> None:
+    last = remote.stats.get().last_event
+    assert ask("GET", f"/api/v1/events/wait?after={last}&wait_seconds=0.05").json == {"arrived": False}
+    assert ask("GET", f"/api/v1/events/wait?after={last - 1}&wait_seconds=5").json == {"arrived": True}
+
+
+def test_health_metrics_page_and_description(ask: Any) -> None:
+    health = ask("GET", "/health")
+    assert health.status == 200
+    assert health.json["ok"]
+    assert set(health.json["loops"]) == {"reaper", "pruner", "checkpointer", "backup"}
+    assert health.json["database"]["database_bytes"] > 0
+    metrics = ask("GET", "/metrics").body.decode()
+    for name in (
+        "shoal_tasks",
+        "shoal_oldest_ready_seconds",
+        "shoal_claim_seconds",
+        "shoal_event_lag",
+        "shoal_wal_bytes",
+    ):
+        assert name in metrics
+    page = ask("GET", "/").body.decode()
+    assert "Newest events" in page
+    assert "<script" not in page
+    assert len(ask("GET", "/openapi.json").json["paths"]) > 30
+
+
+def test_page_escapes_what_people_wrote(ask: Any) -> None:
+    ask("POST", "/api/v1/tasks", {"title": "<script>alert(1)</script>"})
+    assert "<script>" not in ask("GET", "/").body.decode()

@@ -1,0 +1,36 @@
+"""openapi.json is true: schemathesis calls every route with what it allows and what it does not, on both databases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fleet import Server, environment
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    options = [] if kind == "sqlite" else ["--db", request.getfixturevalue("postgres_url")]
+    server = Server(tmp_path / "home", *options)
+    try:
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
+                *("--phases", "coverage,fuzzing", "--max-examples", "8", "--workers", "2", "--seed", "1"),
+                *("--exclude-path", "/api/v1/events/stream", "--exclude-path", "/api/v1/events/wait"),
+                *("--exclude-checks", "positive_data_acceptance"),
+                "--no-color",
+            ],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+            timeout=280,
+        )
+    finally:
+        server.stop()
+    assert run.returncode == 0, run.stdout[-6000:] + run.stderr[-2000:]

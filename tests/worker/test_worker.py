@@ -1,0 +1,202 @@
+"""`shoal work` with real commands: ends well and badly, in time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shoal import Ledger, connect
+from tests.conftest import wait_until
+from tests.fleet import SHOAL, Server, environment
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with connect(tmp_path / "home" / "ledger.db", actor="ana") as ledger:
+        (tmp_path / "home" / "shoal.toml").touch()
+        yield ledger
+
+
+Work = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    started: list[subprocess.Popen[str]] = []
+
+    def work(*command: str, options: tuple[str, ...] = (), **settings: str) -> subprocess.Popen[str]:
+        worker = subprocess.Popen(
+            [*SHOAL, "--home", str(tmp_path / "home"), "work", "--poll", "0.05", *options, "--", *command],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment(**settings),
+        )
+        started.append(worker)
+        return worker
+
+    yield work
+    for worker in started:
+        worker.kill()
+        worker.communicate()
+
+
+def finish(worker: subprocess.Popen[str]) -> str:
+    _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == 0, errors
+    return errors
+
+
+ONCE = ("--until-empty",)
+
+
+def test_command_gets_the_task_and_its_output_is_kept(ledger: Ledger, work: Work, tmp_path: Path) -> None:
+    ledger.tasks.create(title="Größe", labels=["a", "b"], success_criteria=[{"criterion": "c"}])
+    script = (
+        "import json, os, sys; claim = json.load(sys.stdin); "
+        "print(claim['task']['title'], claim['attempt'], os.environ['SHOAL_TASK_ID'], "
+        "os.environ['SHOAL_TASK_LABELS'], len(claim['key']))"
+    )
+    finish(work(sys.executable, "-c", script, options=ONCE, PYTHONIOENCODING="utf-8"))
+
+    task = ledger.tasks.get(1)
+    assert (task.status, task.summary) == ("completed", "Größe 1 T1 a b 40")
+    assert Path(task.result["log"]).read_text() == "Größe 1 T1 a b 40\n"
+
+
+def test_exit_codes_decide(ledger: Ledger, work: Work) -> None:
+    ledger.tasks.create(title="exit 0")
+    ledger.tasks.create(title="exit 3", max_attempts=1)
+    ledger.tasks.create(title="exit 75")
+    worker = work("sh", "-c", "echo out; echo err >&2; $SHOAL_TASK_TITLE")
+    wait_until(lambda: ledger.tasks.get(3).releases)
+    wait_until(lambda: ledger.tasks.get(2).status == "failed")
+    worker.send_signal(signal.SIGTERM)
+    finish(worker)
+
+    assert ledger.tasks.get(1).status == "completed"
+    assert ledger.tasks.get(2).last_error == "exit 3\nout\nerr"
+    later = ledger.tasks.get(3)
+    assert (later.status, later.failures, later.releases) == ("scheduled", 0, 1)
+
+
+def test_command_that_cannot_start_fails_the_task(ledger: Ledger, work: Work) -> None:
+    ledger.tasks.create(title="x", max_attempts=1)
+    finish(work("/no/such/program", options=ONCE))
+    assert ledger.tasks.get(1).status == "failed"
+    assert "cannot start /no/such/program" in ledger.tasks.get(1).last_error
+
+
+def test_timeout_ends_the_whole_group(ledger: Ledger, work: Work, tmp_path: Path) -> None:
+    ledger.tasks.create(title="x", max_attempts=1, timeout_seconds=1)
+    pids = tmp_path / "pids"
+    # The child ignores TERM, and so does its own child: only KILL of the group ends them.
+    finish(
+        work(
+            "sh",
+            "-c",
+            f"trap '' TERM; sh -c 'trap \"\" TERM; echo $$ >> {pids}; sleep 60' & echo $$ >> {pids}; wait; sleep 60",
+            options=(*ONCE, "--grace", "0.2"),
+        )
+    )
+    assert ledger.tasks.get(1).last_error.startswith("timed out after 1 s")
+    assert_gone(pids)
+
+
+def test_cancel_reaches_the_command(ledger: Ledger, work: Work, tmp_path: Path) -> None:
+    ledger.tasks.create(title="x")
+    pids = tmp_path / "pids"
+    worker = work("sh", "-c", f"echo $$ > {pids}; sleep 60", options=(*ONCE, "--lease", "2", "--grace", "0.2"))
+    wait_until(lambda: pids.exists() and pids.read_text())
+    ledger.tasks.cancel(1)
+    finish(worker)
+    assert ledger.tasks.get(1).status == "cancelled"
+    assert_gone(pids)
+
+
+def test_stopped_worker_gives_back_what_does_not_end_in_time(ledger: Ledger, work: Work, tmp_path: Path) -> None:
+    ledger.tasks.create(title="1", max_attempts=1)
+    ledger.tasks.create(title="60", max_attempts=1)
+    ledger.tasks.create(title="never begun")
+    worker = work("sh", "-c", 'sleep "$SHOAL_TASK_TITLE"', options=("-n", "2", "--grace", "2"))
+    wait_until(lambda: ledger.stats.get().counts["active"] == 2)
+    wait_until(lambda: all(ledger.tasks.get(id).started_at for id in (1, 2)))
+    worker.send_signal(signal.SIGTERM)
+    finish(worker)
+    assert ledger.tasks.get(1).status == "completed"
+    assert (ledger.tasks.get(2).status, ledger.tasks.get(2).failures) == ("queued", 0)
+    assert ledger.tasks.get(3).attempt == 0
+
+
+def test_second_signal_ends_at_once(ledger: Ledger, work: Work) -> None:
+    ledger.tasks.create(title="x")
+    worker = work("sleep", "60", options=("--grace", "50"))
+    wait_until(lambda: ledger.tasks.get(1).started_at)
+    worker.send_signal(signal.SIGINT)
+    worker.send_signal(signal.SIGTERM)
+    wait_until(lambda: worker.poll() is None or True)
+    worker.send_signal(signal.SIGTERM)
+    finish(worker)
+    assert ledger.tasks.get(1).status == "queued"
+
+
+def test_killed_worker_leaves_no_process_and_its_task_is_done_by_another(
+    ledger: Ledger, work: Work, tmp_path: Path
+) -> None:
+    ledger.tasks.create(title="x")
+    pids = tmp_path / "pids"
+    victim = work("sh", "-c", f"echo $$ > {pids}; sleep 60", options=("--lease", "1"))
+    wait_until(lambda: pids.exists() and pids.read_text())
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert_gone(pids)
+
+    finish(work("true", options=ONCE))
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt, task.failures) == ("completed", 2, 1)
+
+
+def test_worker_that_cannot_renew_stops_its_command_before_the_lease_ends(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x")
+        pids = tmp_path / "pids"
+        work(
+            "sh", "-c", f"echo $$ > {pids}; sleep 60", options=("--lease", "2", "--grace", "0.1"), SHOAL_URL=server.url
+        )
+        wait_until(lambda: pids.exists() and pids.read_text())
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            assert_gone(pids, seconds=4)
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+    server.kill()
+
+
+def test_worker_carries_on_through_a_restart_of_the_server(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    port = server.url.rpartition(":")[2]
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create_many(tasks=[{"title": f"t{n}", "max_attempts": 1} for n in range(30)])
+    worker = work("sh", "-c", "sleep 0.05", options=(*ONCE, "-n", "2", "--lease", "60"), SHOAL_URL=server.url)
+    with connect(server.url, actor="a") as ledger:
+        wait_until(lambda: ledger.stats.get().counts["completed"] >= 5)
+    server.kill()
+    again = Server(tmp_path / "home", "--port", port)
+    finish(worker)
+    with connect(again.url, actor="a") as ledger:
+        assert ledger.stats.get().counts["completed"] == 30
+    again.stop()
+
+
+def assert_gone(pids: Path, seconds: float = 10) -> None:
+    for pid in map(int, pids.read_text().split()):
+        wait_until(
+            lambda pid=pid: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", seconds=seconds
+        )
