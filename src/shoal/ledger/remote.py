@@ -8,9 +8,8 @@ from __future__ import annotations
 import http.client
 import random
 import secrets
-import threading
 import time
-import weakref
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,7 +28,7 @@ LONG_POLL_SECONDS = 25.0
 
 
 class RemoteEngine:
-    """Verbs on a server, over a connection per thread.
+    """Verbs on a server, over connections that are kept open.
 
     What never arrived is sent again; so is what may have arrived, when it only reads or carries a request id.
     """
@@ -44,8 +43,7 @@ class RemoteEngine:
         self._port = parts.port
         self._base = parts.path.rstrip("/") + API
         self._retry_seconds = retry_seconds
-        self._local = threading.local()
-        self._connections: weakref.WeakSet[http.client.HTTPConnection] = weakref.WeakSet()
+        self._idle: deque[http.client.HTTPConnection] = deque()
         self._threads: ThreadPoolExecutor | None = None
 
     @property
@@ -87,11 +85,11 @@ class RemoteEngine:
         return False
 
     def close(self) -> None:
-        """Close the connections of every thread."""
+        """Close what is open."""
         if self._threads is not None:
             self._threads.shutdown()
-        for connection in list(self._connections):
-            connection.close()
+        while self._idle:
+            self._idle.pop().close()
 
     def _send(
         self, method: str, path: str, body: bytes | None, actor: str, *, repeatable: bool
@@ -105,16 +103,15 @@ class RemoteEngine:
         tries = 0
         while True:
             tries += 1
+            connection = self._take()
             sent = False
             try:
-                connection = self._connection()
                 connection.request(method, path, body, headers)
                 sent = True
                 with connection.getresponse() as response:
                     answer = response.read()
-                return response.status, {name.lower(): value for name, value in response.getheaders()}, answer
             except (OSError, http.client.HTTPException) as error:
-                self._drop()
+                connection.close()
                 if sent and not repeatable:
                     raise ServerUnreachable(
                         f"{self._url} went away before it answered ({error}); look whether it was done, then repeat it"
@@ -124,20 +121,16 @@ class RemoteEngine:
                         f"no Shoal server answers at {self._url} ({error}); start one with `shoal serve`"
                     ) from error
                 time.sleep(random.uniform(0.02, 0.1) * min(tries, 10))  # noqa: S311
+            else:
+                self._idle.append(connection)
+                return response.status, {name.lower(): value for name, value in response.getheaders()}, answer
 
-    def _connection(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
+    def _take(self) -> http.client.HTTPConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            connection = self._local.connection = kind(self._host, self._port, timeout=TIMEOUT_SECONDS)
-            self._connections.add(connection)
-        return connection
-
-    def _drop(self) -> None:
-        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            self._local.connection = None
+            return kind(self._host, self._port, timeout=TIMEOUT_SECONDS)
 
 
 def _request(verb: Verb[Any, Any], arguments: Arguments) -> tuple[str, str, bytes | None]:
