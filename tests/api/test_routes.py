@@ -164,6 +164,7 @@ def test_remote_ledger_is_the_same_as_an_embedded_one(remote: Ledger) -> None:
         remote.tasks.get("no/such?task")
     with pytest.raises(BadInput):
         remote.tasks.create(title="")
+    remote.tasks.create(title="another")
     page = remote.tasks.list(limit=1)
     assert page.next is not None
     assert remote.tasks.list(limit=1, cursor=page.next) != page
