@@ -1,0 +1,249 @@
+"""Runs the loads, prints the table, writes docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import workloads
+from bench.bare import BareLoop
+from bench.workloads import Measured
+from shoal import Ledger, connect
+
+ROOT = Path(__file__).parents[1]
+REPORT = ROOT / "docs" / "benchmarks.md"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table."""
+
+    what: str
+    got: str
+    wanted: str
+    met: bool | None
+    latency: str = ""
+
+
+class Bench:
+    """Gathers the lines."""
+
+    def __init__(self, seconds: float, large: int) -> None:
+        self.seconds = seconds
+        self.large = large
+        self.lines: list[Line] = []
+
+    def rate(
+        self, what: str, operation: Callable[[int], int], *, callers: int, wanted: float | None = None
+    ) -> Measured:
+        """Measure operations per second."""
+        print(f"  {what} ...", file=sys.stderr, flush=True)
+        found = workloads.run(operation, callers=callers, seconds=self.seconds)
+        latency = f"{found.p50_us:,.0f} / {found.p99_us:,.0f}"
+        goal = "" if wanted is None else f"≥ {wanted:,.0f}/s"
+        met = None if wanted is None else found.per_second >= wanted
+        self.lines.append(Line(what, f"{found.per_second:,.0f}/s", goal, met, latency))
+        return found
+
+    def value(self, what: str, got: float, form: str, wanted: str, met: bool) -> None:
+        """Note a figure that is no rate."""
+        self.lines.append(Line(what, form.format(got), wanted, met))
+
+    def sqlite(self, folder: Path) -> None:
+        """The embedded ledger on SQLite, durable."""
+        bare = self.rate("SQLite: bare loop, create, 16 threads", BareLoop(folder / "bare.db").operation(), callers=16)
+        with connect(folder / "ledger.db", actor="bench") as ledger:
+            own = self.rate("SQLite: create, 16 threads", workloads.create(ledger), callers=16, wanted=12_000)
+            share = own.per_second / bare.per_second
+            self.value("SQLite: create, share of the bare loop", share, "{:.0%}", "≥ 60 %", share >= 0.6)
+            self.rate("SQLite: create, alone", workloads.create(ledger), callers=1)
+            drain = workloads.claim_and_complete
+            self.rate("SQLite: claim + complete, 16 threads", drain(ledger), callers=16, wanted=5_500)
+            self.rate("SQLite: complete and claim next in one call, 8 threads", workloads.handover(ledger), callers=8)
+            workloads.fill(ledger, 200_000)
+            self.rate("SQLite: claim + complete by 100, 4 threads", drain(ledger, batch=100), callers=4)
+
+    def postgres(self, url: str) -> None:
+        """The embedded ledger on PostgreSQL, fsync on."""
+        with connect(url, actor="bench") as ledger:
+            self.rate("PostgreSQL: create, 16 threads", workloads.create(ledger), callers=16, wanted=6_000)
+            self.rate("PostgreSQL: create, alone", workloads.create(ledger), callers=1)
+            drain = workloads.claim_and_complete
+            self.rate("PostgreSQL: claim + complete, 8 threads", drain(ledger), callers=8, wanted=3_500)
+            self.rate(
+                "PostgreSQL: complete and claim next in one call, 8 threads", workloads.handover(ledger), callers=8
+            )
+            workloads.fill(ledger, 100_000)
+            batched = drain(ledger, batch=100)
+            self.rate("PostgreSQL: claim + complete by 100, 4 threads", batched, callers=4, wanted=20_000)
+
+    def http(self, folder: Path) -> None:
+        """The server over loopback, loaded by wrk."""
+        if shutil.which("wrk") is None:
+            self.lines.append(Line("HTTP, 16 connections", "not measured: wrk is not installed", "", None))
+            return
+        with server(folder) as url:
+            script = folder / "create.lua"
+            script.write_text(
+                'wrk.method = "POST"; wrk.body = \'{"title": "a task"}\'\n'
+                'wrk.headers["Content-Type"] = "application/json"\n'
+            )
+            command = ["wrk", "-t1", "-c16", f"-d{max(2, int(self.seconds))}", "-s", str(script), f"{url}/api/v1/tasks"]
+            print("  HTTP: create ...", file=sys.stderr, flush=True)
+            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            rate = float(told.split("Requests/sec:")[1].split()[0])
+            self.lines.append(Line("HTTP: create, 16 connections", f"{rate:,.0f}/s", "≥ 5,000/s", rate >= 5000))
+            with connect(url, actor="bench") as ledger:
+                tasks = [{"title": "a task"}] * 1000
+
+                def create_many(_: int) -> int:
+                    return len(ledger.tasks.create_many(tasks=tasks))
+
+                self.rate("HTTP: create by 1,000, 2 connections", create_many, callers=2, wanted=15_000)
+
+    def growth(self, name: str, small: Ledger, large: Ledger) -> None:
+        """Whether time grows with the number of tasks."""
+        for ledger, count in ((small, 10_000), (large, self.large)):
+            print(f"  {name}: {count:,} tasks ...", file=sys.stderr, flush=True)
+            workloads.fill(ledger, count // 10, run_at=4_000_000_000_000, priority=0)
+            workloads.fill(ledger, count // 10, hold_reason="held", priority=0)
+            workloads.fill(ledger, count)
+            ledger.stats.get()
+        pairs = zip(workloads.reads(small), workloads.reads(large), strict=True)
+        for (what, few), (_, many) in pairs:
+            before, after = workloads.median_us(few), workloads.median_us(many)
+            got = f"{before:,.0f} → {after:,.0f} µs ({after / before:.2f}×)"
+            title = f"{name}: {what}, 10,000 → {self.large:,} tasks"
+            self.lines.append(Line(title, got, "≤ 1.5×", after <= 1.5 * before))
+
+    def start_up(self, folder: Path) -> None:
+        """What the command line costs to start."""
+        home = folder / "cli"
+        shoal = [sys.executable, "-m", "shoal", "--home", str(home)]
+        subprocess.run([*shoal, "init"], capture_output=True, check=True)
+        for what, arguments, limit in (("--help", ["--help"], 120), ("ready --json", ["ready", "--json"], 150)):
+            times = []
+            for _ in range(7):
+                before = os.times()
+                subprocess.run([*shoal, *arguments], capture_output=True, check=True)
+                after = os.times()
+                spent = after.children_user + after.children_system - before.children_user - before.children_system
+                times.append(spent * 1000)
+            spent = sorted(times)[3]
+            self.value(f"command line: shoal {what}, CPU", spent, "{:.0f} ms", f"< {limit} ms", spent < limit)
+
+    def idle(self, folder: Path) -> None:
+        """What an idle server costs."""
+        with server(folder / "idle") as url:
+            pid = int(json.loads((folder / "idle" / "server.json").read_bytes())["pid"])
+            before = _cpu_seconds(pid)
+            print(f"  idle server at {url} ...", file=sys.stderr, flush=True)
+            workloads.time.sleep(10)
+            share = (_cpu_seconds(pid) - before) / 10
+            memory = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        self.value("idle server, CPU", share, "{:.2%}", "< 1 %", share < 0.01)
+        self.value("idle server, memory", memory, "{:.0f} MiB", "< 120 MB", memory < 114)
+
+
+@contextmanager
+def server(home: Path) -> Iterator[str]:
+    """A `shoal serve` of its own."""
+    command = [sys.executable, "-m", "shoal", "--home", str(home), "serve", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        yield process.stderr.readline().split()[3]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def show(lines: list[Line]) -> None:
+    """The table for the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Shoal")
+    for column in ("what", "measured", "promised", "", "p50 / p99 µs"):
+        table.add_column(column)
+    for line in lines:
+        mark = "" if line.met is None else "[green]met" if line.met else "[red]missed"
+        table.add_row(line.what, line.got, line.wanted, mark, line.latency)
+    Console(width=130).print(table)
+
+
+def write(lines: list[Line], how: str) -> None:
+    """The same as a page."""
+    rows = ["| what | measured | promised | | p50 / p99 µs |", "| --- | --- | --- | --- | --- |"]
+    for line in lines:
+        mark = "" if line.met is None else "met" if line.met else "**missed**"
+        rows.append(f"| {line.what} | {line.got} | {line.wanted} | {mark} | {line.latency} |")
+    REPORT.write_text(f"# Benchmarks\n\n{how}\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure everything once."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each load runs")
+    parser.add_argument("--large", type=int, default=1_000_000, help="tasks in the large ledger")
+    parser.add_argument("--quick", action="store_true", help="one second each, 100,000 tasks, no page written")
+    given = parser.parse_args()
+    bench = Bench(1.0 if given.quick else given.seconds, 100_000 if given.quick else given.large)
+    gc.set_threshold(50_000, 20, 100)
+    from tests.postgres import Cluster
+
+    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as name:
+        folder = Path(name)
+        cluster = Cluster(Path(tempfile.gettempdir()) / f"{folder.name}-pg")
+        try:
+            bench.sqlite(folder)
+            bench.postgres(_database(cluster.url, "load"))
+            bench.http(folder / "http")
+            bench.start_up(folder)
+            bench.idle(folder)
+            with connect(folder / "small.db") as small, connect(folder / "large.db") as large:
+                bench.growth("SQLite", small, large)
+            with connect(_database(cluster.url, "small")) as small, connect(_database(cluster.url, "large")) as large:
+                bench.growth("PostgreSQL", small, large)
+        finally:
+            cluster.close()
+    show(bench.lines)
+    if not given.quick:
+        today = datetime.now(UTC).date()
+        write(
+            bench.lines,
+            f"Made by `make bench` on {today}: {os.cpu_count()} cores, {platform.system()}, "
+            f"Python {platform.python_version()}; clients, server and database share the cores. SQLite with "
+            "synchronous=FULL, PostgreSQL with fsync and synchronous_commit on. Each load ran "
+            f"{bench.seconds:.0f} s once: "
+            "read figures as ratios, ± 20 %. The bare loop writes the same rows through apsw alone, in the same run.",
+        )
+
+
+def _database(url: str, name: str) -> str:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return url.replace("/postgres?", f"/{name}?", 1)
+
+
+if __name__ == "__main__":
+    main()
