@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from shoal.clock import Clock, SystemClock, monotonic_seconds
-from shoal.services import Arguments, Identity, Tx, Verb
+from shoal.services import Arguments, Call, Identity, Tx, Verb
 from shoal.settings import Settings
-from shoal.store.database import Database, Transaction
+from shoal.store.database import Database, Joint, Transaction
 
 POLL_SECONDS = {"sqlite": 0.02, "postgresql": 0.25}
 
@@ -39,7 +39,7 @@ class EmbeddedEngine:
         arguments = verb.arguments(args, given)
         if not verb.writes:
             return self.database.read(self.work(verb, arguments, actor))
-        return self.database.write(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
+        return self.database.write(self.work(verb, arguments, actor), self._joint(verb, arguments, actor))
 
     def submit(self, verb: Verb[Any, Any], given: dict[str, Any], actor: str) -> Future[Any]:
         """The same for a verb that writes, without waiting."""
@@ -48,7 +48,7 @@ class EmbeddedEngine:
 
     def submit_checked(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Future[Any]:
         """Submit a verb whose input has been checked."""
-        return self.database.submit(self.work(verb, arguments, actor), gather=verb.gathers_with(arguments))
+        return self.database.submit(self.work(verb, arguments, actor), self._joint(verb, arguments, actor))
 
     def work(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
         """The verb as a piece of work for the database; it may be run more than once."""
@@ -92,6 +92,17 @@ class EmbeddedEngine:
     def close(self) -> None:
         """Let go of the database."""
         self.database.close()
+
+    def _joint(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Joint | None:
+        """How this call can be done together with others, if it can."""
+        joined = verb.joined
+        if joined is None or (kind := verb.joins(arguments.input)) is None:
+            return None
+
+        def run(store: Transaction, calls: list[Call]) -> list[Any]:
+            return joined(self.tx(store, actor), calls)
+
+        return Joint((verb.key, kind), run, Call(actor, arguments.input))
 
     def _tell(self) -> None:
         self._commits += 1

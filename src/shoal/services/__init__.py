@@ -14,11 +14,12 @@ from shoal.services import (
     transfers,
 )
 from shoal.services.transaction import Identity, Tx
-from shoal.services.verb import VERBS, Arguments, Verb
+from shoal.services.verb import VERBS, Arguments, Call, Verb
 
 __all__ = [
     "VERBS",
     "Arguments",
+    "Call",
     "Identity",
     "Tx",
     "Verb",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NoReturn
 
+import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import LeaseLost
@@ -18,9 +19,10 @@ from shoal.services import queues, tasks
 from shoal.services.changes import change, follow_labels, place
 from shoal.services.refs import get_task, lock_task, task_number, unknown
 from shoal.services.transaction import Tx
-from shoal.services.verb import verb
+from shoal.services.verb import Call, verb
 
 EXPIRED_PER_LOOK = 500
+_json = msgspec.json.Encoder().encode
 LEASE_LOST_HINT = "stop this work, nothing was written"
 
 
@@ -32,7 +34,35 @@ class Beat(Struct, frozen=True):
     leased_until: int | None
 
 
-@verb("POST /tasks/claim", gathers=lambda given: given["task"] is None and given["label"] is None)
+def _joins(given: dict[str, Any]) -> tuple[str, str | None] | None:
+    if given["limit"] > 1 or given["task"] is not None or given["label"] is not None:
+        return None
+    return given["queue"], given["type"]
+
+
+def claim_each(tx: Tx, calls: list[Call]) -> list[ClaimOutcome]:
+    """Several claims of one task each from the same queue, by one statement; first come, first served."""
+    first = calls[0].input
+    claimers = [{"place": place} | _terms(tx, call.input, call.actor) for place, call in enumerate(calls, start=1)]
+    filters = {} if first["type"] is None else {"type": first["type"]}
+    rows = tx.all(
+        "leases.claim_each",
+        queue=first["queue"],
+        limit=len(calls),
+        rows=_json(claimers).decode(),
+        now=tx.now,
+        **filters,
+    )
+    taken = sorted(map(tx.task, rows), key=_claim_order)
+    for task, call in zip(taken, calls, strict=False):
+        _tell(tx, task, actor=call.actor)
+    follow_labels(tx, *taken)
+    outcomes = [ClaimOutcome("claimed", [_claimed(tx, task)]) for task in taken]
+    # Those who got nothing look again one by one: the queue may be limited, or something may have come due.
+    return outcomes + [claim(tx.acting_as(call.actor), **call.input) for call in calls[len(taken) :]]
+
+
+@verb("POST /tasks/claim", joins=_joins, joined=claim_each)
 def claim(
     tx: Tx,
     *,
@@ -50,12 +80,7 @@ def claim(
     The outcome is a value: `claimed`, `none` with a reason, or `held` with the time after which to ask again. A lease
     lasts `lease_seconds` (the setting, when left out) and is renewed by `beat`.
     """
-    terms = {
-        "worker": worker,
-        "agent": agent or tx.actor,
-        "leased_until": tx.now + 1000 * (lease_seconds or tx.settings.lease_seconds),
-        "now": tx.now,
-    }
+    terms = _terms(tx, {"worker": worker, "agent": agent, "lease_seconds": lease_seconds}, tx.actor)
     if task is not None:
         return _claim_named(tx, task, terms)
     filters = {name: value for name, value in (("type", type), ("label", label)) if value is not None}
@@ -69,7 +94,7 @@ def claim(
     return ClaimOutcome("claimed", [_claimed(tx, one) for one in taken])
 
 
-@verb("POST /tasks/beat", gathers=True)
+@verb("POST /tasks/beat")
 def beat(
     tx: Tx,
     *,
@@ -92,7 +117,7 @@ def beat(
     return Beat(held, lost, min((until for *_, until in renewed), default=None))
 
 
-@verb("POST /tasks/{task}/start", gathers=True)
+@verb("POST /tasks/{task}/start")
 def start(tx: Tx, *, task: TaskRef, attempt: Positive) -> Task:
     """Say that an attempt begins its work."""
     number = task_number(tx, task)
@@ -104,7 +129,7 @@ def start(tx: Tx, *, task: TaskRef, attempt: Positive) -> Task:
     return started
 
 
-@verb("POST /tasks/{task}/progress", gathers=True)
+@verb("POST /tasks/{task}/progress")
 def progress(
     tx: Tx, *, task: TaskRef, attempt: Positive, progress: Percent | None = None, message: Text | None = None
 ) -> Task:
@@ -181,6 +206,15 @@ def lost(tx: Tx, number: int, attempt: int | None) -> NoReturn:
     raise LeaseLost(f"{task.task_id} {state}: {LEASE_LOST_HINT}", field="attempt" if attempt else "task")
 
 
+def _terms(tx: Tx, given: dict[str, Any], actor: str) -> dict[str, Any]:
+    leased_until = tx.now + 1000 * (given["lease_seconds"] or tx.settings.lease_seconds)
+    return {"worker": given["worker"], "agent": given["agent"] or actor, "leased_until": leased_until, "now": tx.now}
+
+
+def _claim_order(task: Task) -> tuple[int, int, int]:
+    return task.priority, task.run_at, task.id
+
+
 def _take(tx: Tx, queue: str, filters: dict[str, Any], limit: int, terms: dict[str, Any]) -> list[Task]:
     query = "leases.claim_labelled" if "label" in filters else "leases.claim"
     rows = tx.all(query, queue=queue, limit=limit, **filters, **terms)
@@ -188,7 +222,7 @@ def _take(tx: Tx, queue: str, filters: dict[str, Any], limit: int, terms: dict[s
         rows = _take_limited(tx, queue, filters, limit, terms)
     taken = [tx.task(row) for row in rows]
     if len(taken) > 1:  # no database promises the order of RETURNING
-        taken.sort(key=lambda task: (task.priority, task.run_at, task.id))
+        taken.sort(key=_claim_order)
     for task in taken:
         _tell(tx, task)
     follow_labels(tx, *taken)
@@ -247,9 +281,9 @@ def _nothing(tx: Tx, queue: str) -> ClaimOutcome:
     return ClaimOutcome("none", reason=f"nothing is ready in queue {queue}", retry_after_ms=wait)
 
 
-def _tell(tx: Tx, task: Task) -> None:
+def _tell(tx: Tx, task: Task, actor: str | None = None) -> None:
     data = {"worker": task.worker, "agent": task.assignee, "leased_until": task.leased_until}
-    tx.emit(Kind.TASK_CLAIMED, task, was=Status.QUEUED, attempt=task.attempt, data=data)
+    tx.emit(Kind.TASK_CLAIMED, task, was=Status.QUEUED, attempt=task.attempt, data=data, actor=actor)
 
 
 def _claimed(tx: Tx, task: Task) -> Claim:

@@ -21,7 +21,7 @@ from shoal.services.dependencies import release_dependents
 from shoal.services.leases import held, lost
 from shoal.services.refs import lock_task, task_number
 from shoal.services.transaction import Tx
-from shoal.services.verb import verb
+from shoal.services.verb import Call, verb
 
 RESULT_LIMIT = 64 * 1024
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +43,17 @@ class Handover(msgspec.Struct, frozen=True):
     next: ClaimOutcome
 
 
-@verb("POST /tasks/{task}/complete", gathers=lambda given: given["attempt"] is not None)
+def _joins(given: dict[str, Any]) -> tuple[()] | None:
+    return None if given["attempt"] is None else ()
+
+
+def complete_each(tx: Tx, calls: list[Call]) -> list[Task | ShoalError]:
+    """Several completions by one statement; one that comes too late is refused by itself."""
+    answers = _complete_together(tx, [Completion(**call.input) for call in calls], [call.actor for call in calls])
+    return [answer if isinstance(answer, Task) else answer[1] for answer in answers]
+
+
+@verb("POST /tasks/{task}/complete", joins=_joins, joined=complete_each)
 def complete(
     tx: Tx,
     *,
@@ -74,24 +84,37 @@ def complete_many(
     tx: Tx, *, completions: Annotated[list[Completion], Meta(max_length=10_000)]
 ) -> list[CompletionOutcome]:
     """End many attempts in one transaction; one that lost its lease is refused by itself and harms no other."""
-    ends: dict[tuple[int, int], dict[str, Any]] = {}
-    for one in completions:
-        number = task_number(tx, one.task)
-        given = {"summary": one.summary, "result": _stored_result(one.result), "actual_minutes": one.actual_minutes}
-        ends.setdefault((number, one.attempt), {"id": number, "attempt": one.attempt, **given})
-    ended = tx.all("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
-    done = {task.id: _completed(tx, task, Status.ACTIVE) for task in sorted(map(tx.task, ended), key=_by_number)}
     outcomes = []
-    for number, attempt in ends:
-        try:
-            task = done.get(number) or _already_completed(tx, number, attempt)
-            outcomes.append(CompletionOutcome(task.task_id, status=task.status))
-        except ShoalError as error:
-            outcomes.append(CompletionOutcome(tx.shown(number), error=error.message, code=error.code))
+    for answer in _complete_together(tx, completions, [tx.actor] * len(completions)):
+        if isinstance(answer, Task):
+            outcomes.append(CompletionOutcome(answer.task_id, status=answer.status))
+        else:
+            ref, error = answer
+            outcomes.append(CompletionOutcome(ref, error=error.message, code=error.code))
     return outcomes
 
 
-@verb("POST /tasks/{task}/handover", gathers=True)
+def _hands_over(given: dict[str, Any]) -> tuple[str, str | None]:
+    return given["queue"], given["type"]
+
+
+def handover_each(tx: Tx, calls: list[Call]) -> list[Handover | ShoalError]:
+    """Several handovers within one queue: all completions by one statement, then all claims by another."""
+    ended = [
+        Completion(**{name: call.input[name] for name in ("task", "attempt", "summary", "result")}) for call in calls
+    ]
+    done = _complete_together(tx, ended, [call.actor for call in calls])
+    going_on = [call for call, answer in zip(calls, done, strict=True) if isinstance(answer, Task)]
+    terms = {"task": None, "label": None, "limit": 1, "lease_seconds": None}
+    claims = [
+        Call(call.actor, terms | {name: call.input[name] for name in ("worker", "agent", "queue", "type")})
+        for call in going_on
+    ]
+    claimed = iter(leases.claim_each(tx, claims) if claims else [])
+    return [Handover(answer, next(claimed)) if isinstance(answer, Task) else answer[1] for answer in done]
+
+
+@verb("POST /tasks/{task}/handover", joins=_hands_over, joined=handover_each)
 def handover(
     tx: Tx,
     *,
@@ -176,8 +199,40 @@ def retry_wait_ms(tx: Tx, failures: int) -> int:
     return int(1000 * whole * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def _by_number(task: Task) -> int:
-    return task.id
+def _complete_together(tx: Tx, completions: list[Completion], actors: list[str]) -> list[Task | tuple[str, ShoalError]]:
+    """The task of each completion, or the ref and why it was refused."""
+    ends: dict[int, dict[str, Any]] = {}
+    numbers: list[int | ShoalError] = []
+    for one in completions:
+        try:
+            number = task_number(tx, one.task)
+            result = _stored_result(one.result)
+        except ShoalError as error:
+            numbers.append(error)
+            continue
+        numbers.append(number)
+        given = {"summary": one.summary, "result": result, "actual_minutes": one.actual_minutes}
+        ends.setdefault(number, {"id": number, "attempt": one.attempt, **given})
+    rows = tx.all("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
+    who = {number: actor for number, actor in zip(numbers, actors, strict=True) if isinstance(number, int)}
+    done = {
+        task.id: _completed(tx.acting_as(who[task.id]), task, Status.ACTIVE)
+        for task in sorted(map(tx.task, rows), key=lambda task: task.id)
+    }
+    answers: list[Task | tuple[str, ShoalError]] = []
+    for one, number_or_error in zip(completions, numbers, strict=True):
+        if isinstance(number_or_error, ShoalError):
+            answers.append((str(one.task), number_or_error))
+            continue
+        task = done.get(number_or_error)
+        if task is not None and task.attempt == one.attempt:
+            answers.append(task)
+            continue
+        try:
+            answers.append(_already_completed(tx, number_or_error, one.attempt))
+        except ShoalError as error:
+            answers.append((tx.shown(number_or_error), error))
+    return answers
 
 
 def _completed(tx: Tx, done: Task, was: Status) -> Task:

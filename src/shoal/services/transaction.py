@@ -47,6 +47,10 @@ class Tx:
         self.identity = identity
         self.settings = settings
 
+    def acting_as(self, actor: str) -> Tx:
+        """The same transaction for someone else."""
+        return Tx(self.store, now=self.now, actor=actor, identity=self.identity, settings=self.settings)
+
     def task(self, row: Row) -> Task:
         """A task from its row."""
         return task_from_row(row, self.identity.prefix)
@@ -66,18 +70,18 @@ class Tx:
         data: Mapping[str, Any] | None = None,
         attempt: int | None = None,
         queue: str | None = None,
-        counted: bool = True,
+        actor: str | None = None,
     ) -> None:
         """Append an event at the end of this transaction.
 
         `was` is the task's status before; with the status it has now it moves the counters, if they differ.
         """
-        moved = task is not None and counted and (was != task.status or old_queue is not None)
+        moved = task is not None and (was != task.status or old_queue is not None)
         self.store.append_event(
             {
                 "at": self.now,
                 "kind": kind.value,
-                "actor": self.actor,
+                "actor": actor or self.actor,
                 "task": None if task is None else task.id,
                 "attempt": attempt,
                 "queue": queue if task is None else task.queue,

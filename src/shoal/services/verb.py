@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
 
@@ -20,7 +20,8 @@ from shoal.services.transaction import Tx
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Gathers = Callable[[Any], bool]
+# For an input (the struct, or the keywords by name): the kind of calls it can be joined with, or None.
+Joins = Callable[[Any], Hashable | None]
 
 VERBS: dict[str, Verb[Any, Any]] = {}
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -33,6 +34,21 @@ class Arguments(NamedTuple):
     struct: Struct | None
     keywords: dict[str, Any]
 
+    @property
+    def input(self) -> Any:
+        """The struct when the verb takes nothing else, else the keywords."""
+        return self.keywords if self.struct is None else self.struct
+
+
+class Call(NamedTuple):
+    """One of several calls that are done together: who makes it, and its checked input."""
+
+    actor: str
+    input: Any
+
+
+Joined = Callable[[Tx, list[Call]], list[Any]]
+
 
 class Verb(Generic[P, R]):
     """One thing that can be done to the ledger.
@@ -41,7 +57,14 @@ class Verb(Generic[P, R]):
     """
 
     def __init__(
-        self, function: Callable[Concatenate[Tx, P], R], *, route: str, writes: bool, gathers: Gathers, status: int
+        self,
+        function: Callable[Concatenate[Tx, P], R],
+        *,
+        route: str,
+        writes: bool,
+        status: int,
+        joins: Joins,
+        joined: Joined | None,
     ) -> None:
         self.method, _, self.path = route.partition(" ")
         self.noun = self.path.split("/")[1]
@@ -49,8 +72,9 @@ class Verb(Generic[P, R]):
         self.key = f"{self.noun}.{self.name}"
         self.function = function
         self.writes = writes
-        self.gathers = gathers
         self.status = status
+        self.joins = joins
+        self.joined = joined
         self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
         self.__doc__ = function.__doc__
 
@@ -153,10 +177,6 @@ class Verb(Generic[P, R]):
                 raise BadInput(f"{name} stands in the path already; leave it out of the body", field=name)
         return self.arguments((), given | path)
 
-    def gathers_with(self, arguments: Arguments) -> bool:
-        """Whether this call's statements each stand alone, so that it may share a transaction with others."""
-        return self.gathers(arguments.keywords if arguments.struct is None else arguments.struct)
-
     def run(self, tx: Tx, arguments: Arguments) -> R:
         """Run with arguments that `arguments` has checked."""
         function: Callable[..., R] = self.function
@@ -166,12 +186,17 @@ class Verb(Generic[P, R]):
 
 
 def verb(
-    route: str, *, writes: bool | None = None, gathers: Gathers | bool = False, status: int = 200
+    route: str,
+    *,
+    writes: bool | None = None,
+    status: int = 200,
+    joins: Joins = lambda _: None,
+    joined: Joined | None = None,
 ) -> Callable[[Callable[Concatenate[Tx, P], R]], Verb[P, R]]:
     """Declare a verb.
 
-    GET only reads unless `writes`; `gathers` says for which input its statements stand alone; `status` is what HTTP
-    answers when it went well.
+    GET only reads unless `writes`. `status` is what HTTP answers when it went well. A hot verb may have a second form
+    `joined`, which does several calls at once; `joins` says which calls can be done together.
     """
 
     def declare(function: Callable[Concatenate[Tx, P], R]) -> Verb[P, R]:
@@ -179,8 +204,9 @@ def verb(
             function,
             route=route,
             writes=not route.startswith("GET") if writes is None else writes,
-            gathers=gathers if callable(gathers) else lambda _: bool(gathers),
             status=status,
+            joins=joins,
+            joined=joined,
         )
         VERBS[declared.key] = declared
         return declared

@@ -6,13 +6,24 @@ Nothing here knows SQL or a driver; sqlite.py and postgres.py do.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
 Work = Callable[["Transaction"], Answer]
+
+
+class Joint(NamedTuple):
+    """How pieces of work of one kind that wait at the same time are done as one.
+
+    `run` gets the items of all of them and answers for each, with an exception in the place of a refused one.
+    """
+
+    kind: Hashable
+    run: Callable[[Transaction, list[Any]], list[Any]]
+    item: Any
 
 
 class Transaction(ABC):
@@ -22,11 +33,13 @@ class Transaction(ABC):
     that readers use to know what is settled.
     """
 
-    __slots__ = ("events", "wrote")
+    __slots__ = ("events",)
+
+    round_trips: ClassVar[bool]
+    """Whether each statement costs a round trip, so that one over many rows is worth reading them from JSON."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
-        self.wrote = False
 
     @abstractmethod
     def all(self, query: str, /, **parameters: Any) -> list[Row]:
@@ -63,15 +76,14 @@ class Database(ABC):
         """Run work that only reads."""
 
     @abstractmethod
-    def write(self, work: Work[Answer], *, gather: bool = False) -> Answer:
+    def write(self, work: Work[Answer], joint: Joint | None = None) -> Answer:
         """Run work in a transaction and answer after its commit; work may be run again from the start.
 
-        `gather` says that each of its statements stands alone, so that it may share a transaction statement by
-        statement with others.
+        With `joint` it may be done together with others of its kind.
         """
 
     @abstractmethod
-    def submit(self, work: Work[Answer], *, gather: bool = False) -> Future[Answer]:
+    def submit(self, work: Work[Answer], joint: Joint | None = None) -> Future[Answer]:
         """Like write, without waiting: the future is done after the commit."""
 
     @abstractmethod

@@ -7,12 +7,12 @@ than one writer is of use where the commit waits for another machine. How a batc
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, Generic
 
-from shoal.store.database import Answer, Work
+from shoal.store.database import Answer, Joint, Transaction, Work
 
 BATCH_LIMIT = 256
 
@@ -20,10 +20,11 @@ BATCH_LIMIT = 256
 class Write(Generic[Answer]):
     """One piece of work on its way to being committed."""
 
-    __slots__ = ("answer", "error", "future", "ready", "work")
+    __slots__ = ("answer", "error", "future", "joint", "ready", "work")
 
-    def __init__(self, work: Work[Answer], future: Future[Answer] | None = None) -> None:
+    def __init__(self, work: Work[Answer], joint: Joint | None = None, future: Future[Answer] | None = None) -> None:
         self.work = work
+        self.joint = joint
         self.future = future
         self.answer: Answer
         self.error: BaseException | None = None
@@ -48,6 +49,28 @@ class Write(Generic[Answer]):
         return self.answer
 
 
+def carry_out(batch: list[Write[Any]], transaction: Transaction) -> None:
+    """Do a batch inside one transaction: what can be joined as one, the rest one after the other.
+
+    Raises whatever a single one raises: the batch is then rolled back, and each is run by itself.
+    """
+    joints: dict[Hashable, list[Write[Any]]] = {}
+    for write in batch:
+        if write.joint is None:
+            write.answer = write.work(transaction)
+        else:
+            joints.setdefault(write.joint.kind, []).append(write)
+    for joined in joints.values():
+        joint = joined[0].joint
+        assert joint is not None  # noqa: S101 - only writes with one are gathered here
+        answers = joint.run(transaction, [write.joint.item for write in joined if write.joint])
+        for write, answer in zip(joined, answers, strict=True):
+            if isinstance(answer, Exception):
+                write.error = answer
+            else:
+                write.answer = answer
+
+
 class Gatherer:
     """Brings writes to `commit`, which fills in each one's answer or error and never raises."""
 
@@ -62,9 +85,9 @@ class Gatherer:
         self._threads: list[threading.Thread] = []
         self._closed = False
 
-    def run(self, work: Work[Answer]) -> Answer:
+    def run(self, work: Work[Answer], joint: Joint | None) -> Answer:
         """Commit the work and give its answer."""
-        write = Write(work)
+        write = Write(work, joint)
         with self._count_lock:
             self._callers += 1
             alone = self._callers == 1
@@ -83,10 +106,10 @@ class Gatherer:
                 self._callers -= 1
         return write.outcome()
 
-    def submit(self, work: Work[Answer]) -> Future[Answer]:
+    def submit(self, work: Work[Answer], joint: Joint | None) -> Future[Answer]:
         """Commit the work soon; the future tells."""
         future: Future[Answer] = Future()
-        self._enqueue(Write(work, future))
+        self._enqueue(Write(work, joint, future))
         return future
 
     def close(self) -> None:

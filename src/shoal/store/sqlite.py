@@ -32,8 +32,8 @@ from shoal.errors import (
     StoreReadOnly,
 )
 from shoal.store import migrate
-from shoal.store.database import Answer, Database, Row, Transaction, Work
-from shoal.store.gather import Gatherer, Write
+from shoal.store.database import Answer, Database, Joint, Row, Transaction, Work
+from shoal.store.gather import Gatherer, Write, carry_out
 from shoal.store.queries import Dialect, Query, load
 
 DIALECT = Dialect(
@@ -60,6 +60,7 @@ class SQLiteTransaction(Transaction):
     """Named queries on one connection."""
 
     __slots__ = ("_connection",)
+    round_trips = False
 
     def __init__(self, connection: apsw.Connection) -> None:
         super().__init__()
@@ -117,11 +118,11 @@ class SQLite(Database):
                     connection.execute("COMMIT")
                 self._readers.append(connection)
 
-    def write(self, work: Work[Answer], *, gather: bool = False) -> Answer:
-        return self._gatherer.run(work)
+    def write(self, work: Work[Answer], joint: Joint | None = None) -> Answer:
+        return self._gatherer.run(work, joint)
 
-    def submit(self, work: Work[Answer], *, gather: bool = False) -> Future[Answer]:
-        return self._gatherer.submit(work)
+    def submit(self, work: Work[Answer], joint: Joint | None = None) -> Future[Answer]:
+        return self._gatherer.submit(work, joint)
 
     def changed(self, seen: int | None) -> int:
         with _translated(self.path), self._poller_lock:
@@ -217,44 +218,38 @@ class SQLite(Database):
             return connection
 
     def _commit(self, batch: list[Write[Any]]) -> None:
-        """Commit a batch in one transaction, or each write by itself when one of them fails half-way."""
+        """Commit a batch in one transaction, or each write by itself when one of them fails."""
+        if len(batch) > 1:
+            try:
+                self._attempt(batch)
+            except Exception:  # each by itself will tell it to the caller that it belongs to
+                for write in batch:
+                    self._commit([write])
+            return
+        [write] = batch
         try:
-            with _translated(self.path):
-                if not self._attempt(batch) and len(batch) > 1:
-                    for write in batch:
-                        self._attempt([write])
-            self.on_commit()
-        except BaseException as error:  # every caller must hear of it, whatever it is
-            for write in batch:
-                write.error = error
+            write.error = None
+            self._attempt(batch)
+        except BaseException as error:  # its caller must hear of it, whatever it is
+            write.error = _as_shoal_error(error, self.path) if isinstance(error, Exception) else error
 
-    def _attempt(self, batch: list[Write[Any]]) -> bool:
-        """One transaction for all of the batch; False when it was rolled back because one write failed in it."""
+    def _attempt(self, batch: list[Write[Any]]) -> None:
         connection = self._writer
         with self._exclusive():
             try:
-                events: list[dict[str, Any]] = []
-                for write in batch:
-                    transaction = SQLiteTransaction(connection)
-                    before = connection.total_changes()
-                    write.error = None
-                    try:
-                        write.answer = write.work(transaction)
-                        events += transaction.events
-                    except Exception as error:
-                        write.error = _as_shoal_error(error, self.path)
-                        if connection.total_changes() != before or not connection.in_transaction:
-                            if connection.in_transaction:
-                                connection.execute("ROLLBACK")
-                            return False
-                if events:
-                    connection.executemany(APPEND_EVENT.sql, map(APPEND_EVENT.bind, events))
+                transaction = SQLiteTransaction(connection)
+                if len(batch) == 1:
+                    batch[0].answer = batch[0].work(transaction)
+                else:
+                    carry_out(batch, transaction)
+                if transaction.events:
+                    connection.executemany(APPEND_EVENT.sql, map(APPEND_EVENT.bind, transaction.events))
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        return True
+        self.on_commit()
 
     def _exclusive(self) -> _Exclusive:
         return _Exclusive(self._writer, self._lock_file, self._patience, self.path)

@@ -40,6 +40,38 @@ UPDATE tasks SET
 WHERE id IN (SELECT id FROM picked)
 RETURNING *
 
+-- name: claim_each
+-- One task for each of several claimers of an open queue; rows: a JSON array, place counts from 1 in their order.
+WITH picked AS MATERIALIZED (
+  SELECT t.id, t.priority, t.run_at FROM tasks AS t
+  WHERE t.queue = :queue
+    AND t.status = 'queued'
+    AND t.type = :type                                                     -- if type
+    AND NOT EXISTS (
+      SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
+    )
+  ORDER BY t.priority, t.run_at, t.id
+  LIMIT :limit
+  {{skip_locked}}
+), placed AS MATERIALIZED (
+  SELECT id, ROW_NUMBER() OVER (ORDER BY priority, run_at, id) AS place FROM picked
+), claimers AS MATERIALIZED (
+  SELECT
+    CAST(value ->> 'place' AS BIGINT) AS place, value ->> 'worker' AS worker, value ->> 'agent' AS agent,
+    CAST(value ->> 'leased_until' AS BIGINT) AS leased_until
+  FROM {{rows}}
+), won AS MATERIALIZED (
+  SELECT placed.id, claimers.worker, claimers.agent, claimers.leased_until
+  FROM placed JOIN claimers ON claimers.place = placed.place
+)
+UPDATE tasks SET
+  status = 'active', attempt = attempt + 1, worker = won.worker, assignee = won.agent,
+  leased_until = won.leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
+  progress = NULL, progress_message = NULL
+FROM won
+WHERE tasks.id = won.id
+RETURNING {{returning}}
+
 -- name: room
 -- How many more tasks a limited queue may have active. The queue's row must be locked first.
 SELECT concurrency - (SELECT COUNT(*) FROM tasks WHERE queue = :queue AND status = 'active')

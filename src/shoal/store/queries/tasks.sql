@@ -14,6 +14,29 @@ INSERT INTO tasks (
 ON CONFLICT DO NOTHING
 RETURNING *
 
+-- name: insert_many
+-- Many new tasks in one statement; rows: a JSON array of objects. A taken unique name leaves its row out.
+INSERT INTO tasks (
+  title, type, status, priority, queue, labels, parent, assignee, created_by, repos, model, workflow,
+  estimate_minutes, deadline, requires_qa, max_attempts, timeout_seconds, run_at, unique_key,
+  success_criteria, slug, external_key, discord_thread_id, hold_reason, blockers, request_id,
+  created_at, updated_at, queued_at
+)
+SELECT
+  value ->> 'title', value ->> 'type', value ->> 'status', CAST(value ->> 'priority' AS INTEGER),
+  value ->> 'queue', value ->> 'labels', CAST(value ->> 'parent' AS BIGINT), value ->> 'assignee',
+  value ->> 'created_by', value ->> 'repos', value ->> 'model', value ->> 'workflow',
+  CAST(value ->> 'estimate_minutes' AS INTEGER), CAST(value ->> 'deadline' AS BIGINT),
+  CAST(value ->> 'requires_qa' AS INTEGER), CAST(value ->> 'max_attempts' AS INTEGER),
+  CAST(value ->> 'timeout_seconds' AS INTEGER), CAST(value ->> 'run_at' AS BIGINT), value ->> 'unique_key',
+  value ->> 'success_criteria', value ->> 'slug', value ->> 'external_key', value ->> 'discord_thread_id',
+  value ->> 'hold_reason', CAST(value ->> 'blockers' AS INTEGER), value ->> 'request_id', :now, :now,
+  CAST(value ->> 'queued_at' AS BIGINT)
+FROM {{rows}}
+WHERE TRUE
+ON CONFLICT DO NOTHING
+RETURNING *
+
 -- name: get
 -- One task by its number.
 SELECT * FROM tasks WHERE id = :id
