@@ -173,13 +173,20 @@ class Postgres(Database):
         return latest
 
     def migrate(self) -> None:
+        def version(connection: Connection) -> int:
+            known = connection.execute("SELECT to_regclass('schema_version')").fetchone()
+            if known is None or known[0] is None:
+                return 0
+            row = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()
+            return row[0] if row else 0
+
         def apply(connection: Connection) -> None:
+            if not migrate.pending(version(connection), self.address):
+                return
             with connection.transaction():
                 connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_KEY})")
                 connection.execute(SCHEMA_VERSION_TABLE)
-                row = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchone()
-                version = row[0] if row else 0
-                for number, text in migrate.pending(version, self.address).items():
+                for number, text in migrate.pending(version(connection), self.address).items():
                     for statement in migrate.statements(DIALECT.fill(text)):
                         connection.execute(statement)
                     connection.execute(

@@ -129,23 +129,31 @@ class SQLite(Database):
             return int(self._poller.pragma("data_version"))
 
     def migrate(self) -> None:
-        with _translated(self.path), self._exclusive():
+        with _translated(self.path):
+            # Looked at before anything is locked: opening an up-to-date ledger must not wait for a writer.
+            if not migrate.pending(self._schema_version(), self.address):
+                return
             connection = self._writer
-            try:
-                connection.execute(SCHEMA_VERSION_TABLE)
-                version: Any = connection.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchall()[0][
-                    0
-                ]
-                for number, text in migrate.pending(version, self.address).items():
-                    for statement in migrate.statements(DIALECT.fill(text)):
-                        connection.execute(statement)
-                    connection.execute(
-                        "INSERT INTO schema_version VALUES (?, CAST(strftime('%s') AS INTEGER) * 1000)", (number,)
-                    )
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+            with self._exclusive():
+                try:
+                    connection.execute(SCHEMA_VERSION_TABLE)
+                    for number, text in migrate.pending(self._schema_version(), self.address).items():
+                        for statement in migrate.statements(DIALECT.fill(text)):
+                            connection.execute(statement)
+                        connection.execute(
+                            "INSERT INTO schema_version VALUES (?, CAST(strftime('%s') AS INTEGER) * 1000)", (number,)
+                        )
+                    connection.execute("COMMIT")
+                except BaseException:
+                    connection.execute("ROLLBACK")
+                    raise
+
+    def _schema_version(self) -> int:
+        known = self._writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchall()
+        rows: list[Any] = (
+            self._writer.execute("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetchall() if known else [(0,)]
+        )
+        return int(rows[0][0])
 
     def backup(self, target: str) -> None:
         partial = Path(f"{target}.partial")

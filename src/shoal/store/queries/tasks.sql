@@ -62,16 +62,21 @@ WHERE unique_key = :unique_key AND status IN ('queued', 'scheduled', 'blocked', 
 
 -- name: newest
 -- A page of tasks, newest first; cursor: the id of the last one seen.
+-- A status is asked for as a range of (status, id), or a planner that takes every status for equally frequent would
+-- read the whole table backwards to find a rare one.
 SELECT * FROM tasks
 WHERE id < :before
-  AND status = :status                                                     -- if status
+  AND (status, id) < (:status, :before)                                    -- if status
+  AND (status, id) >= (:status, 0)                                         -- if status
   AND type = :type                                                         -- if type
   AND queue = :queue                                                       -- if queue
   AND assignee = :assignee                                                 -- if assignee
   AND parent = :parent                                                     -- if parent
   AND id IN (SELECT task_id FROM task_labels WHERE label = :label)         -- if label
   AND LOWER(title) LIKE :text ESCAPE '\'                                   -- if text
-ORDER BY id DESC
+ORDER BY
+  status DESC,                                                             -- if status
+  id DESC
 LIMIT :limit
 
 -- name: in_claim_order

@@ -1,0 +1,44 @@
+"""Migrations: numbered, forward only, by one process at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from shoal import Ledger
+from shoal.errors import SchemaTooNew
+from shoal.store import migrate
+
+
+def test_numbers_have_no_gap() -> None:
+    assert list(migrate.migrations()) == list(range(1, migrate.latest() + 1))
+
+
+def test_only_what_is_missing_is_pending() -> None:
+    assert list(migrate.pending(0, "x")) == list(migrate.migrations())
+    assert migrate.pending(migrate.latest(), "x") == {}
+    with pytest.raises(SchemaTooNew):
+        migrate.pending(migrate.latest() + 1, "x")
+
+
+def test_processes_that_open_a_new_ledger_at_once_agree(open_at: Callable[..., Ledger]) -> None:
+    opened: list[Ledger] = []
+    errors: list[BaseException] = []
+
+    def open_one() -> None:
+        try:
+            opened.append(open_at())
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    for number, ledger in enumerate(opened, start=1):
+        assert ledger.tasks.create(title="x").id == number
+    assert len({ledger.engine.identity.ledger_id for ledger in opened}) == 1  # type: ignore[attr-defined]

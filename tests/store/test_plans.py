@@ -1,0 +1,140 @@
+"""What a claim reads does not grow with the ledger: asserted on rows and plans, not on time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import apsw
+import psycopg
+import pytest
+
+from shoal import connect
+from shoal.store import postgres, sqlite
+
+NOW = 1_800_000_000_000
+READY, FUTURE, BLOCKED, DONE = 3000, 2000, 2000, 2000
+CLAIM = {"queue": "default", "limit": 1, "worker": "w", "agent": "a", "leased_until": NOW, "now": NOW}
+CLAIM_EACH = {
+    "queue": "default",
+    "limit": 4,
+    "now": NOW,
+    "rows": json.dumps([{"place": 1, "worker": "w", "agent": "a"}]),
+}
+COMPLETE = {"id": 50, "attempt": 1, "now": NOW, "summary": None, "result": None, "actual_minutes": None}
+STATEMENTS: list[tuple[str, dict[str, Any]]] = [
+    ("leases.claim", CLAIM),
+    ("leases.claim", CLAIM | {"type": "swe"}),
+    ("leases.claim_labelled", CLAIM | {"label": "rare"}),
+    ("leases.claim_each", CLAIM_EACH),
+    ("leases.complete", COMPLETE),
+    ("leases.start", {"id": 50, "attempt": 1, "now": NOW}),
+    ("tasks.due", {"now": NOW, "limit": 10}),
+    ("tasks.in_claim_order", {"queue": "default", "limit": 50}),
+    ("tasks.newest", {"before": 2**62, "limit": 50}),
+    ("tasks.newest", {"before": 2**62, "limit": 50, "status": "review"}),
+    ("events.after", {"after": 5000, "horizon": 2**62, "limit": 50}),
+    ("stats.oldest_queued", {"queue": "default"}),
+]
+IDS = [
+    f"{name}{'+' + '+'.join(set(given) & {'type', 'status'}) if set(given) & {'type', 'status'} else ''}"
+    for name, given in STATEMENTS
+]
+
+
+def fill(address: str) -> None:
+    with connect(address, actor="a") as ledger:
+        for count, fields in (
+            (DONE, {}),
+            (FUTURE, {"run_at": 4_000_000_000_000, "priority": 0}),
+            (BLOCKED, {"hold_reason": "held", "priority": 0}),
+            (READY, {}),
+        ):
+            ledger.tasks.create_many(tasks=[{"title": "t", **fields}] * count)
+            if not fields and count == DONE:
+                claims = (
+                    ledger.tasks.claim(worker="w", limit=1000).claims
+                    + ledger.tasks.claim(worker="w", limit=1000).claims
+                )
+                ledger.tasks.complete_many(
+                    completions=[{"task": claim.task.id, "attempt": claim.attempt} for claim in claims]
+                )
+        ledger.tasks.create(title="labelled", labels=["rare"])
+
+
+@pytest.fixture(scope="module")
+def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plans") / "ledger.db"
+    fill(str(path))
+    return path
+
+
+@pytest.mark.parametrize(("name", "given"), STATEMENTS, ids=IDS)
+def test_sqlite_takes_few_steps(sqlite_file: Path, name: str, given: dict[str, Any]) -> None:
+    connection = apsw.Connection(str(sqlite_file))
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    statement = sqlite.QUERIES[name].statement(given)
+    steps = [0]
+
+    def count() -> bool:
+        steps[0] += 1
+        return False
+
+    connection.execute("BEGIN")
+    connection.set_progress_handler(count, 100)
+    connection.execute(statement.sql, statement.bind(given)).fetchall()
+    connection.set_progress_handler(None)
+    connection.execute("ROLLBACK")
+    connection.close()
+    # A row costs about ten steps, so reading any of the large groups would take 20,000 and more.
+    assert steps[0] * 100 <= 6000
+
+
+@pytest.fixture(scope="module")
+def postgres_plans(postgres_server: str) -> Any:
+    import secrets
+
+    schema = f"plans_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    joint = "&" if "?" in postgres_server else "?"
+    url = f"{postgres_server}{joint}options=-c%20search_path%3D{schema}"
+    fill(url)
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        for setting in postgres.OPTIONS.split("-c ")[1:]:
+            name, _, value = setting.strip().partition("=")
+            connection.execute(f"SET {name} = '{value}'")
+        yield connection
+        connection.execute("SET client_min_messages = error")
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.mark.parametrize(("name", "given"), STATEMENTS, ids=IDS)
+@pytest.mark.parametrize("analyzed", [False, True], ids=["before analyze", "after analyze"])
+def test_postgresql_reads_few_rows(postgres_plans: Any, name: str, given: dict[str, Any], analyzed: bool) -> None:
+    if analyzed:
+        postgres_plans.execute("ANALYZE")
+    statement = postgres.QUERIES[name].statement(given)
+    parts = statement.sql.split("%s")
+    text = parts[0] + "".join(f"${number}{part}" for number, part in enumerate(parts[1:], start=1))
+    bound = statement.bind(given)
+    types = ", ".join({int: "BIGINT", str: "TEXT"}.get(type(value), "UNKNOWN") for value in bound)
+    values = ", ".join("NULL" if value is None else f"'{value}'" for value in bound)
+    postgres_plans.execute("DEALLOCATE ALL")
+    postgres_plans.execute(f"PREPARE plan ({types}) AS {text}")
+    postgres_plans.execute("BEGIN")
+    try:
+        [[plan]] = postgres_plans.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE plan ({values})").fetchall()
+    finally:
+        postgres_plans.execute("ROLLBACK")
+    read = sum(
+        node.get("Actual Loops", 0) * (node.get("Actual Rows", 0) + node.get("Rows Removed by Filter", 0))
+        for node in nodes(plan[0]["Plan"])
+        if "Scan" in node["Node Type"]
+    )
+    assert read <= 400, plan
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    return [plan, *(node for inner in plan.get("Plans", []) for node in nodes(inner))]
