@@ -20,11 +20,11 @@ WHERE id IN (SELECT id FROM picked)
 RETURNING *
 
 -- name: claim_labelled
--- The same among the tasks with one label.
+-- The same among the tasks with one label. The status is wrapped so that no planner starts from the queue instead.
 WITH picked AS MATERIALIZED (
   SELECT t.id FROM task_labels AS l
   JOIN tasks AS t ON t.id = l.task_id
-  WHERE l.label = :label AND l.queue = :queue AND l.queued = 1 AND t.status = 'queued'
+  WHERE l.label = :label AND l.queue = :queue AND l.queued = 1 AND t.status || '' = 'queued'
     AND t.type = :type                                                     -- if type
     AND NOT EXISTS (
       SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
