@@ -70,6 +70,15 @@ def test_command_gets_the_task_and_its_output_is_kept(ledger: Ledger, work: Work
     assert Path(task.result["log"]).read_text() == "Größe 1 T1 a b 40\n"
 
 
+def test_idle_worker_is_woken_by_a_new_task(ledger: Ledger, work: Work) -> None:
+    worker = work("true", options=("--poll", "60"))
+    for number in range(3):
+        task = ledger.tasks.create(title=f"t{number}")
+        wait_until(lambda task=task: ledger.tasks.get(task.id).status == "completed", seconds=15)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0, "an idle worker stops at once"
+
+
 def test_exit_codes_decide(ledger: Ledger, work: Work) -> None:
     ledger.tasks.create(title="exit 0")
     ledger.tasks.create(title="exit 3", max_attempts=1)

@@ -24,6 +24,7 @@ from shoal.worker.groups import Groups
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 3
+STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 FENCE_SHARE = 0.8  # of the lease: without a renewal for so long, stop the children before somebody else may start
 
 
@@ -62,11 +63,19 @@ class Worker:
         for watch in (self._beat, self._fence):
             threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
         try:
+            position: int | None = None
             while not self._stopping.is_set():
                 if self._free_slots() == 0:
                     self._wait(self._orders.poll_seconds)
-                elif not self._claim() and (self._idle() or self._stopping.is_set()):
+                elif self._claim():
+                    position = None
+                elif position is None:
+                    # Where the log stood before the next look: what comes after it will wake us.
+                    position = self._latest_event()
+                elif self._idle(position):
                     break
+                else:
+                    position = None
             self._finish()
         finally:
             self._ended.set()
@@ -127,11 +136,25 @@ class Worker:
                 del self._running[threading.current_thread()]
                 self._changed.notify_all()
 
-    def _idle(self) -> bool:
-        """Wait for something to do; True when there is nothing left and that ends the work."""
+    def _latest_event(self) -> int:
+        try:
+            newest = self._ledger.events.list(limit=1)
+        except (ServerUnreachable, StoreError):
+            return 0
+        return newest[0].id if newest else 0
+
+    def _idle(self, position: int) -> bool:
+        """Wait for something to happen; True when there is nothing left and that ends the work."""
         if self._orders.until_empty and not self._running and self._nothing_left():
             return True
-        self._wait(self._orders.poll_seconds * random.uniform(0.75, 1.25))  # noqa: S311
+        seconds = self._orders.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
+        deadline = monotonic_seconds() + seconds
+        try:
+            while not self._stopping.is_set() and (left := deadline - monotonic_seconds()) > 0:
+                if self._ledger.wait_for_events(position, min(left, STOP_SECONDS)):
+                    break
+        except (ServerUnreachable, StoreError):
+            self._wait(seconds)
         return False
 
     def _nothing_left(self) -> bool:
