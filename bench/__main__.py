@@ -26,6 +26,22 @@ ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "docs" / "benchmarks.md"
 
 
+# A thread of wrk has one connection here, so what it claimed is its own to complete.
+CLAIM_AND_COMPLETE = """
+local claimed = nil
+wrk.headers["Content-Type"] = "application/json"
+request = function()
+  if claimed == nil then return wrk.format("POST", "/api/v1/tasks/claim", nil, '{"worker": "wrk"}') end
+  local path = "/api/v1/tasks/" .. claimed .. "/complete"
+  claimed = nil
+  return wrk.format("POST", path, nil, '{"attempt": 1}')
+end
+response = function(status, headers, body)
+  claimed = string.match(body, '"claims":%[{"task":{"id":(%d+)')
+end
+"""
+
+
 @dataclass(frozen=True)
 class Line:
     """One row of the table."""
@@ -106,12 +122,25 @@ class Bench:
             rate = float(told.split("Requests/sec:")[1].split()[0])
             self.lines.append(Line("HTTP: create, 16 connections", f"{rate:,.0f}/s", "≥ 5,000/s", rate >= 5000))
             with connect(url, actor="bench") as ledger:
+                self._claim_over_http(folder, url, ledger)
                 tasks = [{"title": "a task"}] * 1000
 
                 def create_many(_: int) -> int:
                     return len(ledger.tasks.create_many(tasks=tasks))
 
                 self.rate("HTTP: create by 1,000, 2 connections", create_many, callers=2, wanted=15_000)
+
+    def _claim_over_http(self, folder: Path, url: str, ledger: Ledger) -> None:
+        """Each connection of wrk claims a task and completes it."""
+        workloads.fill(ledger, 40_000)
+        script = folder / "claim.lua"
+        script.write_text(CLAIM_AND_COMPLETE)
+        before = ledger.stats.get().counts["completed"]
+        print("  HTTP: claim + complete ...", file=sys.stderr, flush=True)
+        seconds = max(2, int(self.seconds))
+        subprocess.run(["wrk", "-t16", "-c16", f"-d{seconds}", "-s", str(script), url], capture_output=True, check=True)
+        rate = (ledger.stats.get().counts["completed"] - before) / seconds
+        self.lines.append(Line("HTTP: claim + complete, 16 connections", f"{rate:,.0f}/s", "≥ 2,500/s", rate >= 2500))
 
     def growth(self, name: str, small: Ledger, large: Ledger) -> None:
         """Whether time grows with the number of tasks."""

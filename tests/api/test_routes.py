@@ -97,6 +97,7 @@ def test_list_is_an_array_with_a_link_to_the_next_page(ask: Any) -> None:
         ("POST", "/api/v1/tasks", b'{"title": "x", "estimate_minutes": 1e400}', 400, "bad_input", "estimate_minutes"),
         ("POST", "/api/v1/tasks", b'{"title": "x", "deadline": 99999999999999999999999}', 400, "bad_input", "deadline"),
         ("POST", "/api/v1/tasks/claim", b"[" * 100_000, 400, "bad_input", None),
+        ("POST", "/api/v1/tasks/claim", b'{"worker": ' + b"[" * 100_000, 400, "bad_input", None),
         (
             "POST",
             "/api/v1/tasks/T1/complete",

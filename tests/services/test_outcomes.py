@@ -53,7 +53,10 @@ def test_result_that_is_too_large_is_refused(claimed: Ledger) -> None:
 
 
 def test_result_that_is_no_json_is_refused(claimed: Ledger) -> None:
-    for result in (object(), "nul \x00"):
+    deep: list[object] = []
+    for _ in range(70):
+        deep = [deep]
+    for result in (object(), "nul \x00", deep):
         with pytest.raises(BadInput):
             claimed.tasks.complete(1, attempt=1, result=result)
 

@@ -24,6 +24,7 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import Call, verb
 
 RESULT_LIMIT = 64 * 1024
+RESULT_DEPTH = 64  # some JSON readers stop at a few hundred
 _encode = msgspec.json.Encoder().encode
 
 
@@ -281,9 +282,21 @@ def _refuse_held(task: Task, verb: str) -> None:
         )
 
 
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(RESULT_DEPTH):
+        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if not inner:
+            return False
+        level = [one for part in inner for one in part]
+    return True
+
+
 def _stored_result(result: Any) -> str | None:
     if result is None:
         return None
+    if _is_deep(result):
+        raise BadInput(f"result is nested more than {RESULT_DEPTH} levels deep", field="result")
     try:
         encoded = _encode(result)
     except (TypeError, RecursionError) as error:
