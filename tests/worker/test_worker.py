@@ -188,6 +188,17 @@ def test_worker_that_cannot_renew_stops_its_command_before_the_lease_ends(tmp_pa
     server.kill()
 
 
+def test_worker_ends_although_nobody_hears_its_reports(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x")
+        worker = work("sleep", "1", options=("--grace", "0.5"), SHOAL_URL=server.url)
+        wait_until(lambda: ledger.tasks.get(1).started_at)
+    server.kill()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(40) == 0
+
+
 def test_worker_carries_on_through_a_restart_of_the_server(tmp_path: Path, work: Work) -> None:
     server = Server(tmp_path / "home")
     port = server.url.rpartition(":")[2]

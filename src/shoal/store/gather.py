@@ -143,7 +143,9 @@ class Gatherer:
             arrived = self._arrived.get()
             try:
                 while arrived is not None:
-                    batch.append(arrived)
+                    # A caller may have given up meanwhile; once it is under way, it can no longer be cancelled.
+                    if arrived.future is None or arrived.future.set_running_or_notify_cancel():
+                        batch.append(arrived)
                     if len(batch) >= BATCH_LIMIT:
                         break
                     arrived = self._arrived.get_nowait()

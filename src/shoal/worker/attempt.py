@@ -14,7 +14,6 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim, Task
@@ -39,23 +38,24 @@ class Terms(Struct, frozen=True):
 class Attempt:
     """A claimed task and the command that works on it."""
 
-    def __init__(self, claim: Claim, *, ledger: Ledger, groups: Groups, terms: Terms) -> None:
+    def __init__(self, claim: Claim, *, ledger: Ledger, groups: Groups, terms: Terms, give_up: threading.Event) -> None:
         self.claim = claim
         self._ledger = ledger
         self._groups = groups
         self._terms = terms
+        self._give_up = give_up
         self._stop_reason: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self.log_file = terms.logs / f"{claim.task.task_id}.{claim.attempt}.log"
 
-    def stop(self, reason: str) -> None:
-        """End the command now: `lost` when the task is no longer ours, `released` to give it back."""
+    def stop(self, reason: str, grace_seconds: float) -> None:
+        """End the command: `lost` when the task is no longer ours, `released` to give it back."""
         with self._lock:
             self._stop_reason = self._stop_reason or reason
             process = self._process
         if process is not None and process.poll() is None:
-            self._groups.end(process, self._terms.grace_seconds)
+            self._groups.end(process, grace_seconds)
 
     def run(self) -> None:
         """Run the command to its end and report it."""
@@ -123,17 +123,15 @@ class Attempt:
             self._report(lambda: tasks.fail(task, attempt=attempt, error=f"exit {code}\n{tail}".strip()))
 
     def _report(self, say: Callable[[], Task]) -> None:
-        """Say it until it is heard; when the lease goes meanwhile, LeaseLost ends it."""
-        deadline = monotonic_seconds() + 24 * 3600
+        """Say it until it is heard, LeaseLost says that it is too late, or the worker must end."""
         while True:
             try:
                 say()
                 return
             except (ServerUnreachable, StoreError) as error:
-                if monotonic_seconds() > deadline:
-                    raise
                 log.warning("report waits", task=self.claim.task.task_id, reason=error.message)
-                threading.Event().wait(REPORT_WAIT_SECONDS)
+                if self._give_up.wait(REPORT_WAIT_SECONDS):
+                    raise
 
 
 def read_tail(path: Path) -> str:

@@ -24,6 +24,8 @@ from shoal.worker.groups import Groups
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 3
+KILL_SHARE = 0.1  # of the lease: how long a command may take to end by itself then
+REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 FENCE_SHARE = 0.8  # of the lease: without a renewal for so long, stop the children before somebody else may start
 
@@ -56,6 +58,7 @@ class Worker:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._ended = threading.Event()
+        self._give_up = threading.Event()
         self._renewed = monotonic_seconds()
 
     def run(self) -> None:
@@ -121,7 +124,7 @@ class Worker:
         return taken
 
     def _begin(self, claim: Claim) -> None:
-        attempt = Attempt(claim, ledger=self._ledger, groups=self._groups, terms=self._terms)
+        attempt = Attempt(claim, ledger=self._ledger, groups=self._groups, terms=self._terms, give_up=self._give_up)
         thread = threading.Thread(target=self._carry_out, args=(attempt,), name=claim.task.task_id)
         with self._changed:
             self._running[thread] = attempt
@@ -186,20 +189,22 @@ class Worker:
         self._end_all("released")
         with self._changed:
             threads = list(self._running)
+        deadline = monotonic_seconds() + self._terms.grace_seconds + REPORT_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - monotonic_seconds()))
+        # Whatever still cannot be reported comes back when its lease ends.
+        self._give_up.set()
         for thread in threads:
             thread.join()
 
-    def _end_all(self, reason: str) -> None:
-        enders = [
-            threading.Thread(target=attempt.stop, args=(reason,), daemon=True)
-            for attempt in list(self._running.values())
-        ]
-        for ender in enders:
-            ender.start()
+    def _end_all(self, reason: str, grace_seconds: float | None = None) -> None:
+        grace = self._terms.grace_seconds if grace_seconds is None else grace_seconds
+        for attempt in list(self._running.values()):
+            threading.Thread(target=attempt.stop, args=(reason, grace), daemon=True).start()
 
     def _beat(self) -> None:
         """Renew every lease a few times per its length, and stop what was lost."""
-        lease = self._orders.lease_seconds
+        lease, grace = self._orders.lease_seconds, self._terms.grace_seconds
         while not self._ended.wait(lease / BEATS_PER_LEASE / 2):
             with self._changed:
                 attempts = list(self._running.values())
@@ -213,7 +218,7 @@ class Worker:
             self._renewed = began
             for attempt in attempts:
                 if attempt.claim.task.task_id in lost:
-                    threading.Thread(target=attempt.stop, args=("lost",), daemon=True).start()
+                    threading.Thread(target=attempt.stop, args=("lost", grace), daemon=True).start()
 
     def _fence(self) -> None:
         """When no renewal came through for most of a lease, stop the commands before somebody else may start them."""
@@ -221,4 +226,4 @@ class Worker:
         while not self._ended.wait(limit / 20):
             if self._running and monotonic_seconds() - self._renewed > limit:
                 log.error("cannot renew in time: stopping the commands before their leases end")
-                self._end_all("lost")
+                self._end_all("lost", min(self._terms.grace_seconds, KILL_SHARE * self._orders.lease_seconds))
