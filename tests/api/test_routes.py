@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -174,6 +175,18 @@ def test_remote_ledger_is_the_same_as_an_embedded_one(remote: Ledger) -> None:
     with remote.lock("remote-lock", owner="x") as lock:
         assert lock.owner == "x"
     assert remote.stats.get().last_event > 0
+
+
+def test_connection_kept_from_before_a_restart_does_no_harm(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x")
+        claim = ledger.tasks.claim(worker="w").claims[0]
+        server.kill()
+        again = Server(tmp_path, "--port", server.url.rpartition(":")[2])
+        assert ledger.tasks.complete(claim.task.id, attempt=claim.attempt).status == "completed"
+        assert ledger.tasks.create(title="y").id == 2
+        again.stop()
 
 
 def test_nobody_at_the_address_is_said_so() -> None:

@@ -30,7 +30,7 @@ LONG_POLL_SECONDS = 25.0
 class RemoteEngine:
     """Verbs on a server, over connections that are kept open.
 
-    What never arrived is sent again; so is what may have arrived, when it only reads or carries a request id.
+    What never arrived is sent again; so is what may have arrived, when a second time changes nothing.
     """
 
     def __init__(self, url: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
@@ -53,9 +53,10 @@ class RemoteEngine:
 
     def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
         """Check the input here, as the server would, and ask it."""
-        repeatable = verb.method == "GET" or "request_id" in verb.input.__struct_fields__
-        if repeatable and verb.method != "GET" and given.get("request_id") is None:
+        names_itself = "request_id" in verb.input.__struct_fields__
+        if names_itself and given.get("request_id") is None:
             given["request_id"] = secrets.token_hex(16)
+        repeatable = names_itself or verb.repeatable or verb.method == "GET"
         arguments = verb.arguments(args, given)
         method, path, body = _request(verb, arguments)
         status, headers, answer = self._send(method, self._base + path, body, actor, repeatable=repeatable)

@@ -94,7 +94,7 @@ def claim(
     return ClaimOutcome("claimed", [_claimed(tx, one) for one in taken])
 
 
-@verb("POST /tasks/beat")
+@verb("POST /tasks/beat", repeatable=True)
 def beat(
     tx: Tx,
     *,
@@ -117,7 +117,7 @@ def beat(
     return Beat(held, lost, min((until for *_, until in renewed), default=None))
 
 
-@verb("POST /tasks/{task}/start")
+@verb("POST /tasks/{task}/start", repeatable=True)
 def start(tx: Tx, *, task: TaskRef, attempt: Positive) -> Task:
     """Say that an attempt begins its work."""
     number = task_number(tx, task)
@@ -129,7 +129,7 @@ def start(tx: Tx, *, task: TaskRef, attempt: Positive) -> Task:
     return started
 
 
-@verb("POST /tasks/{task}/progress")
+@verb("POST /tasks/{task}/progress", repeatable=True)
 def progress(
     tx: Tx, *, task: TaskRef, attempt: Positive, progress: Percent | None = None, message: Text | None = None
 ) -> Task:

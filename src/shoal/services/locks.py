@@ -22,7 +22,7 @@ def acquire(tx: Tx, *, name: Name, owner: Name, ttl_seconds: Seconds = 60) -> Lo
     return LockOutcome(True, lock)
 
 
-@verb("POST /locks/{name}/renew")
+@verb("POST /locks/{name}/renew", repeatable=True)
 def renew(tx: Tx, *, name: Name, owner: Name, fence: Positive, ttl_seconds: Seconds = 60) -> Lock:
     """Hold a lock for longer. Raises LockLost when it has expired or has another owner."""
     row = tx.one("locks.renew", name=name, owner=owner, fence=fence, expires_at=tx.now + 1000 * ttl_seconds, now=tx.now)

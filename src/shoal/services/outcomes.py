@@ -54,7 +54,7 @@ def complete_each(tx: Tx, calls: list[Call]) -> list[Task | ShoalError]:
     return [answer if isinstance(answer, Task) else answer[1] for answer in answers]
 
 
-@verb("POST /tasks/{task}/complete", joins=_joins, joined=complete_each)
+@verb("POST /tasks/{task}/complete", repeatable=True, joins=_joins, joined=complete_each)
 def complete(
     tx: Tx,
     *,
@@ -80,7 +80,7 @@ def complete(
     return _completed(tx, tx.task(row), Status.ACTIVE)
 
 
-@verb("POST /tasks/complete")
+@verb("POST /tasks/complete", repeatable=True)
 def complete_many(
     tx: Tx, *, completions: Annotated[list[Completion], Meta(max_length=10_000)]
 ) -> list[CompletionOutcome]:

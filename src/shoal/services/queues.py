@@ -31,19 +31,19 @@ def get(tx: Tx, *, queue: Name) -> Queue:
     return _queue(queue, tx.one("queues.get", name=queue), {})
 
 
-@verb("POST /queues/{queue}/pause")
+@verb("POST /queues/{queue}/pause", repeatable=True)
 def pause(tx: Tx, *, queue: Name, reason: Text | None = None) -> Queue:
     """Stop claims from a queue; tasks already claimed go on."""
     return _set(tx, queue, Kind.QUEUE_PAUSED, paused=1, pause_reason=reason)
 
 
-@verb("POST /queues/{queue}/resume")
+@verb("POST /queues/{queue}/resume", repeatable=True)
 def resume(tx: Tx, *, queue: Name) -> Queue:
     """Open a paused queue again."""
     return _set(tx, queue, Kind.QUEUE_RESUMED, paused=0, pause_reason=None)
 
 
-@verb("POST /queues/{queue}/limit")
+@verb("POST /queues/{queue}/limit", repeatable=True)
 def limit(tx: Tx, *, queue: Name, concurrency: Concurrency | None = None) -> Queue:
     """Let at most so many tasks of a queue be active at once, over the whole fleet; null lifts the limit."""
     return _set(tx, queue, Kind.QUEUE_LIMITED, concurrency=concurrency)

@@ -137,7 +137,7 @@ def list_(
     return Page(page, next=str(last.id) if order == "newest" else f"{last.priority}.{last.run_at}.{last.id}")
 
 
-@verb("PATCH /tasks/{task}")
+@verb("PATCH /tasks/{task}", repeatable=True)
 def update(tx: Tx, changes: TaskChanges, *, task: TaskRef) -> UpdatedTask:
     """Change fields of a task; what is left out stays, null clears.
 
@@ -155,7 +155,7 @@ def update(tx: Tx, changes: TaskChanges, *, task: TaskRef) -> UpdatedTask:
     return _updated(change(tx, found, Kind.TASK_UPDATED, fields), updated)
 
 
-@verb("POST /tasks/{task}/cancel")
+@verb("POST /tasks/{task}/cancel", repeatable=True)
 def cancel(tx: Tx, *, task: TaskRef, reason: Text | None = None) -> Task:
     """Call a task off, whatever it is doing. Its worker hears of it at the next beat; repeating it changes nothing."""
     found = lock_task(tx, task)

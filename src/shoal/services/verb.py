@@ -63,6 +63,7 @@ class Verb(Generic[P, R]):
         route: str,
         writes: bool,
         status: int,
+        repeatable: bool,
         joins: Joins,
         joined: Joined | None,
     ) -> None:
@@ -73,6 +74,7 @@ class Verb(Generic[P, R]):
         self.function = function
         self.writes = writes
         self.status = status
+        self.repeatable = repeatable
         self.joins = joins
         self.joined = joined
         self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
@@ -190,13 +192,15 @@ def verb(
     *,
     writes: bool | None = None,
     status: int = 200,
+    repeatable: bool = False,
     joins: Joins = lambda _: None,
     joined: Joined | None = None,
 ) -> Callable[[Callable[Concatenate[Tx, P], R]], Verb[P, R]]:
     """Declare a verb.
 
-    GET only reads unless `writes`. `status` is what HTTP answers when it went well. A hot verb may have a second form
-    `joined`, which does several calls at once; `joins` says which calls can be done together.
+    GET only reads unless `writes`. `status` is what HTTP answers when it went well. `repeatable` says that a
+    second time changes nothing, so that it may be sent again when nobody heard the answer. A hot verb may have a second
+    form `joined`, which does several calls at once; `joins` says which calls can be done together.
     """
 
     def declare(function: Callable[Concatenate[Tx, P], R]) -> Verb[P, R]:
@@ -205,6 +209,7 @@ def verb(
             route=route,
             writes=not route.startswith("GET") if writes is None else writes,
             status=status,
+            repeatable=repeatable,
             joins=joins,
             joined=joined,
         )
