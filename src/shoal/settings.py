@@ -85,11 +85,17 @@ class Home:
     def settings(self, **given: Any) -> Settings:
         """The settings in force here; what is given and not None goes before everything else."""
         values: dict[str, Any] = {}
-        if self.config.exists():
+        try:
+            written = self.config.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            written = b""
+        except OSError as error:
+            raise BadInput(f"{self.config} cannot be read ({error.strerror}); check its owner and mode") from None
+        if written:
             import tomllib
 
             try:
-                values = tomllib.loads(self.config.read_text(encoding="utf-8"))
+                values = tomllib.loads(written.decode())
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
         names = Settings.__struct_fields__

@@ -106,7 +106,7 @@ def test_read_only_file_is_said_so() -> None:
             os.seteuid(65534)
         try:
             with pytest.raises(StoreReadOnly, match="check its owner, mode and folder"):
-                connect(folder / "ledger.db")
+                open_ledger(str(folder / "ledger.db"), settings=Settings(), actor="a", create=False)
         finally:
             if is_root:
                 os.seteuid(0)
