@@ -116,13 +116,11 @@ def test_postgresql_reads_few_rows(postgres_plans: Any, name: str, given: dict[s
     if analyzed:
         postgres_plans.execute("ANALYZE")
     statement = postgres.QUERIES[name].statement(given)
-    parts = statement.sql.split("%s")
-    text = parts[0] + "".join(f"${number}{part}" for number, part in enumerate(parts[1:], start=1))
     bound = statement.bind(given)
     types = ", ".join({int: "BIGINT", str: "TEXT"}.get(type(value), "UNKNOWN") for value in bound)
     values = ", ".join("NULL" if value is None else f"'{value}'" for value in bound)
     postgres_plans.execute("DEALLOCATE ALL")
-    postgres_plans.execute(f"PREPARE plan ({types}) AS {text}")
+    postgres_plans.execute(f"PREPARE plan ({types}) AS {statement.sql}")
     postgres_plans.execute("BEGIN")
     try:
         [[plan]] = postgres_plans.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE plan ({values})").fetchall()

@@ -1,7 +1,7 @@
 """Group commit: writes that arrive together are committed together, one fsync for all.
 
-A lone caller commits directly in its own thread; under contention a writer thread takes whatever has gathered. More
-than one writer is of use where the commit waits for another machine. How a batch is committed is the database's affair.
+A lone caller commits directly in its own thread; under contention a writer thread takes whatever has gathered. How a
+batch is committed is the database's affair.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
 from typing import Any, Generic
 
 from shoal.store.database import Answer, Joint, Transaction, Work
 
 BATCH_LIMIT = 256
+PATIENCE_SECONDS = 0.0005
 
 
 class Write(Generic[Answer]):
@@ -74,35 +74,35 @@ def carry_out(batch: list[Write[Any]], transaction: Transaction) -> None:
 class Gatherer:
     """Brings writes to `commit`, which fills in each one's answer or error and never raises."""
 
-    def __init__(self, commit: Callable[[list[Write[Any]]], None], name: str, *, writers: int = 1) -> None:
+    def __init__(self, commit: Callable[[list[Write[Any]]], None], name: str) -> None:
         self._commit = commit
         self._name = name
-        self._writers = writers
-        self._arrived: SimpleQueue[Write[Any] | None] = SimpleQueue()
-        self._turns = threading.BoundedSemaphore(writers)
+        self._turn = threading.Lock()
         self._callers = 0
-        self._count_lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._arrival = threading.Condition()
+        self._arrived: list[Write[Any]] = []
+        self._expected = 1
+        self._thread: threading.Thread | None = None
         self._closed = False
 
     def run(self, work: Work[Answer], joint: Joint | None) -> Answer:
         """Commit the work and give its answer."""
         write = Write(work, joint)
-        with self._count_lock:
+        with self._arrival:
             self._callers += 1
             alone = self._callers == 1
         try:
-            if alone and self._turns.acquire(blocking=False):
+            if alone and self._turn.acquire(blocking=False):
                 try:
                     self._commit([write])
                 finally:
-                    self._turns.release()
+                    self._turn.release()
             else:
                 write.ready.acquire()
                 self._enqueue(write)
                 write.ready.acquire()
         finally:
-            with self._count_lock:
+            with self._arrival:
                 self._callers -= 1
         return write.outcome()
 
@@ -114,47 +114,46 @@ class Gatherer:
 
     def close(self) -> None:
         """Finish what has arrived and end the thread."""
-        with self._count_lock:
+        with self._arrival:
             self._closed = True
-            threads = list(self._threads)
-        for _ in threads:
-            self._arrived.put(None)
-        for thread in threads:
-            thread.join()
+            self._arrival.notify()
+        if self._thread is not None:
+            self._thread.join()
 
     def _enqueue(self, write: Write[Any]) -> None:
-        if not self._threads:
-            with self._count_lock:
-                if not self._threads and not self._closed:
-                    self._threads = [
-                        threading.Thread(target=self._drain, name=f"{self._name}-{number}", daemon=True)
-                        for number in range(self._writers)
-                    ]
-                    for thread in self._threads:
-                        thread.start()
-        if self._closed:
-            raise RuntimeError("the ledger is closed")
-        self._arrived.put(write)
+        with self._arrival:
+            if self._closed:
+                raise RuntimeError("the ledger is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._drain, name=self._name, daemon=True)
+                self._thread.start()
+            self._arrived.append(write)
+            if len(self._arrived) >= self._expected:
+                self._arrival.notify()
 
     def _drain(self) -> None:
-        ended = False
-        while not ended:
-            batch: list[Write[Any]] = []
-            arrived = self._arrived.get()
-            try:
-                while arrived is not None:
-                    # A caller may have given up meanwhile; once it is under way, it can no longer be cancelled.
-                    if arrived.future is None or arrived.future.set_running_or_notify_cancel():
-                        batch.append(arrived)
-                    if len(batch) >= BATCH_LIMIT:
-                        break
-                    arrived = self._arrived.get_nowait()
-                else:
-                    ended = True
-            except Empty:
-                pass
-            if batch:
-                with self._turns:
-                    self._commit(batch)
-                for write in batch:
-                    write.deliver()
+        while batch := self._gather():
+            with self._turn:
+                self._commit(batch)
+            with self._arrival:
+                self._expected = min(len(batch) + len(self._arrived), BATCH_LIMIT)
+            for write in batch:
+                write.deliver()
+
+    def _gather(self) -> list[Write[Any]]:
+        """The writes of the next commit; none when there will be no more.
+
+        Those who were just answered tend to come back at once. Without waiting for them, only the half that waited
+        meanwhile would go into the next commit, for ever.
+        """
+        with self._arrival:
+            if not self._arrival.wait_for(self._enough, PATIENCE_SECONDS) and not self._arrived:
+                self._expected = 1
+                self._arrival.wait_for(self._enough)
+            batch, self._arrived = self._arrived[:BATCH_LIMIT], self._arrived[BATCH_LIMIT:]
+        # A caller may have given up meanwhile; once it is under way, it can no longer be cancelled.
+        wanted = [write for write in batch if write.future is None or write.future.set_running_or_notify_cancel()]
+        return wanted or (self._gather() if batch else [])
+
+    def _enough(self) -> bool:
+        return self._closed or len(self._arrived) >= self._expected

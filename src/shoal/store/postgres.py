@@ -1,7 +1,7 @@
-"""The ledger on PostgreSQL: a pool of connections, and gathered writes pipelined through one of them.
+"""The ledger on PostgreSQL: a pool of connections, and gathered writes in one transaction of one of them.
 
-Round trips, and the driver's 60 us per statement, are what costs here. So hot verbs that wait at the same time are done
-by one statement over all of their rows.
+Round trips are what costs here. So hot verbs that wait at the same time are done by one statement over all of their
+rows, and statements that need no answer travel together (wire.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,6 +35,7 @@ from shoal.store import migrate
 from shoal.store.database import Answer, Database, Joint, Row, Transaction, Work
 from shoal.store.gather import Gatherer, Write, carry_out
 from shoal.store.queries import Dialect, load
+from shoal.store.wire import Connection, Wire
 
 DIALECT = Dialect(
     tokens={
@@ -45,10 +46,9 @@ DIALECT = Dialect(
         "rows": "jsonb_array_elements(CAST(:rows AS JSONB))",
         "returning": "tasks.*",
     },
-    placeholder="%s",
+    placeholder="${}",
 )
 QUERIES = load(DIALECT)
-# One statement for all events of a commit: the driver's own cost per statement, 60 us, is more than the server's.
 APPEND_EVENTS = QUERIES["events.append_many"].statement({}).sql
 # Writers hold LOG_KEY shared while they append; a reader that holds it alone knows that nothing is under way.
 LOG_KEY = 0x53_68_6F_61_6C
@@ -64,47 +64,43 @@ OPTIONS = (
     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
 POOL_SIZE = 20
-WRITERS = 2
 SCHEMA_VERSION_TABLE = (
     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
 )
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class PostgresTransaction(Transaction):
     """Named queries on one connection."""
 
-    __slots__ = ("_connection", "_database", "_pipelined")
+    __slots__ = ("_database", "_wire")
     round_trips = True
 
-    def __init__(self, connection: Connection, database: Postgres, *, pipelined: bool) -> None:
+    def __init__(self, wire: Wire, database: Postgres) -> None:
         super().__init__()
-        self._connection = connection
+        self._wire = wire
         self._database = database
-        self._pipelined = pipelined
 
     def all(self, query: str, /, **parameters: Any) -> list[Row]:
         statement = QUERIES[query].statement(parameters)
-        cursor = self._connection.execute(statement.sql, statement.bind(parameters))
-        return cursor.fetchall() if statement.returns else []
+        self._wire.send(statement.sql, statement.bind(parameters))
+        return self._wire.answers()[-1] if statement.returns else []
 
     def many(self, query: str, parameters: Sequence[Mapping[str, Any]], /) -> list[list[Row]]:
-        named = QUERIES[query]
-        if len(parameters) < 2:
-            return [self.all(query, **given) for given in parameters]
-        with nullcontext() if self._pipelined else self._connection.pipeline():
-            sent = []
-            for given in parameters:
-                statement = named.statement(given)
-                sent.append((self._connection.execute(statement.sql, statement.bind(given)), statement.returns))
-            return [cursor.fetchall() if returns else [] for cursor, returns in sent]
+        statement = None
+        for given in parameters:
+            statement = QUERIES[query].statement(given)
+            self._wire.send(statement.sql, statement.bind(given))
+        if statement is None or not statement.returns:
+            return [[] for _ in parameters]
+        return self._wire.answers()[-len(parameters) :]
 
     def event_horizon(self) -> int:
         return self._database.settled(self)
 
     def settle_log(self) -> None:
         """Wait until every transaction that appends to the log has ended."""
-        self._connection.execute(SETTLE_LOG)
+        self._wire.send(SETTLE_LOG)
+        self._wire.answers()
 
 
 class Postgres(Database):
@@ -122,9 +118,9 @@ class Postgres(Database):
             min_size=1,
             max_size=POOL_SIZE,
             timeout=patience_seconds,
+            connection_class=Connection,
             kwargs={
                 "autocommit": True,
-                "prepare_threshold": 2,
                 "connect_timeout": 10,
                 "keepalives_idle": 10,
                 "options": f"{OPTIONS} {conninfo_to_dict(url).get('options') or ''}",
@@ -135,11 +131,15 @@ class Postgres(Database):
             # Tried first without the pool: it would retry a wrong password until its timeout.
             psycopg.connect(url, connect_timeout=10).close()
         self._pool.open()
-        self._gatherer = Gatherer(self._commit, "shoal-writer-postgresql", writers=WRITERS)
+        self._gatherer = Gatherer(self._commit, "shoal-writer-postgresql")
         self._threads: ThreadPoolExecutor | None = None
 
     def read(self, work: Work[Answer]) -> Answer:
-        return self._patiently(lambda connection: work(PostgresTransaction(connection, self, pipelined=False)))
+        def look(connection: Connection) -> Answer:
+            with connection.pipelined() as wire:
+                return work(PostgresTransaction(wire, self))
+
+        return self._patiently(look)
 
     def write(self, work: Work[Answer], joint: Joint | None = None) -> Answer:
         if joint is not None:
@@ -245,15 +245,16 @@ class Postgres(Database):
         """
         committing = False
         try:
-            with connection.pipeline():
-                connection.execute("BEGIN")
-                transaction = PostgresTransaction(connection, self, pipelined=True)
+            with connection.pipelined() as wire:
+                wire.send("BEGIN")
+                transaction = PostgresTransaction(wire, self)
                 answer = work(transaction)
                 if transaction.events:
-                    connection.execute(SHARE_LOG)
-                    connection.execute(APPEND_EVENTS, (msgspec.json.encode(transaction.events).decode(),))
+                    wire.send(SHARE_LOG)
+                    wire.send(APPEND_EVENTS, (msgspec.json.encode(transaction.events).decode(),))
                 committing = True
-                connection.execute("COMMIT")
+                wire.send("COMMIT")
+                wire.answers()
         except BaseException as error:
             if not connection.closed:
                 connection.execute("ROLLBACK")

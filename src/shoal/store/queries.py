@@ -7,6 +7,7 @@ databases differ.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -24,6 +25,7 @@ class Dialect:
     """How one database spells what the shared text leaves open."""
 
     def __init__(self, *, tokens: Mapping[str, str], placeholder: str) -> None:
+        """`placeholder` stands for a parameter; `{}` in it for its number."""
         self.tokens = tokens
         self.placeholder = placeholder
 
@@ -39,7 +41,8 @@ class Statement:
 
     def __init__(self, text: str, dialect: Dialect) -> None:
         names: list[str] = _PARAMETER.findall(text)
-        self.sql = _PARAMETER.sub(dialect.placeholder, text)
+        numbers = itertools.count(1)
+        self.sql = _PARAMETER.sub(lambda _: dialect.placeholder.format(next(numbers)), text)
         self.returns = "RETURNING" in text or not text.startswith(("INSERT", "UPDATE", "DELETE"))
         self.bind: Callable[[Mapping[str, Any]], tuple[Any, ...]]
         if len(names) > 1:
