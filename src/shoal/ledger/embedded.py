@@ -14,8 +14,6 @@ from shoal.services import Arguments, Call, Identity, Tx, Verb
 from shoal.settings import Settings
 from shoal.store.database import Database, Joint, Transaction
 
-POLL_SECONDS = {"sqlite": 0.02, "postgresql": 0.25}
-
 
 class EmbeddedEngine:
     """Verbs on a database of this process: one verb, one transaction."""
@@ -72,9 +70,8 @@ class EmbeddedEngine:
         return Tx(store, now=self.clock.now_ms(), actor=actor, identity=self.identity, settings=self.settings)
 
     def wait_for_events(self, after: int, seconds: float) -> bool:
-        """Wake at a commit of this process at once, at one of another by polling."""
+        """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling."""
         deadline = monotonic_seconds() + seconds
-        poll = POLL_SECONDS[self.database.kind]
         while True:
             commits, seen = self._commits, self.database.changed(None)
             if self.database.read(lambda store: store.event_horizon()) > after:
@@ -83,6 +80,7 @@ class EmbeddedEngine:
                 left = deadline - monotonic_seconds()
                 if left <= 0:
                     return False
+                poll = self.database.poll_seconds
                 with self._committed:
                     if self._commits == commits:
                         self._committed.wait(min(left, poll * random.uniform(0.75, 1.25)))  # noqa: S311

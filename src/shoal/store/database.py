@@ -69,7 +69,7 @@ class Database(ABC):
     kind: str
     address: str
     on_commit: Callable[[], None] = staticmethod(lambda: None)
-    """Called after each commit of this process, in whichever thread made it."""
+    """Called after each commit, in whichever thread made it; after one of another process if it is told of it."""
 
     @abstractmethod
     def read(self, work: Work[Answer]) -> Answer:
@@ -85,6 +85,11 @@ class Database(ABC):
     @abstractmethod
     def submit(self, work: Work[Answer], joint: Joint | None = None) -> Future[Answer]:
         """Like write, without waiting: the future is done after the commit."""
+
+    @property
+    @abstractmethod
+    def poll_seconds(self) -> float:
+        """How often someone who waits for a commit should ask `changed`."""
 
     @abstractmethod
     def changed(self, seen: int | None) -> int:

@@ -32,6 +32,7 @@ from shoal.errors import (
     StoreUnreachable,
 )
 from shoal.store import migrate
+from shoal.store.bell import Bell
 from shoal.store.database import Answer, Database, Joint, Row, Transaction, Work
 from shoal.store.gather import Gatherer, Write, carry_out
 from shoal.store.queries import Dialect, load
@@ -64,6 +65,7 @@ OPTIONS = (
     " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 )
 POOL_SIZE = 20
+POLL_SECONDS_HEARING, POLL_SECONDS_DEAF = 2.0, 0.25
 SCHEMA_VERSION_TABLE = (
     "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at BIGINT NOT NULL)"
 )
@@ -133,6 +135,7 @@ class Postgres(Database):
         self._pool.open()
         self._gatherer = Gatherer(self._commit, "shoal-writer-postgresql")
         self._threads: ThreadPoolExecutor | None = None
+        self._bell = Bell(url, lambda: self.on_commit())
 
     def read(self, work: Work[Answer]) -> Answer:
         def look(connection: Connection) -> Answer:
@@ -152,6 +155,11 @@ class Postgres(Database):
         if self._threads is None:
             self._threads = ThreadPoolExecutor(POOL_SIZE - 4, "shoal-postgresql")
         return self._threads.submit(self._alone, work)
+
+    @property
+    def poll_seconds(self) -> float:
+        self._bell.start()
+        return POLL_SECONDS_HEARING if self._bell.listening else POLL_SECONDS_DEAF
 
     def changed(self, seen: int | None) -> int:
         return self.read(lambda tx: int(tx.all("events.latest")[0][0]))
@@ -230,13 +238,18 @@ class Postgres(Database):
         self._gatherer.close()
         if self._threads is not None:
             self._threads.shutdown()
+        self._bell.close()
         self._pool.close()
 
     def _alone(self, work: Work[Answer]) -> Answer:
         """Run work in a transaction of its own."""
         answer = self._patiently(lambda connection: self._transact(connection, work))
-        self.on_commit()
+        self._tell()
         return answer
+
+    def _tell(self) -> None:
+        self.on_commit()
+        self._bell.ring()
 
     def _transact(self, connection: Connection, work: Work[Answer]) -> Answer:
         """BEGIN, the work, its events and COMMIT; the first and the last two travel with what is beside them.
@@ -295,7 +308,7 @@ class Postgres(Database):
         try:
             with self._pool.connection() as connection:
                 self._transact(connection, lambda transaction: carry_out(batch, transaction))
-            self.on_commit()
+            self._tell()
         except _Uncertain as error:
             for write in batch:
                 write.error = self._as_shoal_error(error)

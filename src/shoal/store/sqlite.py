@@ -124,6 +124,10 @@ class SQLite(Database):
     def submit(self, work: Work[Answer], joint: Joint | None = None) -> Future[Answer]:
         return self._gatherer.submit(work, joint)
 
+    @property
+    def poll_seconds(self) -> float:
+        return 0.02
+
     def changed(self, seen: int | None) -> int:
         with _translated(self.path), self._poller_lock:
             return int(self._poller.pragma("data_version"))
