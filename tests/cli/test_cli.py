@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from shoal import connect
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
 
@@ -176,6 +177,22 @@ def test_home_is_found_upwards_and_never_made_anew(shell: Shell) -> None:
     [backup] = (shell.home / "backups").glob("*.db")
     shell("restore", str(backup))
     assert "x" in shell("list")
+
+
+def test_restore_keeps_what_was_there_and_waits_for_those_who_use_it(shell: Shell) -> None:
+    shell("add", "before")
+    shell("backup")
+    shell("add", "after")
+    [backup] = (shell.home / "backups").glob("*.db")
+    with connect(shell.home / "ledger.db"):
+        shell("restore", str(backup), code=4)
+        assert "open in another process" in shell.errors
+    assert "after" in shell("list")
+    shell("restore", str(backup))
+    assert "after" not in shell("list")
+    [kept] = shell.home.glob("ledger.db.before-restore-*")
+    with connect(kept) as ledger:
+        assert [task.title for task in ledger.tasks.list()] == ["after", "before"]
 
 
 def test_folder_without_a_home_is_said_so(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from shoal.clock import SystemClock
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.settings import Home, Settings
-from shoal.store.sqlite import check_backup
+from shoal.store.sqlite import check_backup, fold_log
 
 SUFFIXES = {"sqlite": ".db", "postgresql": ".pgdump"}
 
@@ -40,8 +40,13 @@ def backups(home: Home) -> list[Path]:
 
 
 def restore(source: Path, database: Path) -> Path | None:
-    """Put a checked copy of a backup in the place of a database nobody uses; where the old one is kept."""
+    """Put a checked copy of a backup in the place of a database; where the old one is kept.
+
+    Raises Refused when another process has it open.
+    """
     check_backup(source)
+    if database.exists():
+        fold_log(database)
     kept = None
     arriving = database.with_name(database.name + ".restoring")
     shutil.copyfile(source, arriving)
@@ -49,7 +54,7 @@ def restore(source: Path, database: Path) -> Path | None:
         kept = database.with_name(f"{database.name}.before-restore-{SystemClock().now_ms()}")
         database.rename(kept)
     for suffix in ("-wal", "-shm"):
-        # The old log belongs to the old database; beside the new one it would be played into it.
+        # The log of a damaged database; beside the new one it would be played into it.
         leftover = database.with_name(database.name + suffix)
         if leftover.exists():
             leftover.rename(f"{kept or database}{suffix}")

@@ -23,6 +23,7 @@ import apsw
 from shoal.errors import (
     BadInput,
     Duplicate,
+    Refused,
     ShoalError,
     StoreBusy,
     StoreCorrupt,
@@ -321,6 +322,25 @@ def check_backup(path: Path) -> None:
             copy.close()
     if problems:
         raise StoreCorrupt(f"{path} cannot be used as a backup: {problems[0]}")
+
+
+def fold_log(path: Path) -> None:
+    """Play a database's log into it, so that it is one file, and see thereby that nobody else has it open.
+
+    One that is too damaged for that stays as it is.
+    """
+    try:
+        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            mode = database.pragma("journal_mode", "delete")
+        finally:
+            database.close()
+    except apsw.BusyError:
+        mode = "wal"
+    except apsw.Error:
+        return
+    if mode != "delete":
+        raise Refused(f"{path} is open in another process; stop the workers and commands that use it")
 
 
 def _integrity(connection: apsw.Connection) -> list[str]:
