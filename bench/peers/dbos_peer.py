@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from importlib.metadata import version
 
 import psycopg
@@ -82,12 +81,12 @@ async def measure(url: str, sizes: Sizes, teller: Teller) -> None:
 
 def main() -> None:
     url, sizes = arguments()
-    logging.disable(logging.WARNING)
+    # logging.disable(logging.WARNING)
     DBOS(
         config={
             "name": "bench",
             "system_database_url": url,
-            "log_level": "CRITICAL",
+            "log_level": "DEBUG",
             "sys_db_pool_size": 20,
         }
     )

@@ -50,7 +50,9 @@ def drain(path: str) -> Callable[[], int]:
     return operation
 
 
-def child(make: Callable[[str], Callable[[], int]], path: str, seconds: float, samples: int | None, start, told) -> None:
+def child(
+    make: Callable[[str], Callable[[], int]], path: str, seconds: float, samples: int | None, start, told
+) -> None:
     operation = make(path)
     times: list[float] = []
     start.wait()
