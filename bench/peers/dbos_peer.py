@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from importlib.metadata import version
 
 import psycopg
@@ -21,22 +22,22 @@ def work() -> None:
 
 
 def fill(url: str, queue: str, count: int) -> None:
-    """Empty the table, put one job by its own call and multiply the row."""
+    """Empty the tables, put one job by its own call and multiply its rows."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("TRUNCATE dbos.workflow_status CASCADE")
+        connection.execute("TRUNCATE dbos.workflow_status, dbos.workflow_input CASCADE")
         DBOS.enqueue_workflow("held", work)
-        found = connection.execute(
-            "SELECT column_name FROM information_schema.columns WHERE table_schema = 'dbos'"
-            " AND table_name = 'workflow_status' AND is_generated = 'NEVER'"
-            " AND column_name NOT IN ('workflow_uuid', 'queue_name')"
-        )
-        columns = ", ".join(name for (name,) in found)
-        connection.execute(
-            f"INSERT INTO dbos.workflow_status (workflow_uuid, queue_name, {columns})"
-            f" SELECT gen_random_uuid()::text, %s, {columns} FROM dbos.workflow_status, generate_series(1, %s)",
-            (queue, count),
-        )
-        connection.execute("ANALYZE dbos.workflow_status")
+        connection.execute("UPDATE dbos.workflow_status SET queue_name = %s", (queue,))
+        for table in ("workflow_status", "workflow_input"):
+            [[columns]] = connection.execute(
+                "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_schema = 'dbos'"
+                " AND table_name = %s AND is_generated = 'NEVER' AND column_name <> 'workflow_uuid'",
+                (table,),
+            )
+            connection.execute(
+                f"INSERT INTO dbos.{table} (workflow_uuid, {columns}) SELECT 'job ' || i, {columns}"
+                f" FROM dbos.{table}, generate_series(2, {count}) i"
+            )
+            connection.execute(f"ANALYZE dbos.{table}")
 
 
 def completed(url: str) -> int:
@@ -81,12 +82,12 @@ async def measure(url: str, sizes: Sizes, teller: Teller) -> None:
 
 def main() -> None:
     url, sizes = arguments()
-    # logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     DBOS(
         config={
             "name": "bench",
             "system_database_url": url,
-            "log_level": "DEBUG",
+            "log_level": "CRITICAL",
             "sys_db_pool_size": 20,
         }
     )

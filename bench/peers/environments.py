@@ -93,7 +93,7 @@ PEERS = (
         "PostgreSQL",
         ("graphile-worker@0.18.0", NODE),
         "One Node process. Deletes the job when it is completed and keeps no record of it. Latency is from job to job "
-        "of one worker.",
+        "of one worker. Stopping it left the jobs in hand locked, which is let pass here.",
     ),
     Peer(
         "pg-boss",
@@ -134,8 +134,9 @@ def _install(command: list[str]) -> None:
 
 
 def reason(errors: str, *, first: bool = False) -> str:
-    """The line of a program's complaints that says most, without the paths and addresses in it."""
-    lines = [line.strip() for line in errors.splitlines() if re.search(r"error", line, re.IGNORECASE)]
-    telling = [line for line in lines if "subprocess-exited" not in line] or errors.strip().splitlines()[-1:] or [""]
-    line = re.sub(r"\S*/\S*", "…", telling[0 if first else -1])
-    return re.sub(r"^(?:error|npm error)[: ]+", "", line, flags=re.IGNORECASE)[:200]
+    """The line of a program's complaints that says most, without the paths and hosts in it."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()] or [""]
+    telling = [line for line in lines if re.match(r"(npm )?\w*error\b", line, re.IGNORECASE)]
+    telling = [line for line in telling if "subprocess-exited" not in line] or lines[-1:]
+    line = re.sub(r"\S*/\S*|\b(?:[\w-]+\.)+[a-z]{2,}\b", "…", telling[0 if first else -1])
+    return re.sub(r"^(?:npm )?error[: ]+", "", line, flags=re.IGNORECASE)[:200]

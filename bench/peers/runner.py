@@ -90,18 +90,18 @@ def _beside(peer: Peer, line: dict[str, Any], figures: own.Figures) -> Beside:
         "bulk": "create by 1,000",
         "drain": f"drain, {workers} worker{'s' * (workers > 1)}",
         "batched": "drain in batches",
-        "latency": f"claim + complete, {backlog:,} waiting, p50 / p99 µs",
+        "latency": f"claim + complete, {backlog:,} waiting, p50 / p99",
     }[workload]
     if line["per_second"] is None:
         ratio, figure = "", line["notes"]
     elif workload == "latency":
         ratio = f"{line['p50_us'] / mine.p50_us:.2f} / {line['p99_us'] / mine.p99_us:.2f}"
-        figure = f"{line['p50_us']:,.0f} / {line['p99_us']:,.0f}"
+        figure = f"{line['p50_us']:,.0f} / {line['p99_us']:,.0f} µs"
     else:
         ratio, figure = f"{mine.per_second / line['per_second']:.2f}", f"{line['per_second']:,.0f}/s"
     if line["notes"] and line["per_second"]:
         figure += f" ({line['notes']})"
-    shown = f"{mine.p50_us:,.0f} / {mine.p99_us:,.0f}" if workload == "latency" else f"{mine.per_second:,.0f}/s"
+    shown = f"{mine.p50_us:,.0f} / {mine.p99_us:,.0f} µs" if workload == "latency" else f"{mine.per_second:,.0f}/s"
     return Beside(f"{peer.store}: {what}", shown, _title(peer), figure, ratio)
 
 
