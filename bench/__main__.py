@@ -19,7 +19,7 @@ from pathlib import Path
 from bench import workloads
 from bench.bare import BareLoop
 from bench.peers import runner
-from bench.report import Beside, Line, show, write
+from bench.report import Beside, Line, others, promises, show, write
 from bench.workloads import Measured
 from shoal import Ledger, connect
 
@@ -198,8 +198,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each load runs")
     parser.add_argument("--large", type=int, default=1_000_000, help="tasks in the large ledger")
     parser.add_argument("--quick", action="store_true", help="one second each, 100,000 tasks, no page written")
-    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="other queues beside")
-    parser.add_argument("--only-peers", action="store_true", help="nothing but those, no page written")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="other queues beside it")
+    parser.add_argument("--only-peers", action="store_true", help="nothing but those")
     given = parser.parse_args()
     bench = Bench(1.0 if given.quick else given.seconds, 100_000 if given.quick else given.large)
     beside: list[Beside] = []
@@ -221,8 +221,10 @@ def main() -> None:
         finally:
             cluster.close()
     show(bench.lines, beside, notes)
-    if not given.quick and not given.only_peers:
-        write(_how(bench), bench.lines, beside, notes)
+    if not given.quick:
+        made = _made()
+        first = promises(f"{made} {_how(bench.seconds)}", bench.lines) if bench.lines else ""
+        write(first, others(made, beside, notes) if beside else "")
 
 
 def _promises(bench: Bench, folder: Path, url: str) -> None:
@@ -238,14 +240,19 @@ def _promises(bench: Bench, folder: Path, url: str) -> None:
         bench.growth("PostgreSQL", small, large)
 
 
-def _how(bench: Bench) -> str:
-    """Where and how the figures were made."""
+def _made() -> str:
+    """Where and when."""
     return (
         f"Made by `make bench` on {datetime.now(UTC).date()}: {os.cpu_count()} cores, {platform.system()}, "
         f"Python {platform.python_version()}; clients, server and database share the cores. SQLite with "
-        "synchronous=FULL, PostgreSQL with fsync and synchronous_commit on. Each load ran "
-        f"{bench.seconds:.0f} s once: "
-        "read figures as ratios, ± 20 %. The bare loop writes the same rows through apsw alone, in the same run."
+        "synchronous=FULL, PostgreSQL with fsync and synchronous_commit on."
+    )
+
+
+def _how(seconds: float) -> str:
+    return (
+        f"Each load ran {seconds:.0f} s once: read figures as ratios, ± 20 %. The bare loop writes the same rows "
+        "through apsw alone, in the same run."
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+MARK = "\n## Beside others\n"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def show(lines: list[Line], beside: list[Beside], notes: list[str]) -> None:
             table.add_row(line.what, line.got, line.wanted, mark, line.latency)
         console.print(table)
     if beside:
-        table = Table("what", "Shoal", "peer", "figure", "Shoal / peer", title="Beside others")
+        table = Table("what", "Shoal", "peer", "figure", "ratio", title="Beside others")
         for row in beside:
             table.add_row(row.what, row.own, row.peer, row.figure, row.ratio)
         console.print(table)
@@ -51,22 +52,25 @@ def show(lines: list[Line], beside: list[Beside], notes: list[str]) -> None:
             console.print(f"- {note}", markup=False, highlight=False)
 
 
-def write(how: str, lines: list[Line], beside: list[Beside], notes: list[str]) -> None:
-    """The same as a page."""
-    text = [
-        f"# Benchmarks\n\n{how}\n",
-        "| what | measured | promised | | p50 / p99 µs |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+def write(first: str, second: str) -> None:
+    """The page anew; a part that was not measured this time stays as it is."""
+    old = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    was_first, mark, was_second = old.partition(MARK)
+    second = second or was_second
+    PAGE.write_text((first or was_first) + (MARK + second if second else mark), encoding="utf-8")
+
+
+def promises(how: str, lines: list[Line]) -> str:
+    """The first part of the page."""
+    rows = ["| what | measured | promised | | p50 / p99 µs |", "| --- | --- | --- | --- | --- |"]
     for line in lines:
         mark = "" if line.met is None else "met" if line.met else "**missed**"
-        text.append(f"| {line.what} | {line.got} | {line.wanted} | {mark} | {line.latency} |")
-    if beside:
-        text += [
-            "\n## Beside others\n",
-            "| what | Shoal | peer | figure | Shoal / peer |",
-            "| --- | --- | --- | --- | --- |",
-        ]
-        text += [f"| {row.what} | {row.own} | {row.peer} | {row.figure} | {row.ratio} |" for row in beside]
-        text += ["", *(f"- {note}" for note in notes)]
-    PAGE.write_text("\n".join(text) + "\n", encoding="utf-8")
+        rows.append(f"| {line.what} | {line.got} | {line.wanted} | {mark} | {line.latency} |")
+    return f"# Benchmarks\n\n{how}\n\n" + "\n".join(rows) + "\n"
+
+
+def others(how: str, beside: list[Beside], notes: list[str]) -> str:
+    """The second part."""
+    rows = ["| what | Shoal | peer | figure | ratio |", "| --- | --- | --- | --- | --- |"]
+    rows += [f"| {row.what} | {row.own} | {row.peer} | {row.figure} | {row.ratio} |" for row in beside]
+    return f"\n{how}\n\n" + "\n".join([*rows, "", *(f"- {note}" for note in notes)]) + "\n"

@@ -37,7 +37,7 @@ def fill(url: str, queue: str, count: int) -> None:
                 f"INSERT INTO dbos.{table} (workflow_uuid, {columns}) SELECT 'job ' || i, {columns}"
                 f" FROM dbos.{table}, generate_series(2, {count}) i"
             )
-            connection.execute(f"ANALYZE dbos.{table}")
+            connection.execute(f"VACUUM ANALYZE dbos.{table}")
 
 
 def completed(url: str) -> int:

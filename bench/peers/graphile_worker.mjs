@@ -19,7 +19,7 @@ async function fill(count) {
     `INSERT INTO graphile_worker._private_jobs (task_id, payload, priority, run_at, max_attempts)
      SELECT task_id, payload, priority, run_at, max_attempts
      FROM graphile_worker._private_jobs, generate_series(2, $1::int)`, [count]);
-  await pool.query("ANALYZE graphile_worker._private_jobs");
+  await pool.query("VACUUM ANALYZE graphile_worker._private_jobs");
 }
 
 async function drain(tally, backlog, concurrentJobs, more = {}) {

@@ -22,7 +22,7 @@ async function fill(count) {
   await pool.query(
     `INSERT INTO pgboss.job (id, ${columns}) SELECT gen_random_uuid(), ${columns}
      FROM pgboss.job, generate_series(2, $1::int)`, [count]);
-  await pool.query("ANALYZE pgboss.job");
+  await pool.query("VACUUM ANALYZE pgboss.job");
 }
 
 const take = (batchSize) => async () => {

@@ -25,7 +25,7 @@ async def fill(connection: asyncpg.Connection, count: int) -> None:
         "INSERT INTO pgqueuer (priority, status, entrypoint, payload, headers)"
         f" SELECT priority, status, entrypoint, payload, headers FROM pgqueuer, generate_series(2, {count})"
     )
-    await connection.execute("ANALYZE pgqueuer")
+    await connection.execute("VACUUM ANALYZE pgqueuer")
 
 
 async def drain(url: str, connection: asyncpg.Connection, workers: int, batch: int, tally: Tally) -> None:

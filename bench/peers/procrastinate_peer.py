@@ -23,7 +23,7 @@ def fill(url: str, count: int) -> None:
             (count,),
         )
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("ANALYZE procrastinate_jobs")
+        connection.execute("VACUUM ANALYZE procrastinate_jobs")
 
 
 def completed(url: str) -> int:

@@ -16,7 +16,7 @@ import psycopg
 
 from bench.peers import environments, own
 from bench.peers.environments import NotMeasured, Peer
-from bench.peers.harness import Sizes
+from bench.peers.harness import SAMPLES, Sizes
 from bench.report import Beside
 
 QUICK = Sizes(seconds=0.5, drain=3_000, batched=20_000, large=100_000)
@@ -27,8 +27,8 @@ NOTES = [
     "Shoal: threads at one ledger in one process; each job keeps its row and an event for each change. Batches are "
     "claimed and completed by 100 in 4 threads. A drain takes, does nothing and completes, job by job.",
     "Where a framework's own loop runs the jobs, the rate is counted from the first handled job to the last, and what "
-    "was handled is checked to be completed when its workers have stopped. Backlogs of peers are multiplied rows, "
-    "and statistics are gathered after filling, for Shoal too.",
+    "was handled is checked to be completed when its workers have stopped. Backlogs of peers are multiplied rows; "
+    "after filling a database is vacuumed and analyzed, Shoal's too.",
 ]
 
 
@@ -60,7 +60,11 @@ def compare(folder: Path, database: Callable[[str], str], *, quick: bool = False
             measured += [_beside(peer, line, figures) for line in told]
             if failure:
                 measured.append(Beside(store, "", _title(peer), f"failed: {failure}", ""))
-    notes = [*NOTES, *(f"{peer.name}: {peer.notes}" for peer in ready)]
+    waiting = (
+        f"A drain begins with {sizes.drain:,} jobs waiting, one in batches with {sizes.batched:,}; each load runs "
+    )
+    waiting += f"{sizes.seconds:g} s, latency over at most {SAMPLES} jobs."
+    notes = [*NOTES, waiting, *(f"{peer.name}: {peer.notes}" for peer in ready)]
     return measured + rows, notes
 
 
@@ -108,7 +112,7 @@ def _beside(peer: Peer, line: dict[str, Any], figures: own.Figures) -> Beside:
 def _analyze(place: str | Path) -> None:
     if isinstance(place, str):
         with psycopg.connect(place, autocommit=True) as connection:
-            connection.execute("ANALYZE")
+            connection.execute("VACUUM ANALYZE")
 
 
 def _title(peer: Peer) -> str:
