@@ -42,7 +42,7 @@ def compare(folder: Path, database: Callable[[str], str], *, quick: bool = False
             environments.prepare(peer)
             ready.append(peer)
         except NotMeasured as reason:
-            rows.append(Beside("", "", _title(peer), f"not measured: {reason}", ""))
+            rows.append(Beside(peer.store, "", _title(peer), f"not measured: {reason}", ""))
     places: dict[str, Callable[[str], str | Path]] = {
         "SQLite": lambda name: folder / f"{name}.db",
         "PostgreSQL": lambda name: database(f"own_{name}"),
