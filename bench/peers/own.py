@@ -13,8 +13,8 @@ from shoal import Ledger, connect
 Figures = dict[tuple[str, int, int], workloads.Measured]
 
 
-def measure(place: Callable[[str], str | Path], sizes: Sizes, settle: Callable[[str | Path], None]) -> Figures:
-    """Every load once, each on a ledger of its own; `settle` does after filling what the peers do too."""
+def measure(place: Callable[[str], str | Path], sizes: Sizes) -> Figures:
+    """Every load once, each on a ledger of its own."""
     found: Figures = {}
 
     def run(
@@ -29,7 +29,7 @@ def measure(place: Callable[[str], str | Path], sizes: Sizes, settle: Callable[[
         with connect(where, actor="bench") as ledger:
             if backlog:
                 workloads.fill(ledger, backlog)
-                settle(where)
+                workloads.settle(ledger)
             operation = load(ledger) if samples is None else _limited(load(ledger), samples)
             found[key] = workloads.run(operation, callers=callers or key[1], seconds=sizes.seconds)
 

@@ -12,8 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from bench.peers import environments, own
 from bench.peers.environments import NotMeasured, Peer
 from bench.peers.harness import SAMPLES, Sizes
@@ -52,7 +50,7 @@ def compare(folder: Path, database: Callable[[str], str], *, quick: bool = False
         peers = [peer for peer in ready if peer.store == store]
         if peers:
             _progress(f"{store}: Shoal")
-            figures = own.measure(places[store], sizes, _analyze)
+            figures = own.measure(places[store], sizes)
         for peer in peers:
             _progress(f"{store}: {peer.name}")
             where = str(folder) if store == "SQLite" else database(peer.name.replace("-", "_"))
@@ -107,12 +105,6 @@ def _beside(peer: Peer, line: dict[str, Any], figures: own.Figures) -> Beside:
         figure += f" ({line['notes']})"
     shown = f"{mine.p50_us:,.0f} / {mine.p99_us:,.0f} µs" if workload == "latency" else f"{mine.per_second:,.0f}/s"
     return Beside(f"{peer.store}: {what}", shown, _title(peer), figure, ratio)
-
-
-def _analyze(place: str | Path) -> None:
-    if isinstance(place, str):
-        with psycopg.connect(place, autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")
 
 
 def _title(peer: Peer) -> str:
