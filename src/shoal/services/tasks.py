@@ -39,9 +39,12 @@ def _joins(new: NewTask) -> tuple[()] | None:
 
 
 def create_each(tx: Tx, calls: list[Call]) -> list[Task]:
-    """Several creates by one statement. Refused as a whole when one of them meets a taken name."""
+    """Several creates by one statement, where that is faster. Refused as a whole when one of them meets a taken name."""
     rows = [_row(tx, call.input, 0, call.actor) for call in calls]
-    inserted = tx.all("tasks.insert_many", rows=_json(rows).decode(), now=tx.now)
+    if tx.store.round_trips:
+        inserted = tx.all("tasks.insert_many", rows=_json(rows).decode(), now=tx.now)
+    else:
+        inserted = [row for answer in tx.many("tasks.insert", rows) for row in answer]
     if len(inserted) != len(rows):
         raise Refused("a unique name is taken; each by itself finds out which")
     tasks = sorted(map(tx.task, inserted), key=lambda task: task.id)
