@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -128,6 +129,8 @@ def events_of(ledger: Ledger) -> Callable[..., list[str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs the tests in the background has Ctrl-C ignored, and programs started here would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Settings of the person who runs the tests must not reach them.
     for name in list(os.environ):
         if name.startswith("SHOAL_") and name != "SHOAL_TEST_POSTGRES":
