@@ -24,7 +24,9 @@ class EmbeddedEngine:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.identity = _identity(database, settings.prefix)
-        self._committed = threading.Condition()
+        # Entered by itself: Ctrl-C inside of Condition.__enter__ would leave it locked for ever.
+        self._lock = threading.Lock()
+        self._committed = threading.Condition(self._lock)
         self._commits = 0
         database.on_commit = self._tell
 
@@ -82,7 +84,7 @@ class EmbeddedEngine:
                 if left <= 0:
                     return False
                 poll = self.database.poll_seconds
-                with self._committed:
+                with self._lock:
                     if self._commits == commits:
                         self._committed.wait(min(left, poll * random.uniform(0.75, 1.25)))  # noqa: S311
                 if self._commits != commits or self.database.changed(seen) != seen:
@@ -106,7 +108,7 @@ class EmbeddedEngine:
     def _tell(self) -> None:
         self._commits += 1
         if self._committed._waiters:  # type: ignore[attr-defined]
-            with self._committed:
+            with self._lock:
                 self._committed.notify_all()
 
 

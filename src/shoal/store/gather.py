@@ -81,7 +81,9 @@ class Gatherer:
         self._name = name
         self._turn = threading.Lock()
         self._callers = 0
-        self._arrival = threading.Condition()
+        # Entered by itself: Ctrl-C inside of Condition.__enter__ would leave it locked for ever.
+        self._lock = threading.Lock()
+        self._arrival = threading.Condition(self._lock)
         self._arrived: list[Write[Any]] = []
         self._expected = 1
         self._thread: threading.Thread | None = None
@@ -90,7 +92,7 @@ class Gatherer:
     def run(self, work: Work[Answer], joint: Joint | None) -> Answer:
         """Commit the work and give its answer."""
         write = Write(work, joint)
-        with self._arrival:
+        with self._lock:
             self._callers += 1
             alone = self._callers == 1
         try:
@@ -104,7 +106,7 @@ class Gatherer:
                 self._enqueue(write)
                 write.ready.acquire()
         finally:
-            with self._arrival:
+            with self._lock:
                 self._callers -= 1
         return write.outcome()
 
@@ -116,14 +118,14 @@ class Gatherer:
 
     def close(self) -> None:
         """Finish what has arrived and end the thread."""
-        with self._arrival:
+        with self._lock:
             self._closed = True
             self._arrival.notify()
         if self._thread is not None:
             self._thread.join()
 
     def _enqueue(self, write: Write[Any]) -> None:
-        with self._arrival:
+        with self._lock:
             if self._closed:
                 raise RuntimeError("the ledger is closed")
             if self._thread is None:
@@ -137,7 +139,7 @@ class Gatherer:
         while batch := self._gather():
             with self._turn:
                 self._commit(batch)
-            with self._arrival:
+            with self._lock:
                 self._expected = min(len(batch) + len(self._arrived), BATCH_LIMIT)
             for write in batch:
                 write.deliver()
@@ -148,7 +150,7 @@ class Gatherer:
         Those who were just answered tend to come back at once. Without waiting for them, only the half that waited
         meanwhile would go into the next commit, for ever.
         """
-        with self._arrival:
+        with self._lock:
             if not self._arrival.wait_for(self._enough, PATIENCE_SECONDS) and not self._arrived:
                 self._expected = 1
                 self._arrival.wait_for(self._enough)
