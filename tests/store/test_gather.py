@@ -77,50 +77,47 @@ def test_closed_gatherer_refuses() -> None:
         gatherer.submit(lambda _: None, None)
 
 
-def test_those_who_come_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "PATIENCE_SECONDS", 10.0)
-    sizes: list[int] = []
-    begun, go_on = threading.Event(), threading.Event()
+class Gate:
+    """Commits wait until they may go on; how many writes each had."""
 
-    def commit(batch: list[Write[Any]]) -> None:
-        begun.set()
-        go_on.wait(10)
-        sizes.append(len(batch))
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def commit(self, batch: list[Write[Any]]) -> None:
+        self.begun.set()
+        self.go_on.wait(10)
+        self.sizes.append(len(batch))
         for write in batch:
             write.answer = None
 
-    gatherer = Gatherer(commit, "test")
+
+def test_those_who_come_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "PATIENCE_SECONDS", 10.0)
+    gate = Gate()
+    gatherer = Gatherer(gate.commit, "test")
     first = gatherer.submit(lambda _: None, None)
-    begun.wait(10)
+    gate.begun.wait(10)
     others = [gatherer.submit(lambda _: None, None) for _ in range(3)]
-    go_on.set()
+    gate.go_on.set()
     first.result(10)
     others.append(gatherer.submit(lambda _: None, None))
     for future in others:
         future.result(10)
     gatherer.close()
-    assert sizes == [1, 4]
+    assert gate.sizes == [1, 4]
 
 
 def test_nobody_is_waited_for_in_vain_twice() -> None:
-    sizes: list[int] = []
-    begun, go_on = threading.Event(), threading.Event()
-
-    def commit(batch: list[Write[Any]]) -> None:
-        begun.set()
-        go_on.wait(10)
-        sizes.append(len(batch))
-        for write in batch:
-            write.answer = None
-
-    gatherer = Gatherer(commit, "test")
+    gate = Gate()
+    gatherer = Gatherer(gate.commit, "test")
     futures = [gatherer.submit(lambda _: None, None)]
-    begun.wait(10)
+    gate.begun.wait(10)
     futures += [gatherer.submit(lambda _: None, None) for _ in range(3)]
-    go_on.set()
+    gate.go_on.set()
     for future in futures:
         future.result(10)
     gatherer.submit(lambda _: None, None).result(10)
     assert gatherer._expected == 1
     gatherer.close()
-    assert sum(sizes) == 5
+    assert sum(gate.sizes) == 5

@@ -80,35 +80,14 @@ def write_labels(tx: Tx, task: Task) -> None:
 
 def add_labels(tx: Tx, tasks: list[Task]) -> None:
     """The label rows of tasks that have none yet."""
-    rows = [
-        {
-            "label": label,
-            "task_id": task.id,
-            "queue": task.queue,
-            "priority": task.priority,
-            "run_at": task.run_at,
-            "queued": int(task.status is Status.QUEUED),
-        }
-        for task in tasks
-        for label in task.labels
-    ]
+    rows = [{"label": label} | _claim_place(task) for task in tasks for label in task.labels]
     if rows:
         tx.many("tasks.add_label", rows)
 
 
 def follow_labels(tx: Tx, *tasks: Task) -> None:
     """Bring the label table in step after tasks changed their place in the queue."""
-    rows = [
-        {
-            "task_id": task.id,
-            "queue": task.queue,
-            "priority": task.priority,
-            "run_at": task.run_at,
-            "queued": int(task.status is Status.QUEUED),
-        }
-        for task in tasks
-        if task.labels
-    ]
+    rows = [_claim_place(task) for task in tasks if task.labels]
     if rows:
         tx.many("tasks.follow_labels", rows)
 
@@ -116,6 +95,17 @@ def follow_labels(tx: Tx, *tasks: Task) -> None:
 def encoded(value: Any) -> str | None:
     """JSON text as it is stored: nothing for an empty value."""
     return _json(value).decode() if value is not None and value != [] else None
+
+
+def _claim_place(task: Task) -> dict[str, Any]:
+    """Where a task stands in the order of claims, as its label rows repeat it."""
+    return {
+        "task_id": task.id,
+        "queue": task.queue,
+        "priority": task.priority,
+        "run_at": task.run_at,
+        "queued": int(task.status is Status.QUEUED),
+    }
 
 
 def _stored(name: str, value: Any) -> Any:

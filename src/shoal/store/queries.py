@@ -2,7 +2,7 @@
 
 A file holds the queries of one noun: `-- name: claim`, a line of purpose, the text. `:name` is a parameter.
 A line that ends in `-- if name` stands only when that parameter is given. `{{token}}` is a word in which the
-databases differ.
+databases differ, or a part that several queries of the file share: `-- part: token`, a line of purpose, the text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from importlib.resources import files
 from operator import itemgetter
 from typing import Any
 
-_HEADER = re.compile(r"^-- name: (\w+)\n-- (.+)\n", re.MULTILINE)
+_HEADER = re.compile(r"^-- (name|part): (\w+)\n-- (.+)\n", re.MULTILINE)
 _CONDITION = re.compile(r"\s*-- if (\w+)$")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _TOKEN = re.compile(r"\{\{(\w+)\}\}")
@@ -96,9 +96,15 @@ def load(dialect: Dialect) -> dict[str, Query]:
     """Every query as `noun.name`."""
     queries: dict[str, Query] = {}
     for noun, source in sources().items():
+        parts: dict[str, str] = {}
         headers = list(_HEADER.finditer(source))
         for header, following in zip(headers, [*headers[1:], None], strict=True):
-            text = source[header.end() : following.start() if following else None]
-            name = f"{noun}.{header[1]}"
-            queries[name] = Query(name, header[2], text, dialect)
+            kind, name, purpose = header.groups()
+            text = source[header.end() : following.start() if following else None].strip()
+            if kind == "part":
+                parts[name] = text
+            else:
+                for token, part in parts.items():
+                    text = text.replace(f"{{{{{token}}}}}", part)
+                queries[f"{noun}.{name}"] = Query(f"{noun}.{name}", purpose, text, dialect)
     return queries

@@ -1,21 +1,25 @@
+-- part: begun
+-- What a new attempt changes, whoever makes it.
+status = 'active', attempt = attempt + 1, claimed_at = :now, started_at = NULL, updated_at = :now,
+  progress = NULL, progress_message = NULL
+
+-- part: queue_is_open
+-- A paused queue gives nothing; one with a limit is claimed from by number, its row locked.
+NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL))
+
 -- name: claim
--- The first tasks of an open queue, taken by one worker. A queue with a limit goes through claim_limited.
+-- The first tasks of an open queue, taken by one worker. From a queue with a limit: candidates, then claim_one.
 WITH picked AS MATERIALIZED (
   SELECT t.id FROM tasks AS t
   WHERE t.queue = :queue
     AND t.status = 'queued'
     AND t.type = :type                                                     -- if type
-    AND NOT EXISTS (
-      SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
-    )
+    AND {{queue_is_open}}
   ORDER BY t.priority, t.run_at, t.id
   LIMIT :limit
   {{skip_locked}}
 )
-UPDATE tasks SET
-  status = 'active', attempt = attempt + 1, worker = :worker, assignee = :agent,
-  leased_until = :leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
-  progress = NULL, progress_message = NULL
+UPDATE tasks SET worker = :worker, assignee = :agent, leased_until = :leased_until, {{begun}}
 WHERE id IN (SELECT id FROM picked)
 RETURNING *
 
@@ -26,17 +30,12 @@ WITH picked AS MATERIALIZED (
   JOIN tasks AS t ON t.id = l.task_id
   WHERE l.label = :label AND l.queue = :queue AND l.queued = 1 AND t.status || '' = 'queued'
     AND t.type = :type                                                     -- if type
-    AND NOT EXISTS (
-      SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
-    )
+    AND {{queue_is_open}}
   ORDER BY l.priority, l.run_at, l.task_id
   LIMIT :limit
   {{skip_locked}}
 )
-UPDATE tasks SET
-  status = 'active', attempt = attempt + 1, worker = :worker, assignee = :agent,
-  leased_until = :leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
-  progress = NULL, progress_message = NULL
+UPDATE tasks SET worker = :worker, assignee = :agent, leased_until = :leased_until, {{begun}}
 WHERE id IN (SELECT id FROM picked)
 RETURNING *
 
@@ -47,9 +46,7 @@ WITH picked AS MATERIALIZED (
   WHERE t.queue = :queue
     AND t.status = 'queued'
     AND t.type = :type                                                     -- if type
-    AND NOT EXISTS (
-      SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL)
-    )
+    AND {{queue_is_open}}
   ORDER BY t.priority, t.run_at, t.id
   LIMIT :limit
   {{skip_locked}}
@@ -64,10 +61,7 @@ WITH picked AS MATERIALIZED (
   SELECT placed.id, claimers.worker, claimers.agent, claimers.leased_until
   FROM placed JOIN claimers ON claimers.place = placed.place
 )
-UPDATE tasks SET
-  status = 'active', attempt = attempt + 1, worker = won.worker, assignee = won.agent,
-  leased_until = won.leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
-  progress = NULL, progress_message = NULL
+UPDATE tasks SET worker = won.worker, assignee = won.agent, leased_until = won.leased_until, {{begun}}
 FROM won
 WHERE tasks.id = won.id
 RETURNING {{returning}}
@@ -90,10 +84,7 @@ LIMIT :limit
 
 -- name: claim_one
 -- One task by its number, if it is still queued and its queue has room. Lock the queue's row first.
-UPDATE tasks SET
-  status = 'active', attempt = attempt + 1, worker = :worker, assignee = :agent,
-  leased_until = :leased_until, claimed_at = :now, started_at = NULL, updated_at = :now,
-  progress = NULL, progress_message = NULL
+UPDATE tasks SET worker = :worker, assignee = :agent, leased_until = :leased_until, {{begun}}
 WHERE id = :id AND status = 'queued'
   AND COALESCE((
     SELECT CASE WHEN q.paused = 1 THEN 0 WHEN q.concurrency IS NULL THEN 1
