@@ -13,18 +13,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import workloads
 from bench.bare import BareLoop
+from bench.peers import runner
+from bench.report import Beside, Line, others, promises, show, write
 from bench.workloads import Measured
 from shoal import Ledger, connect
-
-ROOT = Path(__file__).parents[1]
-REPORT = ROOT / "docs" / "benchmarks.md"
-
 
 # A thread of wrk has one connection here, so what it claimed is its own to complete.
 CLAIM_AND_COMPLETE = """
@@ -40,17 +37,6 @@ response = function(status, headers, body)
   claimed = string.match(body, '"claims":%[{"task":{"id":(%d+)')
 end
 """
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of the table."""
-
-    what: str
-    got: str
-    wanted: str
-    met: bool | None
-    latency: str = ""
 
 
 class Bench:
@@ -143,13 +129,14 @@ class Bench:
         self.lines.append(Line("HTTP: claim + complete, 16 connections", f"{rate:,.0f}/s", "≥ 2,500/s", rate >= 2500))
 
     def growth(self, name: str, small: Ledger, large: Ledger) -> None:
-        """Whether time grows with the number of tasks."""
+        """Whether time grows with the number of tasks, and of those in front that nobody may claim."""
         for ledger, count in ((small, 10_000), (large, self.large)):
             print(f"  {name}: {count:,} tasks ...", file=sys.stderr, flush=True)
-            workloads.fill(ledger, count // 10, run_at=4_000_000_000_000, priority=0)
+            workloads.fill(ledger, count // 5, run_at=4_000_000_000_000, priority=0)
             workloads.fill(ledger, count // 10, hold_reason="held", priority=0)
             workloads.fill(ledger, count)
             ledger.stats.get()
+            workloads.settle(ledger)
         pairs = zip(workloads.reads(small), workloads.reads(large), strict=True)
         for (what, few), (_, many) in pairs:
             before, after = workloads.median_us(few), workloads.median_us(many)
@@ -179,6 +166,7 @@ class Bench:
         """What an idle server costs."""
         with server(folder / "idle") as url:
             pid = int(json.loads((folder / "idle" / "server.json").read_bytes())["pid"])
+            workloads.time.sleep(3)  # what starting up leaves to do
             before = _cpu_seconds(pid)
             print(f"  idle server at {url} ...", file=sys.stderr, flush=True)
             workloads.time.sleep(10)
@@ -206,37 +194,18 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def show(lines: list[Line]) -> None:
-    """The table for the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Shoal")
-    for column in ("what", "measured", "promised", "", "p50 / p99 µs"):
-        table.add_column(column)
-    for line in lines:
-        mark = "" if line.met is None else "[green]met" if line.met else "[red]missed"
-        table.add_row(line.what, line.got, line.wanted, mark, line.latency)
-    Console(width=130).print(table)
-
-
-def write(lines: list[Line], how: str) -> None:
-    """The same as a page."""
-    rows = ["| what | measured | promised | | p50 / p99 µs |", "| --- | --- | --- | --- | --- |"]
-    for line in lines:
-        mark = "" if line.met is None else "met" if line.met else "**missed**"
-        rows.append(f"| {line.what} | {line.got} | {line.wanted} | {mark} | {line.latency} |")
-    REPORT.write_text(f"# Benchmarks\n\n{how}\n\n" + "\n".join(rows) + "\n", encoding="utf-8")
-
-
 def main() -> None:
     """Measure everything once."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="how long each load runs")
     parser.add_argument("--large", type=int, default=1_000_000, help="tasks in the large ledger")
     parser.add_argument("--quick", action="store_true", help="one second each, 100,000 tasks, no page written")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True, help="other queues beside it")
+    parser.add_argument("--only-peers", action="store_true", help="nothing but those")
     given = parser.parse_args()
     bench = Bench(1.0 if given.quick else given.seconds, 100_000 if given.quick else given.large)
+    beside: list[Beside] = []
+    notes: list[str] = []
     gc.set_threshold(50_000, 20, 100)
     from tests.postgres import Cluster
 
@@ -244,28 +213,49 @@ def main() -> None:
         folder = Path(name)
         cluster = Cluster(Path(tempfile.gettempdir()) / f"{folder.name}-pg")
         try:
-            bench.sqlite(folder)
-            bench.postgres(_database(cluster.url, "load"))
-            bench.http(folder / "http")
-            bench.start_up(folder)
-            bench.idle(folder)
-            with connect(folder / "small.db") as small, connect(folder / "large.db") as large:
-                bench.growth("SQLite", small, large)
-            with connect(_database(cluster.url, "small")) as small, connect(_database(cluster.url, "large")) as large:
-                bench.growth("PostgreSQL", small, large)
+            if not given.only_peers:
+                _promises(bench, folder, cluster.url)
+            if given.peers or given.only_peers:
+                (folder / "peers").mkdir()
+                beside, notes = runner.compare(
+                    folder / "peers", lambda name: _database(cluster.url, name), quick=given.quick
+                )
         finally:
             cluster.close()
-    show(bench.lines)
+    show(bench.lines, beside, notes)
     if not given.quick:
-        today = datetime.now(UTC).date()
-        write(
-            bench.lines,
-            f"Made by `make bench` on {today}: {os.cpu_count()} cores, {platform.system()}, "
-            f"Python {platform.python_version()}; clients, server and database share the cores. SQLite with "
-            "synchronous=FULL, PostgreSQL with fsync and synchronous_commit on. Each load ran "
-            f"{bench.seconds:.0f} s once: "
-            "read figures as ratios, ± 20 %. The bare loop writes the same rows through apsw alone, in the same run.",
-        )
+        made = _made()
+        first = promises(f"{made} {_how(bench.seconds)}", bench.lines) if bench.lines else ""
+        write(first, others(made, beside, notes) if beside else "")
+
+
+def _promises(bench: Bench, folder: Path, url: str) -> None:
+    """Everything of the first table."""
+    bench.sqlite(folder)
+    bench.postgres(_database(url, "load"))
+    bench.http(folder / "http")
+    bench.start_up(folder)
+    bench.idle(folder)
+    with connect(folder / "small.db") as small, connect(folder / "large.db") as large:
+        bench.growth("SQLite", small, large)
+    with connect(_database(url, "small")) as small, connect(_database(url, "large")) as large:
+        bench.growth("PostgreSQL", small, large)
+
+
+def _made() -> str:
+    """Where and when."""
+    return (
+        f"Made by `make bench` on {datetime.now(UTC).date()}: {os.cpu_count()} cores, {platform.system()}, "
+        f"Python {platform.python_version()}; clients, server and database share the cores. SQLite with "
+        "synchronous=FULL, PostgreSQL with fsync and synchronous_commit on."
+    )
+
+
+def _how(seconds: float) -> str:
+    return (
+        f"Each load ran {seconds:.0f} s once: read figures as ratios, ± 20 %. The bare loop writes the same rows "
+        "through apsw alone, in the same run."
+    )
 
 
 def _database(url: str, name: str) -> str:

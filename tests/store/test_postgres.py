@@ -27,26 +27,27 @@ def names(connection: Connection) -> list[str]:
 
 def test_each_statement_gives_its_rows(connection: Connection) -> None:
     with connection.pipelined() as wire:
-        for number in range(3):
-            wire.send("INSERT INTO things VALUES ($1, $2) RETURNING id + 1", [number, "a"])
-        wire.send("UPDATE things SET name = $1", [None])
-        wire.send("SELECT id, name FROM things ORDER BY id")
-        assert wire.answers() == [[(1,)], [(2,)], [(3,)], [], [(0, None), (1, None), (2, None)]]
-        assert wire.answers() == []
+        inserted = [
+            wire.send("INSERT INTO things VALUES ($1, $2) RETURNING id + 1", [number, "a"]) for number in range(3)
+        ]
+        updated = wire.send("UPDATE things SET name = $1", [None])
+        assert wire.send("SELECT id, name FROM things ORDER BY id").rows() == [(0, None), (1, None), (2, None)]
+        assert [one.rows() for one in inserted] == [[(1,)], [(2,)], [(3,)]]
+        assert updated.rows() == []
 
 
 def test_failed_statement_is_told_and_those_behind_it_are_not_run(connection: Connection) -> None:
     insert = "INSERT INTO things VALUES ($1, $2)"
     with connection.pipelined() as wire:
         wire.send(insert, [1, "first"])
-        wire.answers()
+        wire.wait()
         wire.send(insert, [1, "again"])
         wire.send("INSERT INTO things VALUES (2, $1)", ["behind"])
         with pytest.raises(psycopg.errors.UniqueViolation) as told:
-            wire.answers()
+            wire.wait()
         assert told.value.diag.constraint_name == "things_pkey"
         wire.send("INSERT INTO things VALUES (2, $1)", ["prepared anew"])
-        wire.answers()
+        wire.wait()
     assert names(connection) == ["first", "prepared anew"]
 
 
@@ -55,7 +56,7 @@ def test_statement_that_cannot_be_prepared_leaves_the_connection_usable(connecti
         with connection.pipelined() as wire:
             wire.send("SELECT nothing FROM nowhere")
             with pytest.raises(psycopg.errors.UndefinedTable):
-                wire.answers()
+                wire.wait()
     assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
@@ -71,17 +72,15 @@ def test_interrupted_wait_closes_the_connection(connection: Connection, monkeypa
         monkeypatch.setattr(wire, "_result", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
         wire.send("SELECT 1")
         with pytest.raises(KeyboardInterrupt):
-            wire.answers()
+            wire.wait()
     assert connection.closed
 
 
 def test_more_than_the_sockets_hold_flows_both_ways(connection: Connection) -> None:
     big = "x" * 1_000_000
     with connection.pipelined() as wire:
-        for number in range(20):
-            wire.send("INSERT INTO things VALUES ($1, $2) RETURNING name", [number, big])
-        answers = wire.answers()
-    assert [len(rows[0][0]) for rows in answers] == [len(big)] * 20
+        sent = [wire.send("INSERT INTO things VALUES ($1, $2) RETURNING name", [number, big]) for number in range(20)]
+        assert [len(one.rows()[0][0]) for one in sent] == [len(big)] * 20
 
 
 @pytest.mark.parametrize("text", ["nul \0 in it", "lone \ud800 surrogate"])
@@ -89,8 +88,7 @@ def test_text_that_postgresql_cannot_hold_is_never_sent(connection: Connection, 
     with connection.pipelined() as wire:
         with pytest.raises((psycopg.DataError, UnicodeEncodeError)):
             wire.send("SELECT CAST($1 AS TEXT)", [text])
-        wire.send("SELECT CAST($1 AS TEXT)", ["ünïcode ✓"])
-        assert wire.answers() == [[("ünïcode ✓",)]]
+        assert wire.send("SELECT CAST($1 AS TEXT)", ["ünïcode ✓"]).rows() == [("ünïcode ✓",)]
 
 
 def test_lost_connection_is_an_operational_error(connection: Connection, postgres_url: str) -> None:
@@ -99,7 +97,7 @@ def test_lost_connection_is_an_operational_error(connection: Connection, postgre
     with connection.pipelined() as wire:
         wire.send("SELECT 1")
         with pytest.raises(psycopg.OperationalError):
-            wire.answers()
+            wire.wait()
     assert connection.closed
 
 

@@ -15,7 +15,8 @@ from shoal import connect
 from shoal.errors import SchemaTooNew, StoreBusy, StoreCorrupt, StoreFull, StoreMissing, StoreReadOnly
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings
-from shoal.store.sqlite import SQLite, check_backup
+from shoal.store.sqlite import SQLite
+from shoal.store.sqlite_copies import check_backup
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from shoal.clock import SystemClock
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.settings import Home, Settings
-from shoal.store.sqlite import check_backup, fold_log
+from shoal.store.sqlite_copies import check_backup, fold_log
 
 SUFFIXES = {"sqlite": ".db", "postgresql": ".pgdump"}
 

@@ -6,6 +6,7 @@ import random
 import secrets
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -97,7 +98,7 @@ class EmbeddedEngine:
         if joined is None or (kind := verb.joins(arguments.input)) is None:
             return None
 
-        def run(store: Transaction, calls: list[Call]) -> list[Any]:
+        def run(store: Transaction, calls: list[Call]) -> Callable[[], list[Any]]:
             return joined(self.tx(store, actor), calls)
 
         return Joint((verb.key, kind), run, Call(actor, arguments.input))

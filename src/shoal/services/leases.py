@@ -6,6 +6,7 @@ A lease that has run out still counts until someone takes the task back; after t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -40,12 +41,12 @@ def _joins(given: dict[str, Any]) -> tuple[str, str | None] | None:
     return given["queue"], given["type"]
 
 
-def claim_each(tx: Tx, calls: list[Call]) -> list[ClaimOutcome]:
+def claim_each(tx: Tx, calls: list[Call]) -> Callable[[], list[ClaimOutcome]]:
     """Several claims of one task each from the same queue, by one statement; first come, first served."""
     first = calls[0].input
     claimers = [{"place": place} | _terms(tx, call.input, call.actor) for place, call in enumerate(calls, start=1)]
     filters = {} if first["type"] is None else {"type": first["type"]}
-    rows = tx.all(
+    rows = tx.later(
         "leases.claim_each",
         queue=first["queue"],
         limit=len(calls),
@@ -53,13 +54,17 @@ def claim_each(tx: Tx, calls: list[Call]) -> list[ClaimOutcome]:
         now=tx.now,
         **filters,
     )
-    taken = sorted(map(tx.task, rows), key=_claim_order)
-    for task, call in zip(taken, calls, strict=False):
-        _tell(tx, task, actor=call.actor)
-    follow_labels(tx, *taken)
-    outcomes = [ClaimOutcome("claimed", [_claimed(tx, task)]) for task in taken]
-    # Those who got nothing look again one by one: the queue may be limited, or something may have come due.
-    return outcomes + [claim(tx.acting_as(call.actor), **call.input) for call in calls[len(taken) :]]
+
+    def outcomes() -> list[ClaimOutcome]:
+        taken = sorted(map(tx.task, rows()), key=_claim_order)
+        for task, call in zip(taken, calls, strict=False):
+            _tell(tx, task, actor=call.actor)
+        follow_labels(tx, *taken)
+        claimed = [ClaimOutcome("claimed", [_claimed(tx, task)]) for task in taken]
+        # Those who got nothing look again one by one: the queue may be limited, or something may have come due.
+        return claimed + [claim(tx.acting_as(call.actor), **call.input) for call in calls[len(taken) :]]
+
+    return outcomes
 
 
 @verb("POST /tasks/claim", joins=_joins, joined=claim_each)

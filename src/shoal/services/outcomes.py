@@ -6,6 +6,7 @@ A terminal status is entered once.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +23,7 @@ from shoal.services.leases import held, lost
 from shoal.services.refs import lock_task, task_number
 from shoal.services.transaction import Tx
 from shoal.services.verb import Call, verb
+from shoal.store.database import Row
 
 RESULT_LIMIT = 64 * 1024
 RESULT_DEPTH = 64  # some JSON readers stop at a few hundred
@@ -48,10 +50,10 @@ def _joins(given: dict[str, Any]) -> tuple[()] | None:
     return None if given["attempt"] is None else ()
 
 
-def complete_each(tx: Tx, calls: list[Call]) -> list[Task | ShoalError]:
+def complete_each(tx: Tx, calls: list[Call]) -> Callable[[], list[Task | ShoalError]]:
     """Several completions by one statement; one that comes too late is refused by itself."""
     answers = _complete_together(tx, [Completion(**call.input) for call in calls], [call.actor for call in calls])
-    return [answer if isinstance(answer, Task) else answer[1] for answer in answers]
+    return lambda: [answer if isinstance(answer, Task) else answer[1] for answer in answers()]
 
 
 @verb("POST /tasks/{task}/complete", repeatable=True, joins=_joins, joined=complete_each)
@@ -86,7 +88,7 @@ def complete_many(
 ) -> list[CompletionOutcome]:
     """End many attempts in one transaction; one that lost its lease is refused by itself and harms no other."""
     outcomes = []
-    for answer in _complete_together(tx, completions, [tx.actor] * len(completions)):
+    for answer in _complete_together(tx, completions, [tx.actor] * len(completions))():
         if isinstance(answer, Task):
             outcomes.append(CompletionOutcome(answer.task_id, status=answer.status))
         else:
@@ -99,20 +101,25 @@ def _hands_over(given: dict[str, Any]) -> tuple[str, str | None]:
     return given["queue"], given["type"]
 
 
-def handover_each(tx: Tx, calls: list[Call]) -> list[Handover | ShoalError]:
+def handover_each(tx: Tx, calls: list[Call]) -> Callable[[], list[Handover | ShoalError]]:
     """Several handovers within one queue: all completions by one statement, then all claims by another."""
     ended = [
         Completion(**{name: call.input[name] for name in ("task", "attempt", "summary", "result")}) for call in calls
     ]
-    done = _complete_together(tx, ended, [call.actor for call in calls])
-    going_on = [call for call, answer in zip(calls, done, strict=True) if isinstance(answer, Task)]
-    terms = {"task": None, "label": None, "limit": 1, "lease_seconds": None}
-    claims = [
-        Call(call.actor, terms | {name: call.input[name] for name in ("worker", "agent", "queue", "type")})
-        for call in going_on
-    ]
-    claimed = iter(leases.claim_each(tx, claims) if claims else [])
-    return [Handover(answer, next(claimed)) if isinstance(answer, Task) else answer[1] for answer in done]
+    completed = _complete_together(tx, ended, [call.actor for call in calls])
+
+    def handovers() -> list[Handover | ShoalError]:
+        done = completed()
+        going_on = [call for call, answer in zip(calls, done, strict=True) if isinstance(answer, Task)]
+        terms = {"task": None, "label": None, "limit": 1, "lease_seconds": None}
+        claims = [
+            Call(call.actor, terms | {name: call.input[name] for name in ("worker", "agent", "queue", "type")})
+            for call in going_on
+        ]
+        claimed = iter(leases.claim_each(tx, claims)() if claims else [])
+        return [Handover(answer, next(claimed)) if isinstance(answer, Task) else answer[1] for answer in done]
+
+    return handovers
 
 
 @verb("POST /tasks/{task}/handover", joins=_hands_over, joined=handover_each)
@@ -200,8 +207,10 @@ def retry_wait_ms(tx: Tx, failures: int) -> int:
     return int(1000 * whole * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def _complete_together(tx: Tx, completions: list[Completion], actors: list[str]) -> list[Task | tuple[str, ShoalError]]:
-    """The task of each completion, or the ref and why it was refused."""
+def _complete_together(
+    tx: Tx, completions: list[Completion], actors: list[str]
+) -> Callable[[], list[Task | tuple[str, ShoalError]]]:
+    """The task of each completion, or the ref and why it was refused, once the database has answered."""
     ends: dict[int, dict[str, Any]] = {}
     numbers: list[int | ShoalError] = []
     for one in completions:
@@ -214,26 +223,34 @@ def _complete_together(tx: Tx, completions: list[Completion], actors: list[str])
         numbers.append(number)
         given = {"summary": one.summary, "result": result, "actual_minutes": one.actual_minutes}
         ends.setdefault(number, {"id": number, "attempt": one.attempt, **given})
-    rows = tx.all("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
+    rows = tx.later("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
+
+    def answers() -> list[Task | tuple[str, ShoalError]]:
+        done = _all_completed(tx, rows(), numbers, actors)
+        return [_answer(tx, one, number, done) for one, number in zip(completions, numbers, strict=True)]
+
+    return answers
+
+
+def _all_completed(tx: Tx, rows: list[Row], numbers: list[int | ShoalError], actors: list[str]) -> dict[int, Task]:
+    """The tasks that were completed, each told of in the name of who did it."""
     who = {number: actor for number, actor in zip(numbers, actors, strict=True) if isinstance(number, int)}
-    done = {
+    return {
         task.id: _completed(tx.acting_as(who[task.id]), task, Status.ACTIVE)
         for task in sorted(map(tx.task, rows), key=lambda task: task.id)
     }
-    answers: list[Task | tuple[str, ShoalError]] = []
-    for one, number_or_error in zip(completions, numbers, strict=True):
-        if isinstance(number_or_error, ShoalError):
-            answers.append((str(one.task), number_or_error))
-            continue
-        task = done.get(number_or_error)
-        if task is not None and task.attempt == one.attempt:
-            answers.append(task)
-            continue
-        try:
-            answers.append(_already_completed(tx, number_or_error, one.attempt))
-        except ShoalError as error:
-            answers.append((tx.shown(number_or_error), error))
-    return answers
+
+
+def _answer(tx: Tx, one: Completion, number: int | ShoalError, done: dict[int, Task]) -> Task | tuple[str, ShoalError]:
+    if isinstance(number, ShoalError):
+        return str(one.task), number
+    task = done.get(number)
+    if task is not None and task.attempt == one.attempt:
+        return task
+    try:
+        return _already_completed(tx, number, one.attempt)
+    except ShoalError as error:
+        return tx.shown(number), error
 
 
 def _completed(tx: Tx, done: Task, was: Status) -> Task:

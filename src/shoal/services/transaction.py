@@ -34,12 +34,13 @@ class Identity(Struct, frozen=True):
 class Tx:
     """One verb's transaction. `now` is epoch milliseconds, asked once; `actor` is who does it."""
 
-    __slots__ = ("actor", "all", "horizon", "identity", "many", "now", "one", "settings", "store")
+    __slots__ = ("actor", "all", "horizon", "identity", "later", "many", "now", "one", "settings", "store")
 
     def __init__(self, store: Transaction, *, now: int, actor: str, identity: Identity, settings: Settings) -> None:
         self.store = store
         self.one = store.one
         self.all = store.all
+        self.later = store.later
         self.many = store.many
         self.horizon = store.event_horizon
         self.now = now

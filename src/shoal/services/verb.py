@@ -47,7 +47,8 @@ class Call(NamedTuple):
     input: Any
 
 
-Joined = Callable[[Tx, list[Call]], list[Any]]
+# Asks the database at once and gives a function that answers for each call: different verbs share a round trip so.
+Joined = Callable[[Tx, list[Call]], Callable[[], list[Any]]]
 
 
 class Verb(Generic[P, R]):

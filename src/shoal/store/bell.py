@@ -59,7 +59,7 @@ class Bell:
     def _run(self) -> None:
         while self._rung or not self._closed.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, connect_timeout=10) as connection:
+                with psycopg.connect(self._url, autocommit=True, connect_timeout=10, keepalives_idle=10) as connection:
                     self._attend(connection)
             except psycopg.Error:
                 if self._closed.is_set():

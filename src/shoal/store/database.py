@@ -18,11 +18,12 @@ Work = Callable[["Transaction"], Answer]
 class Joint(NamedTuple):
     """How pieces of work of one kind that wait at the same time are done as one.
 
-    `run` gets the items of all of them and answers for each, with an exception in the place of a refused one.
+    `run` gets the items of all of them, asks the database, and gives a function that answers for each, with an
+    exception in the place of a refused one.
     """
 
     kind: Hashable
-    run: Callable[[Transaction, list[Any]], list[Any]]
+    run: Callable[[Transaction, list[Any]], Callable[[], list[Any]]]
     item: Any
 
 
@@ -41,9 +42,13 @@ class Transaction(ABC):
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
-    @abstractmethod
     def all(self, query: str, /, **parameters: Any) -> list[Row]:
         """Every row that the query gives."""
+        return self.later(query, **parameters)()
+
+    @abstractmethod
+    def later(self, query: str, /, **parameters: Any) -> Callable[[], list[Row]]:
+        """Ask now; calling the answer waits for the rows. What is asked before that shares the round trip."""
 
     @abstractmethod
     def many(self, query: str, parameters: Sequence[Mapping[str, Any]], /) -> list[list[Row]]:

@@ -60,11 +60,13 @@ def carry_out(batch: list[Write[Any]], transaction: Transaction) -> None:
             write.answer = write.work(transaction)
         else:
             joints.setdefault(write.joint.kind, []).append(write)
+    asked = []
     for joined in joints.values():
         joint = joined[0].joint
         assert joint is not None  # noqa: S101 - only writes with one are gathered here
-        answers = joint.run(transaction, [write.joint.item for write in joined if write.joint])
-        for write, answer in zip(joined, answers, strict=True):
+        asked.append((joined, joint.run(transaction, [write.joint.item for write in joined if write.joint])))
+    for joined, answers in asked:
+        for write, answer in zip(joined, answers(), strict=True):
             if isinstance(answer, Exception):
                 write.error = answer
             else:

@@ -82,27 +82,20 @@ class PostgresTransaction(Transaction):
         self._wire = wire
         self._database = database
 
-    def all(self, query: str, /, **parameters: Any) -> list[Row]:
+    def later(self, query: str, /, **parameters: Any) -> Callable[[], list[Row]]:
         statement = QUERIES[query].statement(parameters)
-        self._wire.send(statement.sql, statement.bind(parameters))
-        return self._wire.answers()[-1] if statement.returns else []
+        sent = self._wire.send(statement.sql, statement.bind(parameters))
+        return sent.rows if statement.returns else list
 
     def many(self, query: str, parameters: Sequence[Mapping[str, Any]], /) -> list[list[Row]]:
-        statement = None
-        for given in parameters:
-            statement = QUERIES[query].statement(given)
-            self._wire.send(statement.sql, statement.bind(given))
-        if statement is None or not statement.returns:
-            return [[] for _ in parameters]
-        return self._wire.answers()[-len(parameters) :]
+        return [rows() for rows in [self.later(query, **given) for given in parameters]]
 
     def event_horizon(self) -> int:
         return self._database.settled(self)
 
     def settle_log(self) -> None:
         """Wait until every transaction that appends to the log has ended."""
-        self._wire.send(SETTLE_LOG)
-        self._wire.answers()
+        self._wire.send(SETTLE_LOG).rows()
 
 
 class Postgres(Database):
@@ -266,8 +259,7 @@ class Postgres(Database):
                     wire.send(SHARE_LOG)
                     wire.send(APPEND_EVENTS, (msgspec.json.encode(transaction.events).decode(),))
                 committing = True
-                wire.send("COMMIT")
-                wire.answers()
+                wire.send("COMMIT").rows()
         except BaseException as error:
             if not connection.closed:
                 connection.execute("ROLLBACK")

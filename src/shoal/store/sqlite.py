@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -21,21 +21,15 @@ from typing import Any
 import apsw
 
 from shoal.errors import (
-    BadInput,
-    Duplicate,
-    Refused,
-    ShoalError,
     StoreBusy,
-    StoreCorrupt,
-    StoreError,
-    StoreFull,
     StoreMissing,
-    StoreReadOnly,
 )
 from shoal.store import migrate
 from shoal.store.database import Answer, Database, Joint, Row, Transaction, Work
 from shoal.store.gather import Gatherer, Write, carry_out
 from shoal.store.queries import Dialect, Query, load
+from shoal.store.sqlite_copies import check_backup, fsync, integrity
+from shoal.store.sqlite_errors import as_shoal_error, translated
 
 DIALECT = Dialect(
     tokens={
@@ -71,6 +65,10 @@ class SQLiteTransaction(Transaction):
         statement = QUERIES[query].statement(parameters)
         return self._connection.execute(statement.sql, statement.bind(parameters)).fetchall()
 
+    def later(self, query: str, /, **parameters: Any) -> Callable[[], list[Row]]:
+        rows = self.all(query, **parameters)
+        return lambda: rows
+
     def many(self, query: str, parameters: Sequence[Mapping[str, Any]], /) -> list[list[Row]]:
         named: Query = QUERIES[query]
         execute = self._connection.execute
@@ -100,7 +98,7 @@ class SQLite(Database):
             raise StoreMissing(
                 f"{path} does not exist; `shoal init` makes a new ledger, `shoal restore` brings a backup"
             )
-        with _translated(path):
+        with translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = os.open(path.with_name(path.name + ".write-lock"), os.O_RDWR | os.O_CREAT, 0o600)
             self._writer = self._connect()
@@ -109,7 +107,7 @@ class SQLite(Database):
         self._gatherer = Gatherer(self._commit, f"shoal-writer-{path.name}")
 
     def read(self, work: Work[Answer]) -> Answer:
-        with _translated(self.path):
+        with translated(self.path):
             connection = self._take_reader()
             try:
                 connection.execute("BEGIN")  # one snapshot for all statements of the verb
@@ -130,11 +128,11 @@ class SQLite(Database):
         return 0.02
 
     def changed(self, seen: int | None) -> int:
-        with _translated(self.path), self._poller_lock:
+        with translated(self.path), self._poller_lock:
             return int(self._poller.pragma("data_version"))
 
     def migrate(self) -> None:
-        with _translated(self.path):
+        with translated(self.path):
             # Looked at before anything is locked: opening an up-to-date ledger must not wait for a writer.
             if not migrate.pending(self._schema_version(), self.address):
                 return
@@ -163,7 +161,7 @@ class SQLite(Database):
     def backup(self, target: str) -> None:
         partial = Path(f"{target}.partial")
         partial.unlink(missing_ok=True)
-        with _translated(self.path):
+        with translated(self.path):
             connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:
                 connection.set_busy_timeout(int(self._patience * 1000))
@@ -172,15 +170,15 @@ class SQLite(Database):
             finally:
                 connection.close()
         check_backup(partial)
-        _fsync(partial)
+        fsync(partial)
         partial.rename(target)
-        _fsync(Path(target).parent)
+        fsync(Path(target).parent)
 
     def check(self) -> list[str]:
-        with _translated(self.path):
+        with translated(self.path):
             connection = self._take_reader()
             try:
-                return _integrity(connection)
+                return integrity(connection)
             finally:
                 self._readers.append(connection)
 
@@ -195,7 +193,7 @@ class SQLite(Database):
 
     def maintain(self) -> None:
         # PASSIVE never waits for anyone; TRUNCATE would make the next commits append, which costs twice as much.
-        with _translated(self.path), self._poller_lock:
+        with translated(self.path), self._poller_lock:
             self._poller.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> None:
@@ -244,7 +242,7 @@ class SQLite(Database):
             write.error = None
             self._attempt(batch)
         except BaseException as error:  # its caller must hear of it, whatever it is
-            write.error = _as_shoal_error(error, self.path) if isinstance(error, Exception) else error
+            write.error = as_shoal_error(error, self.path) if isinstance(error, Exception) else error
 
     def _attempt(self, batch: list[Write[Any]]) -> None:
         connection = self._writer
@@ -307,91 +305,3 @@ class _Exclusive:
             f"{self._path} has been held by another process for {self._patience:.0f} s; "
             "find it with `fuser` and end it, or try again"
         )
-
-
-def check_backup(path: Path) -> None:
-    """Open a copy that nobody else uses and read it whole. Raises StoreCorrupt."""
-    with _translated(path):
-        copy = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        try:
-            problems = _integrity(copy)
-            copy.execute("SELECT version FROM schema_version").fetchall()
-        except apsw.SQLError:
-            problems = ["it holds no ledger"]
-        finally:
-            copy.close()
-    if problems:
-        raise StoreCorrupt(f"{path} cannot be used as a backup: {problems[0]}")
-
-
-def fold_log(path: Path) -> None:
-    """Play a database's log into it, so that it is one file, and see thereby that nobody else has it open.
-
-    One that is too damaged for that stays as it is.
-    """
-    try:
-        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-        try:
-            mode = database.pragma("journal_mode", "delete")
-        finally:
-            database.close()
-    except apsw.BusyError:
-        mode = "wal"
-    except apsw.Error:
-        return
-    if mode != "delete":
-        raise Refused(f"{path} is open in another process; stop the workers and commands that use it")
-
-
-def _integrity(connection: apsw.Connection) -> list[str]:
-    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)").fetchall()]
-    return [] if found == ["ok"] else found
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-class _translated:
-    """Turns the driver's errors into Shoal's."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, (apsw.Error, OSError, UnicodeEncodeError, OverflowError)):
-            raise _as_shoal_error(error, self._path) from error
-
-
-def _as_shoal_error(error: Exception, path: Path) -> Exception:
-    match error:
-        case ShoalError():
-            return error
-        case apsw.ConstraintError() if "UNIQUE constraint failed" in str(error):
-            field = str(error).rpartition(".")[2]
-            return Duplicate(f"another task has this {field}; choose another one", field=field)
-        case apsw.FullError():
-            return StoreFull(f"no space left for {path}; free some and try again, nothing was lost")
-        case apsw.BusyError() | apsw.LockedError():
-            return StoreBusy(f"{path} is locked by another program; close it or try again")
-        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError() | PermissionError():
-            return StoreReadOnly(f"{path} cannot be opened for writing; check its owner, mode and folder")
-        case apsw.CorruptError() | apsw.NotADBError():
-            return StoreCorrupt(f"{path} is damaged or not a Shoal database; run `shoal doctor`, then `shoal restore`")
-        case UnicodeEncodeError():
-            return BadInput("text must be valid Unicode; it holds a lone surrogate")
-        case OverflowError():
-            return BadInput("a number is too large; the limit is 2^53")
-        case OSError(errno=28):
-            return StoreFull(f"no space left for {path}; free some and try again, nothing was lost")
-        case apsw.Error() | OSError():
-            return StoreError(f"{path}: {error}")
-    return error

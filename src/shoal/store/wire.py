@@ -40,8 +40,29 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         return Wire(self)
 
 
+class Sent:
+    """A statement under way."""
+
+    __slots__ = ("_rows", "_wire")
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._rows: list[tuple[Any, ...]] | None = None
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Its rows; waits for everything that was sent."""
+        if self._rows is None:
+            self._wire.wait()
+        assert self._rows is not None  # noqa: S101 - wait fills them in, or raises
+        return self._rows
+
+    def fill(self, rows: list[tuple[Any, ...]]) -> None:
+        """They have arrived."""
+        self._rows = rows
+
+
 class Wire:
-    """Sends statements at once; `answers` waits for all that were sent."""
+    """Sends statements at once; their answers are read together, when the first of them is asked for."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -53,11 +74,11 @@ class Wire:
         self._writable.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
         self._names: dict[str, bytes] = {}
         self._numbers = itertools.count(1)
-        # One for each result that is to come: the text that it prepares, None for the answer to a statement.
-        self._awaited: list[str | None] = []
+        # One for each result that is to come: the statement it answers, or the text that it prepares.
+        self._awaited: list[Sent | str] = []
         self._waiting = False
 
-    def send(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+    def send(self, sql: str, parameters: Sequence[Any] = ()) -> Sent:
         """Send a statement and its parameters: text, whole numbers or None."""
         values = [_as_text(value) for value in parameters]
         name = self._names.get(sql)
@@ -67,41 +88,42 @@ class Wire:
             self._libpq.send_prepare(name, sql.encode(), [BIGINT if type(one) is int else 0 for one in parameters])
             self._awaited.append(sql)
         self._libpq.send_query_prepared(name, values)
-        self._awaited.append(None)
+        sent = Sent(self)
+        self._awaited.append(sent)
+        return sent
 
-    def answers(self) -> list[list[tuple[Any, ...]]]:
-        """Wait, and give the rows of each statement that was sent since the last time.
+    def wait(self) -> None:
+        """Wait for the answers to all that was sent.
 
         Raises the driver's error for the first statement that failed; those behind it were not run.
         """
         self._waiting = True
         awaited, self._awaited = self._awaited, []
-        rows: list[list[tuple[Any, ...]]] = []
         failed: PGresult | None = None
         self._libpq.pipeline_sync()
         self._flush()
-        for prepares in awaited:
+        for one in awaited:
             result = self._result()
             self._result()  # None, which ends the results of one statement
             if result is None or result.status not in _WENT_WELL:
                 failed = failed or result
-                self._names.pop(prepares or "", None)
-            elif prepares is None:
+                if isinstance(one, str):
+                    del self._names[one]
+            elif isinstance(one, Sent):
                 self._loader.set_pgresult(result)
-                rows.append(self._loader.load_rows(0, result.ntuples, tuple))
+                one.fill(self._loader.load_rows(0, result.ntuples, tuple))
         self._result()  # of the synchronisation
         if self._libpq.status != ConnStatus.OK:
             raise psycopg.OperationalError(self._libpq.get_error_message())
         self._waiting = False
         if failed is not None:
             raise error_from_result(failed)
-        return rows
 
     def hang_up(self) -> None:
         """Leave the pipeline with nothing under way; a connection that was interrupted while it waited is closed."""
         if self._awaited and not self._waiting:
             with suppress(psycopg.Error):
-                self.answers()
+                self.wait()
         if self._waiting or self._libpq.status != ConnStatus.OK:
             self._connection.close()
         else:
