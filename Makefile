@@ -39,6 +39,7 @@ test: .venv/tests ## Run every test, on SQLite and on a PostgreSQL of its own
 check: .venv/tests ## Format, lint, types, import directions, the project's rules about itself
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python hatch_build.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/meta

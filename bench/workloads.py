@@ -62,10 +62,11 @@ def fill(ledger: Ledger, count: int, **fields: object) -> None:
 
 
 def settle(ledger: Ledger) -> None:
-    """Vacuum and analyze PostgreSQL now, rather than that it does so by itself in the middle of a measurement."""
+    """Let PostgreSQL do its housekeeping now, rather than by itself in the middle of a measurement."""
     if ledger.engine.database.kind == "postgresql":
         with psycopg.connect(ledger.engine.database.url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
 
 
 def create(ledger: Ledger) -> Callable[[int], int]:

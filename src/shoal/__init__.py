@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shoal.ledger import Ledger as Ledger
-    from shoal.ledger import connect as connect
+    from shoal.ledger.connect import connect as connect
+    from shoal.ledger.ledger import Ledger as Ledger
 
 __version__ = "0.1.0"
 __all__ = ["Ledger", "connect"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shoal.store import gather
 from shoal.store.gather import Gatherer, Write
 
 
@@ -74,3 +75,52 @@ def test_closed_gatherer_refuses() -> None:
     gatherer.close()
     with pytest.raises(RuntimeError, match="closed"):
         gatherer.submit(lambda _: None, None)
+
+
+def test_those_who_come_back_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "PATIENCE_SECONDS", 10.0)
+    sizes: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def commit(batch: list[Write[Any]]) -> None:
+        begun.set()
+        go_on.wait(10)
+        sizes.append(len(batch))
+        for write in batch:
+            write.answer = None
+
+    gatherer = Gatherer(commit, "test")
+    first = gatherer.submit(lambda _: None, None)
+    begun.wait(10)
+    others = [gatherer.submit(lambda _: None, None) for _ in range(3)]
+    go_on.set()
+    first.result(10)
+    others.append(gatherer.submit(lambda _: None, None))
+    for future in others:
+        future.result(10)
+    gatherer.close()
+    assert sizes == [1, 4]
+
+
+def test_nobody_is_waited_for_in_vain_twice() -> None:
+    sizes: list[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def commit(batch: list[Write[Any]]) -> None:
+        begun.set()
+        go_on.wait(10)
+        sizes.append(len(batch))
+        for write in batch:
+            write.answer = None
+
+    gatherer = Gatherer(commit, "test")
+    futures = [gatherer.submit(lambda _: None, None)]
+    begun.wait(10)
+    futures += [gatherer.submit(lambda _: None, None) for _ in range(3)]
+    go_on.set()
+    for future in futures:
+        future.result(10)
+    gatherer.submit(lambda _: None, None).result(10)
+    assert gatherer._expected == 1
+    gatherer.close()
+    assert sum(sizes) == 5

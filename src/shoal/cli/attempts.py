@@ -91,7 +91,7 @@ def beat(session: Session, worker: str, held: tuple[str, ...], lease_seconds: in
         for task in answer.lost:
             output.sentence(f"{task} is lost: stop working on it")
 
-    session.answer(answer, show, ids=answer.held)
+    session.answer(answer, show, ids=list(answer.held))
 
 
 @click.command(epilog="Examples: shoal done T42; shoal done T42 --attempt 1 -m 'merged' --result '{\"pr\": 7}'")

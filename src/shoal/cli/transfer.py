@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
 
+if TYPE_CHECKING:
+    from shoal.services.transfers import FormatName
+
 FORMATS = click.Choice(["jsonl", "csv", "markdown"])
-BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".md": "markdown", ".markdown": "markdown"}
+BY_SUFFIX: dict[str, FormatName] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".md": "markdown",
+    ".markdown": "markdown",
+}
 
 
 @click.command("import", epilog="Example: shoal import TODO.md; what was imported before is not added twice")
@@ -20,7 +30,7 @@ BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".md": "markd
 @click.option("--source", help="What to call the source; else the file's name. The same source is imported once.")
 @click.option("--queue", help="The queue of lines that name none.")
 @command
-def import_(session: Session, file: Path, form: str | None, source: str | None, queue: str | None) -> None:
+def import_(session: Session, file: Path, form: FormatName | None, source: str | None, queue: str | None) -> None:
     """Import tasks from JSON Lines, CSV or a markdown checklist, in one transaction."""
     form = form or BY_SUFFIX.get(file.suffix.lower())
     if form is None:
@@ -56,7 +66,9 @@ def import_(session: Session, file: Path, form: str | None, source: str | None, 
 @click.option("--queue", help="Only tasks of this queue.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file; else standard output.")
 @command
-def export(session: Session, form: str | None, status: str | None, queue: str | None, output: Path | None) -> None:
+def export(
+    session: Session, form: FormatName | None, status: str | None, queue: str | None, output: Path | None
+) -> None:
     """Export tasks as JSON Lines, CSV or a markdown checklist."""
     form = form or (BY_SUFFIX.get(output.suffix.lower()) if output else None) or "jsonl"
     page = session.ledger.tasks.export(format=form, status=status, queue=queue)

@@ -7,66 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from shoal.clock import monotonic_seconds
 from shoal.errors import LockLost, Refused
+from shoal.ledger.engine import Engine
+from shoal.ledger.nouns import Events, Locks, Queues, Stats, Tasks
 from shoal.model.event import Event
 from shoal.model.lock import Lock
-from shoal.services import VERBS, Verb
+from shoal.services import VERBS
 from shoal.services.events import Inbox
-
-
-class Engine(Protocol):
-    """Runs verbs for a ledger."""
-
-    @property
-    def address(self) -> str:
-        """Where it is: a path or URL, without secrets."""
-        ...
-
-    def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
-        """Run a verb and give its answer."""
-        ...
-
-    def submit(self, verb: Verb[Any, Any], given: dict[str, Any], actor: str) -> Future[Any]:
-        """Run a verb without waiting for its commit."""
-        ...
-
-    def wait_for_events(self, after: int, seconds: float) -> bool:
-        """Wait until the log reaches beyond `after`; whether it does."""
-        ...
-
-    def close(self) -> None:
-        """Let go of everything."""
-        ...
-
-
-class Noun:
-    """The verbs of one noun, as methods."""
-
-    def __init__(self, ledger: Ledger, name: str) -> None:
-        self._ledger = ledger
-        self._name = name
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        verb = VERBS.get(f"{self._name}.{name.rstrip('_')}")
-        if verb is None:
-            known = ", ".join(sorted(verb.name for verb in VERBS.values() if verb.noun == self._name))
-            raise AttributeError(f"{self._name} has no verb {name!r}; it has {known}")
-
-        def method(*args: Any, **given: Any) -> Any:
-            return self._ledger.engine.call(verb, args, given, self._ledger.actor)
-
-        method.__name__ = name
-        method.__doc__ = verb.__doc__
-        self.__dict__[name] = method
-        return method
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(verb.name for verb in VERBS.values() if verb.noun == self._name)})
 
 
 class Ledger:
@@ -75,11 +27,11 @@ class Ledger:
     def __init__(self, engine: Engine, *, actor: str) -> None:
         self.engine = engine
         self.actor = actor
-        self.tasks = Noun(self, "tasks")
-        self.queues = Noun(self, "queues")
-        self.events = Noun(self, "events")
-        self.locks = Noun(self, "locks")
-        self.stats = Noun(self, "stats")
+        self.tasks = Tasks(engine, actor)
+        self.queues = Queues(engine, actor)
+        self.events = Events(engine, actor)
+        self.locks = Locks(engine, actor)
+        self.stats = Stats(engine, actor)
 
     @property
     def address(self) -> str:
@@ -102,7 +54,7 @@ class Ledger:
         """The unread events of an agent; waits for some, for so many seconds at most."""
         deadline = monotonic_seconds() + wait_seconds
         while True:
-            inbox: Inbox = self.events.watch(agent=agent, limit=limit, peek=peek)
+            inbox = self.events.watch(agent=agent, limit=limit, peek=peek)
             left = deadline - monotonic_seconds()
             if inbox.events or left <= 0:
                 return inbox
@@ -131,12 +83,10 @@ class Ledger:
         deadline = monotonic_seconds() + wait_seconds
         while not (outcome := self.locks.acquire(name, owner=owner, ttl_seconds=ttl_seconds)).acquired:
             if monotonic_seconds() >= deadline:
-                raise Refused(
-                    f"lock {name!r} is held by {outcome.lock.owner} for another {outcome.retry_after_ms / 1000:.0f} s",
-                    field="name",
-                )
+                wait = (outcome.retry_after_ms or 0) / 1000
+                raise Refused(f"lock {name!r} is held by {outcome.lock.owner} for another {wait:.0f} s", field="name")
             threading.Event().wait(min(0.2, max(0.0, deadline - monotonic_seconds())))
-        lock: Lock = outcome.lock
+        lock = outcome.lock
         ended = threading.Event()
         lost: list[LockLost] = []
 

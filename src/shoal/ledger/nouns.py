@@ -1,0 +1,25 @@
+"""The nouns of a ledger. Their methods are the verbs; editors and type checkers read them in nouns.pyi, which is made
+from the verbs when Shoal is built or installed (hatch_build.py).
+"""
+
+from shoal.ledger.noun import Noun
+
+
+class Tasks(Noun):
+    """The work there is."""
+
+
+class Queues(Noun):
+    """Where tasks wait."""
+
+
+class Events(Noun):
+    """The log of everything that happened."""
+
+
+class Locks(Noun):
+    """What only one may do at a time."""
+
+
+class Stats(Noun):
+    """Counts, ages and rates."""
