@@ -114,10 +114,12 @@ def read_dollars(value: Value) -> int | None:
 
 
 def write_text(told: Any, _: Value) -> Value:
+    """As text."""
     return None if told is None else str(told)
 
 
 def write_list(told: Any, was: Value) -> Value:
+    """As a list; one item stands alone where it did before."""
     if told is None:
         return None
     if isinstance(was, str) and len(told) == 1:
@@ -126,10 +128,12 @@ def write_list(told: Any, was: Value) -> Value:
 
 
 def write_bare(told: Any, _: Value) -> Value:
+    """Without quotes."""
     return None if told is None else Bare(str(told).lower())
 
 
 def write_moment(told: Any, was: Value) -> Value:
+    """In UTC, as a date where a date stood."""
     if told is None:
         return None
     moment = datetime.fromtimestamp(told / 1000, UTC)
@@ -139,6 +143,7 @@ def write_moment(told: Any, was: Value) -> Value:
 
 
 def write_priority(told: Any, was: Value) -> Value:
+    """As P0 to P3, or in the manner of what stood there."""
     if isinstance(was, str) and was.isdigit():
         return Bare(str(told))
     if isinstance(was, str) and was.lower() in PRIORITY_WORDS and not was.lower().startswith("p"):
@@ -147,6 +152,7 @@ def write_priority(told: Any, was: Value) -> Value:
 
 
 def write_dollars(told: Any, _: Value) -> Value:
+    """As dollars; nothing for nothing."""
     return Bare(f"{told / 1_000_000:.6f}".rstrip("0").rstrip(".")) if told else None
 
 
