@@ -214,7 +214,8 @@ class SQLite(Database):
         connection.pragma("foreign_keys", "on")
         connection.pragma("journal_size_limit", JOURNAL_SIZE_LIMIT)
         connection.pragma("wal_autocheckpoint", WAL_CHECKPOINT_PAGES)
-        connection.pragma("cache_size", -64 * 1024)
+        # There is one writer, and as many readers as threads read at once.
+        connection.pragma("cache_size", -1024 * (4 if read_only else 64))
         connection.pragma("temp_store", "memory")
         if read_only:
             connection.pragma("query_only", "on")
