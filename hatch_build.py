@@ -73,7 +73,9 @@ def method(verb: Any) -> str:
 
 def parameter(field: msgspec.structs.FieldInfo) -> str:
     """A name with the type that may be given, and whether it may be left out."""
-    return f"{field.name}: {written(field.type, given=True)}" + ("" if field.required else " = ...")
+    default = field.default if isinstance(field.default, (str, int, float, type(None))) else ...
+    shown = "..." if default is ... or isinstance(default, Enum) else repr(default)
+    return f"{field.name}: {written(field.type, given=True)}" + ("" if field.required else f" = {shown}")
 
 
 def written(kind: Any, *, given: bool = False) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from shoal.services import VERBS
 
-STUB = Path(__file__).parents[2] / "src" / "shoal" / "ledger" / "nouns.pyi"
+ROOT = Path(__file__).parents[2]
+STUB = ROOT / "src" / "shoal" / "ledger" / "nouns.pyi"
 
 RIGHT = """
 from typing import assert_type
@@ -66,6 +68,14 @@ def test_every_verb_has_its_types() -> None:
         if isinstance(verb, ast.FunctionDef)
     }
     assert typed == set(VERBS), "python hatch_build.py writes them anew"
+
+
+def test_types_are_those_of_the_verbs_as_they_are_now() -> None:
+    command = [sys.executable, "-c", "import hatch_build; print(hatch_build.stub(), end='')"]
+    now = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "src"}, capture_output=True, text=True, check=True
+    ).stdout
+    assert STUB.read_text(encoding="utf-8") == now, "python hatch_build.py writes them anew"
 
 
 @pytest.mark.timeout(300)
