@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 KEEPER = Path(__file__).with_name("keeper.py")
+# The new group tells the keeper of itself before it becomes the command: a worker killed in between could not.
+ANNOUNCED = 'echo "+$$" >&2; exec "$@" 2>&1'
 
 
 class Groups:
@@ -37,17 +39,15 @@ class Groups:
         folder: str | None,
     ) -> subprocess.Popen[bytes]:
         """Start a command in a group of its own, with its output and errors in one file."""
-        process = subprocess.Popen(  # noqa: S603 - running commands is what a worker is for
-            list(command),
+        return subprocess.Popen(  # noqa: S603 - running commands is what a worker is for
+            ["/bin/sh", "-c", ANNOUNCED, "shoal", *command],
             stdin=stdin,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=self._keeper.stdin,
             env=dict(environment),
             cwd=folder,
             start_new_session=True,
         )
-        self._tell(f"+{process.pid}")
-        return process
 
     def end(self, process: subprocess.Popen[bytes], grace_seconds: float) -> None:
         """TERM to the whole group; KILL after the grace time, or at once when the command itself has ended."""
