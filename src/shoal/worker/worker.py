@@ -11,6 +11,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import structlog
 from msgspec import Struct
@@ -56,6 +57,7 @@ class Worker:
         self._groups = Groups()
         self._running: dict[threading.Thread, Attempt] = {}
         self._changed = threading.Condition()
+        self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._give_up = threading.Event()
@@ -63,7 +65,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until stopped, or until the queues are empty when that was asked for."""
-        for watch in (self._beat, self._fence):
+        for watch in (self._beat, self._fence, self._heed):
             threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
         try:
             position: int | None = None
@@ -86,10 +88,14 @@ class Worker:
 
     def stop(self) -> None:
         """Take nothing new; what runs may finish within the grace time. A second call ends it at once."""
-        if self._stopping.is_set():
-            self._end_all("released")
+        # For signal handlers, which interrupt each other: a lock taken here could be held by the one underneath.
+        self._calls_to_stop.put(None)
+
+    def _heed(self) -> None:
+        self._calls_to_stop.get()
         self._stopping.set()
-        # Not under the condition's lock: this is called from signal handlers, also while the main thread holds it.
+        self._calls_to_stop.get()
+        self._end_all("released")
 
     def _free_slots(self) -> int:
         with self._changed:
@@ -199,7 +205,9 @@ class Worker:
 
     def _end_all(self, reason: str, grace_seconds: float | None = None) -> None:
         grace = self._terms.grace_seconds if grace_seconds is None else grace_seconds
-        for attempt in list(self._running.values()):
+        with self._changed:
+            attempts = list(self._running.values())
+        for attempt in attempts:
             threading.Thread(target=attempt.stop, args=(reason, grace), daemon=True).start()
 
     def _beat(self) -> None:
