@@ -17,6 +17,8 @@ from shoal.errors import BadInput, StoreMissing
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
+# Relative, of plain names: nothing that a setting says leads out of the vault or into its git.
+FOLDER = Meta(pattern=r"^[^\x00-\x1f/\\.][^\x00-\x1f/\\]*(/[^\x00-\x1f/\\.][^\x00-\x1f/\\]*)*\Z", max_length=200)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +49,26 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_seconds: Annotated[Whole, Meta(description="How often SQLite's write-ahead log is folded in.")] = 30
     stop_seconds: Annotated[Whole, Meta(description="How long a stopping server waits for requests to finish.")] = 10
     body_limit_bytes: Annotated[Whole, Meta(description="Largest request body.")] = 8 * 1024 * 1024
+    vault: Annotated[
+        str, Meta(description="Folder of the vault, a relative one is meant from the home; empty for none.")
+    ] = "vault"
+    vault_sync_seconds: Annotated[Whole, Meta(description="How often the vault is synced at least.")] = 300
+    vault_sync_delay_seconds: Annotated[
+        float, Meta(ge=0, le=3600, description="How long a sync waits for further changes after one.")
+    ] = 1.0
+    vault_git_seconds: Annotated[Whole, Meta(description="How long one call of git may take.")] = 120
+    vault_archive_days: Annotated[
+        int, Meta(ge=0, le=36500, description="Days after which a finished task's files are archived; 0 for never.")
+    ] = 0
+    tasks_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of tasks.")] = "010-tasks"
+    logs_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of agents' logs.")] = "020-logs"
+    knowledge_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of knowledge.")] = "030-knowledge"
+    fleet_folder: Annotated[str, FOLDER, Meta(description="The vault's folder about the fleet.")] = "040-fleet"
+    context_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of shared context.")] = "050-context"
+    notes_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of agents' private notes.")] = "060-notes"
+    audits_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of audit reports.")] = "070-audits"
+    views_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of views.")] = "080-views"
+    archive_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of archived tasks.")] = "090-archive"
 
 
 def setting_descriptions() -> dict[str, tuple[Any, str]]:
@@ -113,6 +135,10 @@ class Home:
         if "://" in settings.db:
             return settings.db
         return str(self.folder / settings.db)
+
+    def vault(self, settings: Settings) -> Path | None:
+        """The vault's folder, if there is to be one."""
+        return self.folder / Path(settings.vault).expanduser() if settings.vault else None
 
     def create(self) -> None:
         """Make the folder and its configuration; what is there already stays as it is."""

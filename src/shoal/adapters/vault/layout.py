@@ -1,0 +1,84 @@
+"""Where things stand in a vault: paths relative to its folder. What stands in the files: task_file.py and others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from msgspec import Struct
+
+from shoal.model.task import Status, Task
+from shoal.settings import Settings
+
+PLACES = {
+    **dict.fromkeys(Status, "active"),
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "failed",
+}
+OVERVIEW = "_overview.md"
+_UNFIT = re.compile(r"[^\w.@+-]+")
+
+
+class Layout(Struct, frozen=True):
+    """The folders of a vault."""
+
+    tasks: PurePosixPath
+    logs: PurePosixPath
+    knowledge: PurePosixPath
+    fleet: PurePosixPath
+    context: PurePosixPath
+    notes: PurePosixPath
+    audits: PurePosixPath
+    views: PurePosixPath
+    archive: PurePosixPath
+
+    @classmethod
+    def of(cls, settings: Settings) -> Layout:
+        """The layout that the settings name."""
+        return cls(*(PurePosixPath(getattr(settings, f"{name}_folder")) for name in cls.__struct_fields__))
+
+    @property
+    def folders(self) -> list[PurePosixPath]:
+        """Every folder, as `shoal vault init` makes them."""
+        return [*self.task_folders, *(getattr(self, name) for name in self.__struct_fields__ if name != "tasks")]
+
+    @property
+    def task_folders(self) -> list[PurePosixPath]:
+        """The folders with tasks' files."""
+        return [self.tasks / place for place in ("active", "completed", "failed")]
+
+    @property
+    def overview(self) -> PurePosixPath:
+        """The page of counts and recent tasks."""
+        return self.tasks / OVERVIEW
+
+    def task_file(self, task: Task) -> PurePosixPath:
+        """Where the file of a task belongs now."""
+        return self.tasks / PLACES[task.status] / f"{task.task_id}.md"
+
+    def context_file(self, task_id: str) -> PurePosixPath:
+        """The shared context of a task."""
+        return self.context / f"{task_id}.yaml"
+
+    def progress_file(self, task_id: str) -> PurePosixPath:
+        """The progress log of a task."""
+        return self.context / f"{task_id}.progress.jsonl"
+
+    def notes_file(self, task_id: str, agent: str) -> PurePosixPath:
+        """The private notes of an agent on a task."""
+        return self.notes / f"{task_id}.{fit(agent)}.md"
+
+    def view(self, name: str) -> PurePosixPath:
+        """A view's page."""
+        return self.views / f"{name}.md"
+
+
+def fit(name: str) -> str:
+    """A name as part of a file's name; two names never become one."""
+    fitting = _UNFIT.sub("-", name).strip(".-") or "-"
+    if fitting == name:
+        return name
+    import hashlib
+
+    return f"{fitting[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
