@@ -98,12 +98,14 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def open_at(address: str, clock: FakeClock) -> Iterator[Callable[..., Ledger]]:
+def open_at(address: str, clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
     """Opens further ledgers at the same address."""
     opened: list[Ledger] = []
 
     def open_one(*, actor: str = "ana", **settings: Any) -> Ledger:
-        ledger = open_ledger(address, settings=Settings(**settings), actor=actor, create=True, clock=clock)
+        ledger = open_ledger(
+            address, settings=Settings(**settings), actor=actor, create=True, clock=clock, vault=tmp_path / "vault"
+        )
         opened.append(ledger)
         return ledger
 

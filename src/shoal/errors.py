@@ -17,6 +17,9 @@
     │   ├── StoreMissing     a database that should be there is not
     │   ├── SchemaTooNew     written by a newer Shoal
     │   └── StoreUnreachable
+    ├── VaultError           the vault cannot be read or written as it is
+    │   ├── NoVault          this ledger has none
+    │   └── GitError         git refuses, or takes too long
     ├── ServerRunning        this home has a server already
     └── ServerUnreachable    nobody answers at the address
 
@@ -166,6 +169,25 @@ class StoreUnreachable(StoreError):
     """The PostgreSQL server does not answer."""
 
     code = "store_unreachable"
+
+
+class VaultError(ShoalError):
+    """The vault cannot be read or written as it is; the message names the file."""
+
+    code = "vault"
+
+
+class NoVault(VaultError):
+    """The ledger was opened without a vault."""
+
+    code = "no_vault"
+    status = 409
+
+
+class GitError(VaultError):
+    """A call of git failed; the message holds its words."""
+
+    code = "git"
 
 
 class ServerRunning(ShoalError):

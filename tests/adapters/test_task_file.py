@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from shoal.adapters.vault import task_file
-from shoal.adapters.vault.task_file import Facts
+from shoal.model.content import Facts
 from shoal.model.task import Criterion, Status, Task, task_from_row
 
 MOMENT = 1_771_149_600_123  # 2026-02-15T10:00:00.123Z

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from pathlib import Path
 
 from shoal.clock import Clock
 from shoal.errors import StoreMissing
@@ -46,16 +47,25 @@ def open_home(
     place.expect_database(address)
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
-    return open_ledger(address, settings=settings, actor=actor, create=create, clock=clock)
+    vault = place.vault(settings)
+    return open_ledger(address, settings=settings, actor=actor, create=create, clock=clock, vault=vault)
 
 
-def open_ledger(address: str, *, settings: Settings, actor: str, create: bool, clock: Clock | None = None) -> Ledger:
-    """The ledger in a database."""
+def open_ledger(
+    address: str,
+    *,
+    settings: Settings,
+    actor: str,
+    create: bool,
+    clock: Clock | None = None,
+    vault: Path | None = None,
+) -> Ledger:
+    """The ledger in a database, and its vault."""
     from shoal.ledger.embedded import EmbeddedEngine
     from shoal.store.connect import open_database
 
     database = open_database(address, create=create, patience_seconds=settings.patience_seconds)
-    return Ledger(EmbeddedEngine(database, settings=settings, clock=clock), actor=actor)
+    return Ledger(EmbeddedEngine(database, settings=settings, clock=clock, vault=vault), actor=actor)
 
 
 def default_actor() -> str:

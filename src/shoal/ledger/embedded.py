@@ -8,9 +8,11 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from shoal.clock import Clock, SystemClock, monotonic_seconds
+from shoal.ledger.settler import Settler
 from shoal.services import Arguments, Call, Identity, Tx, Verb
 from shoal.settings import Settings
 from shoal.store.database import Database, Joint, Transaction
@@ -19,7 +21,9 @@ from shoal.store.database import Database, Joint, Transaction
 class EmbeddedEngine:
     """Verbs on a database of this process: one verb, one transaction."""
 
-    def __init__(self, database: Database, *, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(
+        self, database: Database, *, settings: Settings, clock: Clock | None = None, vault: Path | None = None
+    ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock or SystemClock()
@@ -29,6 +33,10 @@ class EmbeddedEngine:
         self._committed = threading.Condition(self._lock)
         self._commits = 0
         database.on_commit = self._tell
+        self.settler: Settler | None = None
+        if vault is not None:
+            self.settler = Settler(vault, settings, read=self.read, tell=self._submit)
+            database.journal = self.settler
 
     @property
     def address(self) -> str:
@@ -55,8 +63,7 @@ class EmbeddedEngine:
         """The verb as a piece of work for the database; it may be run more than once."""
 
         def run(store: Transaction) -> Any:
-            tx = Tx(store, now=self.clock.now_ms(), actor=actor, identity=self.identity, settings=self.settings)
-            return verb.run(tx, arguments)
+            return verb.run(self.tx(store, actor), arguments)
 
         return run
 
@@ -70,7 +77,14 @@ class EmbeddedEngine:
 
     def tx(self, store: Transaction, actor: str) -> Tx:
         """What a service function is handed."""
-        return Tx(store, now=self.clock.now_ms(), actor=actor, identity=self.identity, settings=self.settings)
+        return Tx(
+            store,
+            now=self.clock.now_ms(),
+            actor=actor,
+            identity=self.identity,
+            settings=self.settings,
+            vault=None if self.settler is None else self.settler.settled,
+        )
 
     def wait_for_events(self, after: int, seconds: float) -> bool:
         """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling."""
@@ -91,8 +105,13 @@ class EmbeddedEngine:
                     break
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Finish what is under way and let go of vault and database."""
+        if self.settler is not None:
+            self.settler.close()
         self.database.close()
+
+    def _submit(self, work: Any) -> Future[Any]:
+        return self.database.submit(lambda store: work(self.tx(store, "shoal")))
 
     def _joint(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Joint | None:
         """How this call can be done together with others, if it can."""

@@ -33,6 +33,14 @@ class Kind(StrEnum):
     TASK_REOPENED = "task.reopened"
     TASK_RATED = "task.rated"
     TASK_COMMENTED = "task.commented"
+    TASK_WRITTEN = "task.written"
+    TASK_REPORTED = "task.reported"
+    TASK_SHARED = "task.shared"
+    TASK_NOTED = "task.noted"
+    TASK_DISCOVERED = "task.discovered"
+    TASK_ARCHIVED = "task.archived"
+    TASK_RESTORED = "task.restored"
+    TASK_MIGRATED = "task.migrated"
     TASK_JOINED = "task.joined"
     TASK_LEFT = "task.left"
     DEPENDENCY_ADDED = "dependency.added"
@@ -42,6 +50,8 @@ class Kind(StrEnum):
     QUEUE_LIMITED = "queue.limited"
     LOCK_ACQUIRED = "lock.acquired"
     LOCK_RELEASED = "lock.released"
+    VAULT_UNREADABLE = "vault.unreadable"
+    VAULT_CONFLICT = "vault.conflict"
     BROADCAST = "broadcast"
 
 
@@ -67,6 +77,14 @@ KIND_MEANINGS = {
     Kind.TASK_REOPENED: "a finished task was put back to work",
     Kind.TASK_RATED: "someone gave feedback on the work",
     Kind.TASK_COMMENTED: "someone said something about the task",
+    Kind.TASK_WRITTEN: "the body of the task was written",
+    Kind.TASK_REPORTED: "a result was added to the task's file",
+    Kind.TASK_SHARED: "a key of the task's shared context was set",
+    Kind.TASK_NOTED: "an agent wrote a private note on the task",
+    Kind.TASK_DISCOVERED: "an agent found something out that the participants should know",
+    Kind.TASK_ARCHIVED: "the task's files were packed into an archive",
+    Kind.TASK_RESTORED: "the task's files came back from the archive",
+    Kind.TASK_MIGRATED: "the task came from an older vault",
     Kind.TASK_JOINED: "an agent joined the task",
     Kind.TASK_LEFT: "an agent left the task",
     Kind.DEPENDENCY_ADDED: "a task was made to wait for, or point at, another",
@@ -76,6 +94,8 @@ KIND_MEANINGS = {
     Kind.QUEUE_LIMITED: "a queue's concurrency limit was set or lifted",
     Kind.LOCK_ACQUIRED: "a lock got a new owner",
     Kind.LOCK_RELEASED: "a lock was given back",
+    Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
+    Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.BROADCAST: "a message to everyone",
 }
 

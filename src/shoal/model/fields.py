@@ -29,6 +29,9 @@ Slug = Annotated[
     ),
 ]
 Text = Annotated[str, Meta(max_length=20_000, pattern=NO_NUL, description="Free text.")]
+Markdown = Annotated[
+    str, Meta(max_length=1_000_000, pattern=NO_NUL, description="Markdown, which the vault keeps and not the ledger.")
+]
 Moment = Annotated[int, Meta(ge=0, le=TIME_LIMIT, description="Milliseconds since 1970-01-01 00:00 UTC.")]
 Count = Annotated[int, Meta(ge=0, le=INTEGER_LIMIT)]
 Positive = Annotated[int, Meta(ge=1, le=INTEGER_LIMIT)]

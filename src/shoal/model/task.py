@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from shoal.errors import BadInput
 from shoal.model.fields import (
     NO_NUL,
+    Markdown,
     Minutes,
     Moment,
     Name,
@@ -196,6 +197,7 @@ class NewTask(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     external_key: Slug | None = None
     discord_thread_id: Name | None = None
     hold_reason: Text | None = None
+    body: Markdown | None = None
     request_id: Annotated[
         Name | None,
         Meta(description="The same id again answers with the first task instead of a second one."),

@@ -1,6 +1,7 @@
 """What may happen: a module per noun, a function per verb; one verb is one transaction with its events."""
 
 from shoal.services import (
+    contents,
     dependencies,
     events,
     leases,
@@ -23,6 +24,7 @@ __all__ = [
     "Identity",
     "Tx",
     "Verb",
+    "contents",
     "dependencies",
     "events",
     "leases",

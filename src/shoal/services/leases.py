@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import LeaseLost
+from shoal.model.content import What
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Name, Percent, Positive, Seconds, TaskRef, Text
 from shoal.model.task import Claim, ClaimOutcome, Status, Task
@@ -144,7 +145,11 @@ def progress(
     if row is None:
         lost(tx, number, attempt)
     found = tx.task(row)
-    data = {name: value for name, value in (("progress", progress), ("message", message)) if value is not None}
+    data: dict[str, Any] = {
+        name: value for name, value in (("progress", progress), ("message", message)) if value is not None
+    }
+    if tx.has_vault:
+        data["content"] = tx.lay_down(number, What.PROGRESS, value=dict(data), attempt=attempt)
     tx.emit(Kind.TASK_PROGRESSED, found, was=found.status, attempt=attempt, data=data)
     return found
 

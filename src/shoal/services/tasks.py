@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from shoal.errors import BadInput, Duplicate, Refused, WrongStatus
+from shoal.model.content import What
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef, Text
 from shoal.model.page import Page
@@ -57,7 +58,7 @@ def create_each(tx: Tx, calls: list[Call]) -> Callable[[], list[Task]]:
             raise Refused("a unique name is taken; each by itself finds out which")
         for task, call in zip(tasks, calls, strict=True):
             assert task.title == call.input.title  # noqa: S101 - rows are numbered in the order of the array
-            tx.emit(Kind.TASK_CREATED, task, data={"title": task.title}, actor=call.actor)
+            tx.emit(Kind.TASK_CREATED, task, data=_told(tx, task, call.input, call.actor), actor=call.actor)
         add_labels(tx, [task for task in tasks if task.labels])
         return tasks
 
@@ -242,7 +243,7 @@ def insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
             continue
         task = tx.task(inserted[0])
         answers.append((task, True))
-        tx.emit(Kind.TASK_CREATED, task, data={"title": task.title})
+        tx.emit(Kind.TASK_CREATED, task, data=_told(tx, task, new, tx.actor))
         if task.labels:
             labelled.append(task)
         if blockers:
@@ -250,6 +251,12 @@ def insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
     if labelled:
         add_labels(tx, labelled)
     return answers
+
+
+def _told(tx: Tx, task: Task, new: NewTask, actor: str) -> dict[str, str]:
+    if new.body is None:
+        return {"title": task.title}
+    return {"title": task.title, "content": tx.lay_down(task.id, What.BODY, new.body, actor=actor, base="")}
 
 
 def _may_be_there(new: NewTask) -> bool:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Any
+import secrets
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from shoal.errors import NoVault
+from shoal.model.content import Entry, What
 from shoal.model.event import Kind
 from shoal.model.task import Task, task_from_row
 from shoal.settings import Settings
 from shoal.store.database import Row, Transaction
+
+if TYPE_CHECKING:
+    from shoal.adapters.vault.vault import Vault
 
 _json = msgspec.json.Encoder().encode
 
@@ -34,10 +40,20 @@ class Identity(Struct, frozen=True):
 class Tx:
     """One verb's transaction. `now` is epoch milliseconds, asked once; `actor` is who does it."""
 
-    __slots__ = ("actor", "all", "horizon", "identity", "later", "many", "now", "one", "settings", "store")
+    __slots__ = ("_vault", "actor", "all", "horizon", "identity", "later", "many", "now", "one", "settings", "store")
 
-    def __init__(self, store: Transaction, *, now: int, actor: str, identity: Identity, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: Transaction,
+        *,
+        now: int,
+        actor: str,
+        identity: Identity,
+        settings: Settings,
+        vault: Callable[[], Vault] | None = None,
+    ) -> None:
         self.store = store
+        self._vault = vault
         self.one = store.one
         self.all = store.all
         self.later = store.later
@@ -50,7 +66,37 @@ class Tx:
 
     def acting_as(self, actor: str) -> Tx:
         """The same transaction for someone else."""
-        return Tx(self.store, now=self.now, actor=actor, identity=self.identity, settings=self.settings)
+        return Tx(
+            self.store,
+            now=self.now,
+            actor=actor,
+            identity=self.identity,
+            settings=self.settings,
+            vault=self._vault,
+        )
+
+    @property
+    def vault(self) -> Vault:
+        """The vault with everything in it that is committed, to read from. Raises NoVault."""
+        if self._vault is None:
+            raise _no_vault()
+        return self._vault()
+
+    @property
+    def has_vault(self) -> bool:
+        """Whether there is a vault."""
+        return self._vault is not None
+
+    def lay_down(self, task: int, what: What, text: str = "", *, actor: str | None = None, **more: Any) -> str:
+        """Send content to the vault with this transaction. The token must stand in an event's data as `content`.
+
+        It is on the disk before the commit, and in its file a moment after. Raises NoVault.
+        """
+        if self._vault is None:
+            raise _no_vault()
+        token = secrets.token_hex(8)
+        self.store.append_entry(Entry(token, task, self.now, actor or self.actor, what, text, **more))
+        return token
 
     def task(self, row: Row) -> Task:
         """A task from its row."""
@@ -93,3 +139,10 @@ class Tx:
                 "data": _json(data).decode() if data else None,
             }
         )
+
+
+def _no_vault() -> NoVault:
+    return NoVault(
+        "this ledger has no vault, because it was opened by the address of its database or `vault` is empty; "
+        "open it through its home or its server"
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
@@ -27,6 +27,16 @@ class Joint(NamedTuple):
     item: Any
 
 
+class Journal(Protocol):
+    """Something beside the database that a commit carries with it: on the disk before, taken up after it."""
+
+    def lay_down(self, entries: list[Any]) -> None:
+        """Bring entries to the disk; the transaction that they belong to is committed only after that."""
+
+    def take_up(self, entries: list[Any]) -> None:
+        """The transaction of these entries is committed. Called in the order of the commits; must return soon."""
+
+
 class Transaction(ABC):
     """One transaction: named queries in, rows out. Events are held back and appended together at its end.
 
@@ -34,13 +44,14 @@ class Transaction(ABC):
     that readers use to know what is settled.
     """
 
-    __slots__ = ("events",)
+    __slots__ = ("entries", "events")
 
     round_trips: ClassVar[bool]
     """Whether each statement costs a round trip, so that one over many rows is worth reading them from JSON."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
+        self.entries: list[Any] = []
 
     def all(self, query: str, /, **parameters: Any) -> list[Row]:
         """Every row that the query gives."""
@@ -67,6 +78,10 @@ class Transaction(ABC):
         """Hold an event back until the end of the transaction."""
         self.events.append(event)
 
+    def append_entry(self, entry: Any) -> None:
+        """Hold an entry for the journal back until then."""
+        self.entries.append(entry)
+
 
 class Database(ABC):
     """A ledger's database: reads beside each other, writes gathered and committed together."""
@@ -75,6 +90,8 @@ class Database(ABC):
     address: str
     on_commit: Callable[[], None] = staticmethod(lambda: None)
     """Called after each commit, in whichever thread made it; after one of another process if it is told of it."""
+    journal: Journal
+    """Where the entries of transactions go."""
 
     @abstractmethod
     def read(self, work: Work[Answer]) -> Answer:

@@ -255,6 +255,8 @@ class Postgres(Database):
                 wire.send("BEGIN")
                 transaction = PostgresTransaction(wire, self)
                 answer = work(transaction)
+                if transaction.entries:
+                    self.journal.lay_down(transaction.entries)
                 if transaction.events:
                     wire.send(SHARE_LOG)
                     wire.send(APPEND_EVENTS, (msgspec.json.encode(transaction.events).decode(),))
@@ -266,6 +268,8 @@ class Postgres(Database):
             elif committing and isinstance(error, psycopg.OperationalError):
                 raise _Uncertain(str(error)) from error
             raise
+        if transaction.entries:
+            self.journal.take_up(transaction.entries)
         return answer
 
     def _patiently(self, action: Callable[[Connection], Answer]) -> Answer:

@@ -256,11 +256,15 @@ class SQLite(Database):
                     carry_out(batch, transaction)
                 if transaction.events:
                     connection.executemany(APPEND_EVENT.sql, map(APPEND_EVENT.bind, transaction.events))
+                if transaction.entries:
+                    self.journal.lay_down(transaction.entries)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        if transaction.entries:
+            self.journal.take_up(transaction.entries)
         self.on_commit()
 
     def _exclusive(self) -> _Exclusive:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
 import yaml
@@ -49,6 +49,13 @@ class Unreadable(BadInput):
     code = "unreadable_front_matter"
 
 
+def body_start(text: str) -> int:
+    """Where the body of a text begins, also behind front matter that is no YAML; 0 when there is none."""
+    opening = _OPENING.match(text)
+    closing = _CLOSING.search(text, opening.end()) if opening else None
+    return closing.end() if closing else 0
+
+
 class FrontMatter:
     """The front matter of one text, which may have none."""
 
@@ -86,6 +93,17 @@ class FrontMatter:
     def has(self, key: str) -> bool:
         """Whether the key stands there, with whatever value."""
         return key in self._pairs
+
+    def without(self, names: Collection[str]) -> str:
+        """The front matter without the lines of these keys."""
+        lines = [line + "\n" for line in self.text[self._start : self._end].split("\n")]
+        for name in set(names) & self._pairs.keys():
+            first = self._keys[name].start_mark.line
+            end = self._value_end(self._pairs[name])
+            last = self.text.count("\n", self._start, self._start + end)
+            for number in range(first, min(last + 1, len(lines))):
+                lines[number] = ""
+        return "".join(lines)
 
     def changed(self, values: Mapping[str, Value]) -> str:
         """The whole text with these keys set; a key set to None stays, without a value."""

@@ -11,24 +11,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from msgspec import Struct
-
 from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value
+from shoal.model.content import Facts
 from shoal.model.task import PRIORITY_WORDS, Criterion, Task
 
 _SPAN = re.compile(r"~?(\d+(?:\.\d+)?)\s*(m|min|minutes?|h|hours?|d|days?)?", re.IGNORECASE)
 _MINUTES = {"m": 1, "h": 60, "d": 480}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 SECTIONS = ("Objective", "Acceptance criteria", "Notes", "Result")
-
-
-class Facts(Struct, frozen=True):
-    """What the ledger knows of a task and its file shows."""
-
-    task: Task
-    depends_on: list[str] = []
-    parent: str | None = None
-    cost_usd_micros: int = 0
 
 
 class Form(NamedTuple):
@@ -250,6 +240,13 @@ def appended(body: str, section: str, addition: str) -> str:
         lines[end - 1] += newline
     following = newline if end < len(lines) and lines[end].strip() else ""
     return "".join(lines[:end]) + newline + addition + following + "".join(lines[end:])
+
+
+def section(body: str, name: str) -> str:
+    """What stands in a section; nothing when there is none."""
+    lines = body.splitlines(keepends=True)
+    start, end = _section(lines, name)
+    return "" if start is None else "".join(lines[start + 1 : end])
 
 
 def _section(lines: list[str], name: str) -> tuple[int | None, int]:

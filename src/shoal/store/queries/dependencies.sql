@@ -101,6 +101,10 @@ SELECT id FROM before UNION SELECT id FROM after UNION SELECT id FROM family LIM
 -- The edges that hold back a task, for drawing.
 SELECT blocked, blocker, kind, done FROM dependencies WHERE blocked = :id ORDER BY blocker, kind
 
+-- name: blockers_of
+-- The tasks that one depends on, done or not.
+SELECT blocker FROM dependencies WHERE blocked = :id AND kind = 'blocks' ORDER BY blocker
+
 -- name: recount
 -- Tasks whose counter of blockers does not agree with their edges; none, unless something is broken.
 SELECT t.id, t.blockers, COUNT(d.blocked) FROM tasks AS t

@@ -38,6 +38,10 @@ WHERE id < :before
 ORDER BY id DESC
 LIMIT :limit
 
+-- name: of_content
+-- The event that tells of a piece of content, if its transaction was committed.
+SELECT id FROM events WHERE task = :task AND data LIKE :token LIMIT 1
+
 -- name: inbox
 -- Of the next lines of the log, those that concern one agent: its tasks' events, and broadcasts.
 SELECT e.* FROM (

@@ -1,0 +1,365 @@
+"""The git program on one repository: every call bounded in time, in an environment of its own, asking nobody anything.
+
+What people's configuration would change about bytes, hooks or signing is switched off for these calls only. A
+credential travels in the environment: it is in no command line, no configuration and no log.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
+
+from shoal.clock import SystemClock
+from shoal.errors import GitError
+
+AUTHOR = {"NAME": "Shoal", "EMAIL": "shoal@localhost"}
+CONFIGURATION = {
+    "advice.detachedHead": "false",
+    "commit.gpgSign": "false",
+    "core.autocrlf": "false",
+    "core.fsmonitor": "false",
+    # Without loose-object, power loss leaves commits that point at empty files; batch makes it one flush.
+    "core.fsync": "committed,loose-object",
+    "core.fsyncMethod": "batch",
+    "core.hooksPath": os.devnull,
+    "core.quotePath": "false",
+    "core.untrackedCache": "true",
+    "gc.auto": "0",
+    "index.version": "4",
+    "init.defaultBranch": "main",
+    "merge.directoryRenames": "false",
+    "merge.renames": "false",
+}
+LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
+LOCK_SECONDS = 5.0
+OTHER_LOCK_SECONDS = 600.0
+UNDER_WAY = ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+_PASSWORD = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_NOT_TAKEN = re.compile(r"\[(?:remote )?rejected\]|fetch first|non-fast-forward|cannot lock ref|failed to update ref")
+
+
+class Rejected(GitError):
+    """The remote has something that we have not: fetch, and push again."""
+
+
+class Change(Struct, frozen=True):
+    """A path that differs between two trees, or in the working tree; its blob is gone when it was deleted."""
+
+    path: str
+    deleted: bool
+
+
+class Git:
+    """A repository with a working tree."""
+
+    def __init__(self, root: Path, *, timeout_seconds: float = 120.0, token: str | None = None) -> None:
+        self.root = root
+        self._timeout = timeout_seconds
+        self._environment = self._make_environment(token)
+
+    def run(
+        self,
+        *arguments: str,
+        given: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+        codes: Iterable[int] = (0,),
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git; other exit codes than these raise GitError with what git said, without credentials."""
+        command = ["git", *arguments]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - git, with arguments of ours
+                command,
+                cwd=self.root,
+                env=self._environment | dict(environment or {}),
+                stdin=subprocess.PIPE if given is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            if self.root.is_dir():
+                raise GitError("git is not on PATH; install it, the vault is a git repository") from None
+            raise GitError(f"there is no folder {self.root}; `shoal vault init` makes a vault") from None
+        try:
+            output, errors = process.communicate(given, timeout=self._timeout)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise GitError(f"git {arguments[0]} took longer than {self._timeout:.0f} s in {self.root}") from None
+            raise
+        if process.returncode not in codes:
+            raise self._error(arguments, errors.decode(errors="replace"))
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    def text(self, *arguments: str, codes: Iterable[int] = (0,)) -> str:
+        """What git prints, without the last line end."""
+        return self.run(*arguments, codes=codes).stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+
+    @property
+    def folder(self) -> Path:
+        """Where git keeps its own files."""
+        return self.root / ".git"
+
+    @property
+    def exists(self) -> bool:
+        """Whether the root is a repository of its own."""
+        return self.folder.exists()
+
+    def enclosing(self) -> Path | None:
+        """The repository around the root, if it lies within one."""
+        found = self.text("rev-parse", "--show-toplevel", codes=(0, 128))
+        return Path(found) if found else None
+
+    def branch(self) -> str:
+        """The branch that is checked out. Raises GitError when none is."""
+        found = self.text("symbolic-ref", "--quiet", "--short", "HEAD", codes=(0, 1))
+        if not found:
+            raise GitError(f"HEAD of {self.root} is detached; check out a branch: git -C {self.root} switch main")
+        return found
+
+    def commit_of(self, name: str) -> str | None:
+        """The commit that a name stands for."""
+        return self.text("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", codes=(0, 1)) or None
+
+    def remote(self) -> str | None:
+        """The remote that is synced with: origin, or the only one there is."""
+        names = self.text("remote").split()
+        return "origin" if "origin" in names else names[0] if len(names) == 1 else None
+
+    def changed(self) -> list[Change]:
+        """What differs between the last commit and the working tree; new files too, ignored ones not."""
+        listed = self.run("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames").stdout
+        found = []
+        for entry in _records(listed):
+            state, path = entry[:2], entry[3:]
+            found.append(
+                Change(
+                    path,
+                    deleted="D" in state and not (self.root / path).is_symlink() and not (self.root / path).exists(),
+                )
+            )
+        return found
+
+    def between(self, old: str | None, new: str) -> list[Change]:
+        """What differs between two commits; everything, when the first is none."""
+        if old is None:
+            return [
+                Change(path, deleted=False) for path in _records(self.run("ls-tree", "-rz", "--name-only", new).stdout)
+            ]
+        fields = list(_records(self.run("diff-tree", "-rz", "--no-renames", "--name-status", old, new).stdout))
+        return [Change(path, deleted=state == "D") for state, path in zip(fields[::2], fields[1::2], strict=True)]
+
+    def commit(self, message: str, *, amend: bool = False) -> str | None:
+        """Commit everything that changed; the new commit, or None when nothing did."""
+        self.run("add", "--all", "--", ".")
+        tree = self.text("write-tree")
+        head = self.commit_of("HEAD")
+        parents = [] if head is None else [head]
+        if amend and head is not None:
+            parents = self.parents(head)
+        before = self.text("rev-parse", f"{parents[0]}^{{tree}}") if parents else None
+        if tree == before:
+            if amend and parents:
+                self.run("update-ref", "HEAD", parents[0], head or "")
+            return None
+        new = self.make_commit(tree, parents, message)
+        # Only if nobody else has committed meanwhile.
+        self.run("update-ref", "-m", "shoal: sync", "HEAD", new, head or "")
+        return new
+
+    def make_commit(self, tree: str, parents: list[str], message: str, author: Mapping[str, str] | None = None) -> str:
+        """A commit object that no branch points at yet."""
+        named = [argument for parent in parents for argument in ("-p", parent)]
+        made = self.run(
+            "commit-tree", tree, *named, given=message.encode("utf-8", "surrogateescape"), environment=author
+        )
+        return made.stdout.decode().strip()
+
+    def parents(self, commit: str) -> list[str]:
+        """The parents of a commit."""
+        return self.text("rev-list", "--parents", "--max-count=1", commit).split()[1:]
+
+    def fetch(self, remote: str, branch: str) -> str | None:
+        """The newest commit of a remote's branch, which is here afterwards; None when it has no such branch."""
+        name = f"refs/remotes/{remote}/{branch}"
+        fetched = self.run(
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            remote,
+            f"+refs/heads/{branch}:{name}",
+            codes=(0, 1, 128),
+        )
+        if fetched.returncode != 0:
+            said = fetched.stderr.decode(errors="replace")
+            if "couldn't find remote ref" not in said:
+                raise self._error(("fetch",), said)
+            return None
+        return self.commit_of(name)
+
+    def push(self, remote: str, branch: str) -> None:
+        """Bring the branch to the remote. Raises Rejected when the remote has moved on."""
+        pushed = self.run("push", "--quiet", "--porcelain", remote, f"HEAD:refs/heads/{branch}", codes=(0, 1))
+        if pushed.returncode != 0:
+            said = (pushed.stdout + pushed.stderr).decode(errors="replace")
+            error = self._error(("push",), said)
+            raise Rejected(error.message) if _NOT_TAKEN.search(said) else error
+        self.run("update-ref", f"refs/remotes/{remote}/{branch}", "HEAD")
+
+    def move_to(self, commit: str) -> None:
+        """Bring branch and working tree to a commit. Refused by git when that would touch what is not committed."""
+        self.run("reset", "--quiet", "--keep", commit)
+
+    def heal(self) -> list[str]:
+        """Clear away what dead processes left: locks, a rebase or merge half done, a broken index; what was done."""
+        told = [f"removed {path.name}, which a dead process left" for path in self._dead_locks()]
+        if any((self.folder / name).exists() for name in UNDER_WAY):
+            told.append(self._rescue())
+        checked = self.run("ls-files", "--error-unmatch", ".gitignore", codes=(0, 1, 128))
+        if checked.returncode == 128 and b"index" in checked.stderr:
+            (self.folder / "index").unlink(missing_ok=True)
+            self.run("reset", "--quiet")
+            told.append("made a broken index anew")
+        return told
+
+    def _dead_locks(self) -> Iterator[Path]:
+        locks = [self.folder / name for name in LOCKS]
+        locks += list((self.folder / "refs").rglob("*.lock")) if (self.folder / "refs").is_dir() else []
+        for path in locks:
+            try:
+                age = SystemClock().now_ms() / 1000 - path.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            alive = _git_at_work(self.root)
+            limit = LOCK_SECONDS if alive is False else OTHER_LOCK_SECONDS
+            if age < limit:
+                raise GitError(
+                    f"{path} is {age:.0f} s old: another git may be at work; it is cleared after {limit:.0f} s"
+                )
+            path.unlink(missing_ok=True)
+            yield path
+
+    def _rescue(self) -> str:
+        """End a rebase or merge that nobody will finish. What was in the working tree stays, or is kept as a ref."""
+        unmerged = {entry.partition("\t")[2] for entry in _records(self.run("ls-files", "-uz").stdout)}
+        head = self.commit_of("HEAD")
+        edited = [one for one in self.changed() if one.path not in unmerged]
+        kept = {one.path: None if one.deleted else (self.root / one.path).read_bytes() for one in edited}
+        self.run("add", "--all", "--", ".")
+        tree = self.text("write-tree")
+        rescued = self.make_commit(tree, [head] if head else [], "Working tree of an unfinished rebase or merge\n")
+        ref = f"refs/shoal/rescued/{SystemClock().now_ms()}"
+        self.run("update-ref", ref, rescued)
+        branch = self._branch_of_rebase()
+        autostash = self.folder / "rebase-merge" / "autostash"
+        if autostash.exists():
+            self.run("update-ref", f"{ref}-autostash", autostash.read_text().strip())
+        for command in ("rebase", "merge", "cherry-pick", "revert"):
+            self.run(command, "--quit", codes=range(256))
+        if branch is not None:
+            self.run("symbolic-ref", "HEAD", branch)
+        before = {path: self._blob_in(head, path) for path in kept}
+        self.run("reset", "--quiet", "--hard")
+        for path, data in kept.items():
+            # Only where the file below the edit is the same one; else the ref has it.
+            if self._blob_in("HEAD", path) == before[path]:
+                target = self.root / path
+                if data is None:
+                    target.unlink(missing_ok=True)
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(data)
+        return f"ended an unfinished rebase or merge; its working tree is kept as {ref}"
+
+    def _branch_of_rebase(self) -> str | None:
+        for name in ("rebase-merge", "rebase-apply"):
+            path = self.folder / name / "head-name"
+            if path.exists() and (branch := path.read_text().strip()).startswith("refs/heads/"):
+                return branch
+        return None
+
+    def _blob_in(self, commit: str | None, path: str) -> str | None:
+        if commit is None:
+            return None
+        return self.text("rev-parse", "--verify", "--quiet", f"{commit}:{path}", codes=(0, 1, 128)) or None
+
+    def _make_environment(self, token: str | None) -> dict[str, str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        for name in ("GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_PROXY_COMMAND", "GIT_CONFIG_GLOBAL"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        settings = dict(CONFIGURATION)
+        if token:
+            basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+            settings["http.extraHeader"] = f"Authorization: Basic {basic}"
+        for number, (key, value) in enumerate(settings.items()):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        for name, value in AUTHOR.items():
+            environment |= {f"GIT_AUTHOR_{name}": value, f"GIT_COMMITTER_{name}": value}
+        return environment | {
+            "GIT_CONFIG_COUNT": str(len(settings)),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",
+            "SSH_ASKPASS": "true",
+            "GIT_SSH_COMMAND": environment.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+            "GIT_EDITOR": "true",
+            "GIT_MERGE_AUTOEDIT": "no",
+            "LC_ALL": "C",
+        }
+
+    def _error(self, arguments: tuple[str, ...], said: str) -> GitError:
+        said = redacted(" ".join(said.split()))
+        if "dubious ownership" in said:
+            return GitError(
+                f"{self.root} belongs to another user, so git refuses to work in it; if you trust it: "
+                f"git config --global --add safe.directory {self.root}"
+            )
+        if any(word in said for word in ("Authentication failed", "could not read Username", "Permission denied")):
+            said += "; set SHOAL_VAULT_TOKEN, or give git a credential helper or an SSH key"
+        return GitError(f"git {arguments[0]} in {self.root}: {said or 'failed'}")
+
+
+def redacted(text: str) -> str:
+    """Text without the passwords of the URLs in it."""
+    return _PASSWORD.sub("***", text)
+
+
+def without_credentials(url: str) -> str:
+    """A remote's URL as it may be stored."""
+    parts = urlsplit(url)
+    if not parts.scheme.startswith("http") or "@" not in parts.netloc:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _records(output: bytes) -> Iterator[str]:
+    for record in output.split(b"\0"):
+        if record:
+            yield record.decode("utf-8", "surrogateescape")
+
+
+def _git_at_work(root: Path) -> bool | None:
+    """Whether a living git works in this folder; None where the system does not tell."""
+    processes = Path("/proc")
+    if not (processes / "self" / "cwd").exists():
+        return None
+    real = root.resolve()
+    for process in processes.iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if (process / "comm").read_text().startswith("git") and (process / "cwd").resolve().is_relative_to(real):
+                return True
+        except OSError:
+            continue
+    return False
