@@ -23,3 +23,7 @@ class Locks(Noun):
 
 class Stats(Noun):
     """Counts, ages and rates."""
+
+
+class Sync(Noun):
+    """How far the vault follows the ledger."""

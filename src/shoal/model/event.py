@@ -52,6 +52,7 @@ class Kind(StrEnum):
     LOCK_RELEASED = "lock.released"
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
+    SYNC_REQUESTED = "sync.requested"
     BROADCAST = "broadcast"
 
 
@@ -96,6 +97,7 @@ KIND_MEANINGS = {
     Kind.LOCK_RELEASED: "a lock was given back",
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
+    Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",
     Kind.BROADCAST: "a message to everyone",
 }
 

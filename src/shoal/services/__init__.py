@@ -11,6 +11,7 @@ from shoal.services import (
     queues,
     readiness,
     stats,
+    sync,
     tasks,
     transfers,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "queues",
     "readiness",
     "stats",
+    "sync",
     "tasks",
     "transfers",
 ]

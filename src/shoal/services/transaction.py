@@ -78,8 +78,8 @@ class Tx:
     @property
     def vault(self) -> Vault:
         """The vault with everything in it that is committed, to read from. Raises NoVault."""
-        if self._vault is None:
-            raise _no_vault()
+        self.require_vault()
+        assert self._vault is not None  # noqa: S101 - just required
         return self._vault()
 
     @property
@@ -87,13 +87,20 @@ class Tx:
         """Whether there is a vault."""
         return self._vault is not None
 
+    def require_vault(self) -> None:
+        """Raise NoVault when there is none."""
+        if self._vault is None:
+            raise NoVault(
+                "this ledger has no vault: it was opened by the address of its database, or `vault` is empty; "
+                "open it through its home or its server"
+            )
+
     def lay_down(self, task: int, what: What, text: str = "", *, actor: str | None = None, **more: Any) -> str:
         """Send content to the vault with this transaction. The token must stand in an event's data as `content`.
 
         It is on the disk before the commit, and in its file a moment after. Raises NoVault.
         """
-        if self._vault is None:
-            raise _no_vault()
+        self.require_vault()
         token = secrets.token_hex(8)
         self.store.append_entry(Entry(token, task, self.now, actor or self.actor, what, text, **more))
         return token
@@ -139,10 +146,3 @@ class Tx:
                 "data": _json(data).decode() if data else None,
             }
         )
-
-
-def _no_vault() -> NoVault:
-    return NoVault(
-        "this ledger has no vault, because it was opened by the address of its database or `vault` is empty; "
-        "open it through its home or its server"
-    )

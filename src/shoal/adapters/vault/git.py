@@ -184,6 +184,19 @@ class Git:
         )
         return made.stdout.decode().strip()
 
+    def holds(self, commit: str, other: str) -> bool:
+        """Whether a commit has another one among its ancestors."""
+        return self.run("merge-base", "--is-ancestor", other, commit, codes=(0, 1, 128)).returncode == 0
+
+    def common(self, commit: str, other: str) -> str | None:
+        """The newest commit that both have; None when they share nothing."""
+        return self.text("merge-base", commit, other, codes=(0, 1)) or None
+
+    def adopt(self, commit: str) -> None:
+        """Begin a branch that has no commit yet with this one."""
+        self.run("update-ref", "HEAD", commit)
+        self.run("read-tree", "-m", "-u", commit)
+
     def parents(self, commit: str) -> list[str]:
         """The parents of a commit."""
         return self.text("rev-list", "--parents", "--max-count=1", commit).split()[1:]

@@ -36,6 +36,10 @@ class OldNames:
                 return place if (self._root / place).is_file() else None
         return None
 
+    def names(self) -> list[str]:
+        """Every name that was found."""
+        return list(self._by_name)
+
     def refresh(self) -> None:
         """Look again."""
         times = {}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value
+from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value, body_start
 from shoal.model.content import Facts
 from shoal.model.task import PRIORITY_WORDS, Criterion, Task
 
@@ -240,6 +240,11 @@ def appended(body: str, section: str, addition: str) -> str:
         lines[end - 1] += newline
     following = newline if end < len(lines) and lines[end].strip() else ""
     return "".join(lines[:end]) + newline + addition + following + "".join(lines[end:])
+
+
+def body(text: str) -> str:
+    """What stands behind the front matter."""
+    return text[body_start(text) :]
 
 
 def section(body: str, name: str) -> str:

@@ -42,6 +42,18 @@ LIMIT :limit
 -- The event that tells of a piece of content, if its transaction was committed.
 SELECT id FROM events WHERE task = :task AND data LIKE :token LIMIT 1
 
+-- name: oldest
+-- The oldest id that is still there.
+SELECT MIN(id) FROM events
+
+-- name: tasks_in
+-- The tasks that a stretch of the log is about.
+SELECT DISTINCT task FROM events WHERE id > :after AND id <= :upto AND task IS NOT NULL ORDER BY task
+
+-- name: kinds_in
+-- How often each kind occurs in a stretch of the log.
+SELECT kind, COUNT(*) FROM events WHERE id > :after AND id <= :upto GROUP BY kind ORDER BY kind
+
 -- name: inbox
 -- Of the next lines of the log, those that concern one agent: its tasks' events, and broadcasts.
 SELECT e.* FROM (

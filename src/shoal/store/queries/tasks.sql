@@ -60,6 +60,10 @@ SELECT * FROM tasks WHERE request_id = :request_id
 SELECT * FROM tasks
 WHERE unique_key = :unique_key AND status IN ('queued', 'scheduled', 'blocked', 'active', 'review')
 
+-- name: after
+-- The next tasks in the order of their numbers.
+SELECT * FROM tasks WHERE id > :after ORDER BY id LIMIT :limit
+
 -- name: newest
 -- A page of tasks, newest first; cursor: the id of the last one seen.
 -- A status is asked for as a range of (status, id), or a planner that takes every status for equally frequent would

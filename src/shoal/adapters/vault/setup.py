@@ -1,0 +1,86 @@
+"""A vault's folder made ready: its folders, git, and what git is to leave alone. What is there already stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shoal.adapters.vault import files
+from shoal.adapters.vault.files import PARTIAL
+from shoal.adapters.vault.git import Git, without_credentials
+from shoal.adapters.vault.layout import Layout
+from shoal.adapters.vault.spool import FOLDER
+from shoal.errors import BadInput
+
+IGNORED = f"""# Shoal's own, of this machine only
+{FOLDER}/
+{PARTIAL}*
+# Obsidian's, of this machine only
+.obsidian/workspace*
+.obsidian/cache
+.trash/
+"""
+# Files are kept byte for byte: git must not change line ends on anybody's machine.
+ATTRIBUTES = "* -text\n"
+
+
+def ensure(root: Path, layout: Layout, git: Git, *, remote: str | None = None) -> list[str]:
+    """Make what is missing; what was made. Raises BadInput when the folder lies within another repository."""
+    made = []
+    for folder in layout.folders:
+        path = root / folder
+        if not path.is_dir():
+            path.mkdir(parents=True)
+            made.append(f"{folder}/")
+    if not git.exists:
+        around = git.enclosing()
+        if around is not None and root.resolve().is_relative_to(around.resolve()) and not _ignored(git):
+            raise BadInput(
+                f"{root} lies within the repository {around}, which does not ignore it; choose a folder of its own, "
+                f"that repository itself, or add the folder to its .gitignore",
+                field="vault",
+            )
+        git.run("init", "--quiet")
+        made.append(".git")
+        for name, text in ((".gitignore", IGNORED), (".gitattributes", ATTRIBUTES)):
+            if not (root / name).exists():
+                files.write(root / name, text)
+                made.append(name)
+    _exclude(git)
+    if remote is not None:
+        made += _add_remote(git, remote)
+    return made
+
+
+def _ignored(git: Git) -> bool:
+    """Whether the repository around leaves this folder alone."""
+    return git.run("check-ignore", "--quiet", ".", codes=(0, 1, 128)).returncode == 0
+
+
+def _exclude(git: Git) -> None:
+    """What git leaves alone here, also in a vault whose .gitignore is somebody's own."""
+    path = git.folder / "info" / "exclude"
+    was = path.read_text() if path.exists() else ""
+    missing = [line for line in (f"{FOLDER}/", f"{PARTIAL}*") if line not in was.splitlines()]
+    if missing and git.folder.is_dir():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            was + ("" if not was or was.endswith("\n") else "\n") + "".join(f"{line}\n" for line in missing)
+        )
+
+
+def _add_remote(git: Git, remote: str) -> list[str]:
+    url = without_credentials(remote)
+    if url != remote:
+        raise BadInput(
+            f"leave the credentials out of the remote ({url}): git would store them in its configuration; "
+            "set SHOAL_VAULT_TOKEN, or give git a credential helper",
+            field="remote",
+        )
+    known = git.remote()
+    if known is None:
+        git.run("remote", "add", "--", "origin", url)
+        return [f"remote origin {url}"]
+    if git.text("remote", "get-url", known) != url:
+        git.run("remote", "set-url", "--", known, url)
+        return [f"remote {known} {url}"]
+    return []

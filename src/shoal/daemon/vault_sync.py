@@ -1,0 +1,154 @@
+"""Keeps the vault in step with the ledger: one cycle at a time over all servers, soon after something happened, and
+now and then anyway for what people and the remote did. The cycle itself is vault_cycle.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from shoal.adapters.vault import setup
+from shoal.adapters.vault.git import Git
+from shoal.clock import monotonic_seconds
+from shoal.daemon.vault_cycle import Cycle, Report
+from shoal.errors import GitError, NoVault, ShoalError
+from shoal.ledger import Ledger
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.event import Kind
+from shoal.services import Tx, sync
+from shoal.services.refs import get_task
+
+log = structlog.get_logger()
+LOCK_TTL_SECONDS = 15
+LOOK_SECONDS = 0.5
+REST_SHARE = 10  # between prompt cycles: so many times as long as one takes
+RETRY_SECONDS = 5.0
+SILENT = {Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
+
+
+class VaultSync:
+    """The cycles of one process."""
+
+    def __init__(self, engine: EmbeddedEngine, *, on_step: Callable[[str], None] | None = None) -> None:
+        """`on_step` hears which step a cycle has come to."""
+        if engine.settler is None:
+            raise NoVault("there is no vault; set `vault` to its folder")
+        self._engine = engine
+        self._settler = engine.settler
+        self._say = on_step or (lambda _: None)
+        self._told: set[tuple[str, str]] = set()
+        self._looked = 0
+        self._seconds = 0.0
+        self._failed = False
+        self._git = Git(
+            self._settler.root,
+            timeout_seconds=engine.settings.vault_git_seconds,
+            token=os.environ.get("SHOAL_VAULT_TOKEN"),
+        )
+
+    def run(self, *, everything: bool = False) -> Report:
+        """One cycle. Raises Refused when another one does not end, and GitError with what went wrong."""
+        began = monotonic_seconds()
+        try:
+            report = self._run(everything)
+        except Exception as error:
+            self._remember(error.message if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self._seconds = monotonic_seconds() - began
+        self._remember(report.problem, commits=0 if report.commit is None else 1)
+        if report.problem is not None:
+            raise GitError(report.problem)
+        return report
+
+    def wait(self, stopping: threading.Event) -> None:
+        """Until a cycle is called for: something happened that people wait for, or enough time has passed."""
+        settings = self._engine.settings
+        began = monotonic_seconds()
+        limit = RETRY_SECONDS if self._failed else settings.vault_sync_seconds
+        while (left := limit - (monotonic_seconds() - began)) > 0 and not stopping.is_set():
+            self._engine.wait_for_events(self._looked, min(left, LOOK_SECONDS))
+            if self._is_called_for():
+                rest = max(settings.vault_sync_delay_seconds, REST_SHARE * self._seconds)
+                stopping.wait(min(rest, left))
+                return
+            stopping.wait(0.05)
+
+    def tick(self) -> None:
+        """One cycle of the loop; after a failed one the next comes soon."""
+        self._failed = True
+        self.run()
+        self._failed = False
+
+    def _is_called_for(self) -> bool:
+        def look(tx: Tx) -> tuple[bool, int]:
+            horizon = tx.horizon()
+            return sync.is_prompt(tx, self._looked, horizon), horizon
+
+        called: bool
+        called, self._looked = self._engine.read(look)
+        return called
+
+    def _run(self, everything: bool) -> Report:
+        settler, git = self._settler, self._git
+        setup.ensure(settler.root, settler.vault.layout, git)
+        if not everything and (upto := self._nothing_to_do()) is not None:
+            return Report(position=upto)
+        ledger = Ledger(self._engine, actor="shoal")
+        owner = f"{socket.gethostname()}-{os.getpid()}"
+        wait = 2.0 * LOCK_TTL_SECONDS
+        with ledger.lock(sync.LOCK, owner=owner, ttl_seconds=LOCK_TTL_SECONDS, wait_seconds=wait):
+            settler.recover(self._engine.clock.now_ms())
+            report = Cycle(self._engine, settler.vault, git, everything=everything, on_step=self._say).run()
+        self._tell(report)
+        return report
+
+    def _nothing_to_do(self) -> int | None:
+        """Where the log stands, when neither it nor the vault has anything new and there is no remote to ask."""
+        git = self._git
+
+        def look(tx: Tx) -> tuple[int, int, bool]:
+            after, upto = sync.position(tx), tx.horizon()
+            return after, upto, sync.counted(tx, after, upto).keys() <= SILENT and sync.is_whole(tx, after)
+
+        after: int
+        upto: int
+        after, upto, quiet = self._engine.read(look)
+        if not quiet or self._settler.waiting or git.remote() or git.commit_of("HEAD") is None or git.changed():
+            return None
+        if upto > after:
+            self._engine.write(lambda tx: sync.move(tx, upto))
+        return upto
+
+    def _remember(self, error: str | None, *, commits: int = 0) -> None:
+        def remember(tx: Tx) -> None:
+            was = sync.recall(tx)
+            if error is None:
+                outcome = sync.Outcome(tx.now, None, None, was.commits + commits)
+            else:
+                outcome = sync.Outcome(was.last_sync, error, tx.now, was.commits + commits)
+            sync.remember(tx, outcome)
+
+        self._engine.write(remember)
+
+    def _tell(self, report: Report) -> None:
+        """Write into the log what people should look at, each thing once."""
+
+        def tell(tx: Tx) -> None:
+            for conflict in report.conflicts:
+                tx.emit(Kind.VAULT_CONFLICT, data={"path": conflict.path, "reason": conflict.reason})
+            for trouble in report.troubles:
+                if (trouble.path, trouble.reason) not in self._told:
+                    task = get_task(tx, trouble.task)
+                    data = {"path": trouble.path, "reason": trouble.reason}
+                    tx.emit(Kind.VAULT_UNREADABLE, task, was=task.status.value, data=data)
+
+        if report.conflicts or report.troubles:
+            self._engine.write(tell)
+            self._told |= {(trouble.path, trouble.reason) for trouble in report.troubles}
+        for healed in report.healed:
+            log.warning("vault healed", what=healed)

@@ -1,0 +1,153 @@
+"""How far the vault follows the ledger. The syncing itself is daemon/vault_sync.py; it is one reader of the log."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from shoal.model.event import Kind
+from shoal.model.task import Task
+from shoal.services import events
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+CURSOR = "vault"
+LOCK = "vault"
+FACT = "vault_sync"
+# After these a sync follows at once; the other events wait for the next one.
+PROMPT = frozenset(
+    {
+        Kind.TASK_CREATED,
+        Kind.TASK_COMPLETED,
+        Kind.TASK_FAILED,
+        Kind.TASK_CANCELLED,
+        Kind.TASK_SUBMITTED,
+        Kind.TASK_APPROVED,
+        Kind.TASK_WRITTEN,
+        Kind.TASK_REPORTED,
+        Kind.TASK_ARCHIVED,
+        Kind.TASK_RESTORED,
+        Kind.SYNC_REQUESTED,
+    }
+)
+
+
+class Outcome(Struct, frozen=True):
+    """What is remembered of the syncs so far."""
+
+    last_sync: int | None = None
+    last_error: str | None = None
+    failed_at: int | None = None
+    commits: int = 0
+
+
+class SyncStatus(Struct, frozen=True):
+    """How the vault's sync is.
+
+    `pending` counts the tasks that changed since the vault was last in step, `commits` those made by all syncs.
+    The vault stands where the log's event `position` is.
+    """
+
+    enabled: bool
+    running: bool
+    last_sync: int | None
+    last_error: str | None
+    failed_at: int | None
+    pending: int
+    commits: int
+    position: int
+
+
+class SyncRequest(Struct, frozen=True):
+    """A sync was asked for; it is done when the status' `position` has reached `event`."""
+
+    event: int
+
+
+@verb("GET /sync")
+def status(tx: Tx) -> SyncStatus:
+    """How far the vault follows the ledger, and what went wrong last."""
+    outcome = recall(tx)
+    after = position(tx)
+    lock = tx.one("locks.get", name=LOCK)
+    return SyncStatus(
+        enabled=tx.has_vault,
+        running=lock is not None and lock[4] > tx.now,
+        last_sync=outcome.last_sync,
+        last_error=outcome.last_error,
+        failed_at=outcome.failed_at,
+        pending=len(changed_since(tx, after, tx.horizon())),
+        commits=outcome.commits,
+        position=after,
+    )
+
+
+@verb("POST /sync/trigger", status=202)
+def trigger(tx: Tx) -> SyncRequest:
+    """Ask for a sync now. The server that has the vault does it; this does not wait for it."""
+    tx.require_vault()
+    before = tx.one("events.latest")
+    tx.emit(Kind.SYNC_REQUESTED)
+    assert before is not None  # noqa: S101 - an aggregate always gives a row
+    return SyncRequest(int(before[0]) + 1)
+
+
+def recall(tx: Tx) -> Outcome:
+    """What is remembered of the syncs so far."""
+    row = tx.one("facts.get", name=FACT)
+    return Outcome() if row is None else msgspec.json.decode(row[0], type=Outcome)
+
+
+def remember(tx: Tx, outcome: Outcome) -> None:
+    """Remember how a sync went."""
+    tx.all("facts.set", name=FACT, value=msgspec.json.encode(outcome).decode())
+
+
+def position(tx: Tx) -> int:
+    """Where the vault stands in the log."""
+    row = tx.one("events.cursor", name=CURSOR)
+    return 0 if row is None else int(row[0])
+
+
+def move(tx: Tx, upto: int) -> None:
+    """The vault holds everything up to this event; it never goes back."""
+    if upto > events.take_cursor(tx, CURSOR):
+        events.move_cursor(tx, CURSOR, upto)
+
+
+def is_whole(tx: Tx, after: int) -> bool:
+    """Whether the log still has everything behind a position, so that nothing was pruned unread."""
+    row = tx.one("events.oldest")
+    return row is None or row[0] is None or int(row[0]) <= after + 1
+
+
+def changed_since(tx: Tx, after: int, upto: int) -> list[int]:
+    """The tasks that a stretch of the log is about."""
+    return [row[0] for row in tx.all("events.tasks_in", after=after, upto=upto)]
+
+
+def is_prompt(tx: Tx, after: int, upto: int) -> bool:
+    """Whether something in a stretch of the log calls for a sync at once."""
+    return not PROMPT.isdisjoint(counted(tx, after, upto))
+
+
+def counted(tx: Tx, after: int, upto: int) -> dict[str, int]:
+    """How often each kind of event occurs in a stretch of the log."""
+    return {kind: int(number) for kind, number in tx.all("events.kinds_in", after=after, upto=upto)}
+
+
+def tasks(tx: Tx, numbers: list[int]) -> list[Task]:
+    """These tasks."""
+    rows = tx.many("tasks.get", [{"id": number} for number in numbers])
+    return [tx.task(row[0]) for row in rows if row]
+
+
+def tasks_after(tx: Tx, number: int, limit: int) -> list[Task]:
+    """The next tasks in the order of their numbers."""
+    return [tx.task(row) for row in tx.all("tasks.after", after=number, limit=limit)]
+
+
+def named(tx: Tx, names: list[str]) -> list[Task]:
+    """The tasks that have one of these slugs or external keys."""
+    found = tx.many("tasks.find", [{"name": name} for name in names])
+    return tasks(tx, [rows[0][0] for rows in found if len(rows) == 1])
