@@ -36,6 +36,19 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("tasks.newest", {"before": 2**62, "limit": 50, "status": "review"}),
     ("events.after", {"after": 5000, "horizon": 2**62, "limit": 50}),
     ("stats.oldest_queued", {"queue": "default"}),
+    ("views.recently_changed", {"scanned": 50, "limit": 20}),
+    ("views.active", {"status": "active", "scanned": 50, "limit": 20}),
+    ("views.scheduled", {"limit": 20}),
+    ("views.oldest", {"status": "blocked", "limit": 20}),
+    ("views.finished", {"limit": 20}),
+    ("views.assignees", {"limit": 20}),
+    ("views.assigned", {"assignee": "a", "limit": 20}),
+    ("views.overdue", {"now": NOW, "limit": 20}),
+    ("views.count_overdue", {"now": NOW, "limit": 20}),
+    ("views.long_queued", {"queue": "default", "priority": 2, "before": NOW, "scanned": 50, "limit": 20}),
+    ("views.unchanged", {"status": "blocked", "before": 2**62, "scanned": 50, "limit": 20}),
+    ("views.count_blocked", {"status": "blocked", "scanned": 50}),
+    ("views.open_edges", {"status": "blocked", "scanned": 50, "limit": 20}),
 ]
 IDS = [
     f"{name}{'+' + '+'.join(set(given) & {'type', 'status'}) if set(given) & {'type', 'status'} else ''}"
@@ -57,10 +70,11 @@ def fill(address: str) -> None:
                     ledger.tasks.claim(worker="w", limit=1000).claims
                     + ledger.tasks.claim(worker="w", limit=1000).claims
                 )
-                ledger.tasks.complete_many(
-                    completions=[{"task": claim.task.id, "attempt": claim.attempt} for claim in claims]
-                )
+                completions = [{"task": claim.task.id, "attempt": claim.attempt} for claim in claims]
+                for first in range(0, DONE, 100):
+                    ledger.tasks.complete_many(completions=completions[first : first + 100])
         ledger.tasks.create(title="labelled", labels=["rare"])
+        ledger.tasks.create(title="assigned", assignee="b", deadline=1)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,6 @@ HOUR_MS = 3_600_000
 def get(tx: Tx) -> Stats:
     """Tasks per status and queue, how long the oldest claimable task waits, what the last hour brought."""
     by_queue = counts(tx)
-    totals = {status.value: 0 for status in Status}
-    for by_status in by_queue.values():
-        for status, number in by_status.items():
-            totals[status] += number
     oldest: dict[str, int] = {}
     for queue, by_status in by_queue.items():
         if by_status.get(Status.QUEUED):
@@ -28,7 +24,7 @@ def get(tx: Tx) -> Stats:
                 oldest[queue] = max(0, tx.now - row[0])
     ended: dict[str, int] = dict(tx.all("stats.finished_since", since=tx.now - HOUR_MS))
     return Stats(
-        counts=totals,
+        counts=totals(by_queue),
         queues=by_queue,
         oldest_ready_ms=max(oldest.values(), default=None),
         oldest_ready_by_queue=oldest,
@@ -55,6 +51,11 @@ def counts(tx: Tx) -> dict[str, dict[str, int]]:
     for queue, status, number in tx.all("stats.counts"):
         found.setdefault(queue, {})[status] = number
     return found
+
+
+def totals(by_queue: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Tasks per status over all queues, a 0 where there are none."""
+    return {status.value: sum(found.get(status, 0) for found in by_queue.values()) for status in Status}
 
 
 def has_live(by_status: dict[str, int]) -> bool:

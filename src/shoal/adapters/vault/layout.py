@@ -53,9 +53,13 @@ class Layout(Struct, frozen=True):
         """The page of counts and recent tasks."""
         return self.tasks / OVERVIEW
 
+    def task_folder(self, status: Status) -> PurePosixPath:
+        """The folder with the files of a status."""
+        return self.tasks / PLACES[status]
+
     def task_file(self, task: Task) -> PurePosixPath:
         """Where the file of a task belongs now."""
-        return self.tasks / PLACES[task.status] / f"{task.task_id}.md"
+        return self.task_folder(task.status) / f"{task.task_id}.md"
 
     def context_file(self, task_id: str) -> PurePosixPath:
         """The shared context of a task."""
