@@ -17,8 +17,9 @@ from shoal.errors import BadInput, StoreMissing
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
-# Relative, of plain names: nothing that a setting says leads out of the vault or into its git.
-FOLDER = Meta(pattern=r"^[^\x00-\x1f/\\.][^\x00-\x1f/\\]*(/[^\x00-\x1f/\\.][^\x00-\x1f/\\]*)*\Z", max_length=200)
+# Relative, of plain names: nothing that a setting says leads out of the vault or into its git, or breaks a wikilink.
+_NAME = r"[^\x00-\x1f/\\|#^\[\].][^\x00-\x1f/\\|#^\[\]]*"
+FOLDER = Meta(pattern=rf"^{_NAME}(/{_NAME})*\Z", max_length=200)
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

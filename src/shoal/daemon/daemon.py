@@ -6,6 +6,7 @@ from typing import Any
 
 from shoal.daemon import backup, checkpointer, pruner, reaper
 from shoal.daemon.loop import Loop
+from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.settings import Home, Settings
 
@@ -22,6 +23,9 @@ class Daemon:
             Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
         ]
+        if engine.settler is not None:
+            vault = VaultSync(engine)
+            self.loops.append(Loop("vault", settings.vault_sync_seconds, vault.tick, vault.wait))
         self._watch = Loop("watch", WATCH_SECONDS, self._revive)
 
     def start(self) -> None:

@@ -22,10 +22,18 @@ class Loop:
     An error is logged, shown in /health until a tick goes well, and the loop goes on.
     """
 
-    def __init__(self, name: str, seconds: float, tick: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        seconds: float,
+        tick: Callable[[], Any],
+        wait: Callable[[threading.Event], None] | None = None,
+    ) -> None:
+        """`wait`, in place of the fixed time, returns when a tick is called for or the event is set."""
         self.name = name
         self.seconds = seconds
         self._tick = tick
+        self._wait = wait or self._wait_its_time
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: str | None = None
@@ -66,7 +74,10 @@ class Loop:
         }
 
     def _run(self) -> None:
-        while not self._stopping.wait(self.seconds * random.uniform(0.9, 1.1)):  # noqa: S311
+        while True:
+            self._wait(self._stopping)
+            if self._stopping.is_set():
+                return
             began = monotonic_seconds()
             try:
                 self._tick()
@@ -77,3 +88,6 @@ class Loop:
             self._ticks += 1
             self._latest = monotonic_seconds()
             self._last_seconds = self._latest - began
+
+    def _wait_its_time(self, stopping: threading.Event) -> None:
+        stopping.wait(self.seconds * random.uniform(0.9, 1.1))  # noqa: S311

@@ -14,6 +14,7 @@ from shoal.adapters.vault.git import Git, Rejected
 from shoal.adapters.vault.merge import Conflict, Merger
 from shoal.adapters.vault.vault import Vault
 from shoal.daemon.task_files import TaskFiles, Trouble
+from shoal.daemon.views import VIEWS
 from shoal.errors import GitError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.content import Facts
@@ -181,6 +182,9 @@ class Cycle:
 
     def _write_views(self) -> None:
         self._say("views")
+        for view in VIEWS:
+            page = self._engine.write(lambda tx, view=view: view(tx, self._vault.layout))
+            files.write(self._vault.path(page.path), page.text)
 
     def _push(self, remote: str) -> bool:
         git = self._git

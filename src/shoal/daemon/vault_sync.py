@@ -41,7 +41,7 @@ class VaultSync:
         self._settler = engine.settler
         self._say = on_step or (lambda _: None)
         self._told: set[tuple[str, str]] = set()
-        self._looked = 0
+        self._looked = -1
         self._seconds = 0.0
         self._failed = False
         self._git = Git(
@@ -71,7 +71,7 @@ class VaultSync:
         began = monotonic_seconds()
         limit = RETRY_SECONDS if self._failed else settings.vault_sync_seconds
         while (left := limit - (monotonic_seconds() - began)) > 0 and not stopping.is_set():
-            self._engine.wait_for_events(self._looked, min(left, LOOK_SECONDS))
+            self._engine.wait_for_events(max(0, self._looked), min(left, LOOK_SECONDS))
             if self._is_called_for():
                 rest = max(settings.vault_sync_delay_seconds, REST_SHARE * self._seconds)
                 stopping.wait(min(rest, left))
@@ -87,6 +87,8 @@ class VaultSync:
     def _is_called_for(self) -> bool:
         def look(tx: Tx) -> tuple[bool, int]:
             horizon = tx.horizon()
+            if self._looked < 0:
+                self._looked = sync.position(tx)
             return sync.is_prompt(tx, self._looked, horizon), horizon
 
         called: bool

@@ -153,9 +153,9 @@ class Git:
         """What differs between two commits; everything, when the first is none."""
         if old is None:
             return [
-                Change(path, deleted=False) for path in _records(self.run("ls-tree", "-rz", "--name-only", new).stdout)
+                Change(path, deleted=False) for path in _records(self.run("ls-tree", "-r", "-z", "--name-only", new).stdout)
             ]
-        fields = list(_records(self.run("diff-tree", "-rz", "--no-renames", "--name-status", old, new).stdout))
+        fields = list(_records(self.run("diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new).stdout))
         return [Change(path, deleted=state == "D") for state, path in zip(fields[::2], fields[1::2], strict=True)]
 
     def commit(self, message: str, *, amend: bool = False) -> str | None:
@@ -264,7 +264,7 @@ class Git:
 
     def _rescue(self) -> str:
         """End a rebase or merge that nobody will finish. What was in the working tree stays, or is kept as a ref."""
-        unmerged = {entry.partition("\t")[2] for entry in _records(self.run("ls-files", "-uz").stdout)}
+        unmerged = {entry.partition("\t")[2] for entry in _records(self.run("ls-files", "-u", "-z").stdout)}
         head = self.commit_of("HEAD")
         edited = [one for one in self.changed() if one.path not in unmerged]
         kept = {one.path: None if one.deleted else (self.root / one.path).read_bytes() for one in edited}

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from shoal.adapters.vault.layout import Layout
 from shoal.daemon.views.page import Page, dataview, left_out, moment, section, table, view
 from shoal.daemon.views.reads import active
-from shoal.daemon.views.task_columns import ASSIGNEE, CLAIMED, LEASED_UNTIL, PROGRESS, TITLE, WORKER, task_table
+from shoal.daemon.views.task_columns import ASSIGNEE, CLAIMED, PROGRESS, TITLE, WORKER, task_table
 from shoal.model.lock import Lock
 from shoal.model.queue import Queue
 from shoal.model.task import Status
-from shoal.services import locks, queues, stats
+from shoal.services import locks, queues, stats, sync
 from shoal.services.transaction import Tx
 
 SHOWN = 200
-COLUMNS = (WORKER, ASSIGNEE, TITLE, CLAIMED, LEASED_UNTIL, PROGRESS)
+COLUMNS = (WORKER, ASSIGNEE, TITLE, CLAIMED, PROGRESS)
 
 
 def page(tx: Tx, layout: Layout) -> Page:
@@ -27,7 +27,8 @@ def page(tx: Tx, layout: Layout) -> Page:
         key=lambda task: (task.worker or "", task.claimed_at or 0, task.id),
     )
     restricted = [queue for queue in queues.list_(tx) if queue.paused or queue.concurrency is not None]
-    found = locks.list_(tx, limit=SHOWN)
+    # The sync that writes this page holds one itself.
+    found = [lock for lock in locks.list_(tx, limit=SHOWN) if lock.name != sync.LOCK]
     counts = {
         "workers": row[0] if row else 0,
         "active": total,
@@ -75,6 +76,6 @@ def _queues(shown: Iterable[Queue]) -> str:
 
 def _locks(shown: Iterable[Lock]) -> str:
     return table(
-        ["Lock", "Owner", "Fence", "Since", "Until"],
-        ([lock.name, lock.owner, lock.fence, moment(lock.acquired_at), moment(lock.expires_at)] for lock in shown),
+        ["Lock", "Owner", "Fence", "Since"],
+        ([lock.name, lock.owner, lock.fence, moment(lock.acquired_at)] for lock in shown),
     )
