@@ -56,15 +56,32 @@ def start(session: Session, task: str, attempt: int) -> None:
     after(session, session.ledger.tasks.start(task, attempt=attempt))
 
 
-@click.command(epilog="Example: shoal progress T42 60 --attempt 1 -m 'tests written'")
+@click.command(epilog="Examples: shoal progress T42 60 --attempt 1 -m 'tests written'; shoal progress T42")
 @click.argument("task")
 @click.argument("percent", type=int, required=False)
-@click.option("--attempt", type=int, required=True, help="The number of your attempt.")
+@click.option("--attempt", type=int, help="The number of your attempt; without it all reports are shown.")
 @click.option("-m", "--message", help="What is being done.")
 @command
-def progress(session: Session, task: str, percent: int | None, attempt: int, message: str | None) -> None:
-    """Report how far an attempt is."""
+def progress(session: Session, task: str, percent: int | None, attempt: int | None, message: str | None) -> None:
+    """Report how far an attempt is, or show all reports."""
+    if attempt is None:
+        if percent is not None or message is not None:
+            raise click.UsageError("a report needs --attempt, the number of your attempt")
+        _show_progress(session, task)
+        return
     after(session, session.ledger.tasks.progress(task, attempt=attempt, progress=percent, message=message))
+
+
+def _show_progress(session: Session, task: str) -> None:
+    found = session.ledger.tasks.progress_log(task)
+
+    def show() -> None:
+        from shoal.cli import output
+
+        rows = [(one.timestamp, one.agent, one.progress, one.message) for one in found]
+        output.table(["When", "Agent", "%", "Message"], rows, empty="No reports.", grows="Message")
+
+    session.answer(found, show)
 
 
 @click.command(epilog="Example: shoal beat w1 --task T42=1")

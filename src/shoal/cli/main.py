@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "next": ("ready", "Show the next task, or claim it."),
     "claim": ("attempts", "Claim the next tasks of a queue, or one named task."),
     "start": ("attempts", "Say that an attempt begins its work."),
-    "progress": ("attempts", "Report how far an attempt is."),
+    "progress": ("attempts", "Report how far an attempt is, or show all reports."),
     "beat": ("attempts", "Renew all leases of a worker."),
     "done": ("attempts", "Complete a task."),
     "fail": ("attempts", "End an attempt badly; it is tried again while attempts remain."),
@@ -38,8 +38,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "join": ("people", "Take part in a task and hear of its events."),
     "leave": ("people", "Take part no longer."),
     "comment": ("people", "Say something about a task."),
+    "body": ("contents", "Show or write the body of a task."),
+    "result": ("contents", "Add to the result in a task's file."),
+    "share": ("contents", "Set a key of the context that a task's participants share."),
+    "context": ("contents", "Show the context that a task's participants share."),
+    "note": ("contents", "Write a private note on a task, or show yours."),
+    "discover": ("contents", "Tell a task's participants what you found out."),
+    "archive": ("contents", "Pack a finished task's files into an archive, or bring them back."),
     "dep": ("dependencies", "What waits for what: add, remove, list, graph."),
     "task": ("main", "All commands about tasks, under one name."),
+    "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "queue": ("queues", "Pause, resume and limit queues."),
     "lock": ("locks", "Take, keep and give back named locks; run a command under one."),
     "events": ("events", "Read or follow the log."),
@@ -57,6 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 OF_TASK = [
     *("add", "list", "show", "edit", "ready", "next", "claim", "start", "progress", "beat", "done", "fail", "release"),
     *("cancel", "hold", "unhold", "reopen", "review", "feedback", "join", "leave", "comment"),
+    *("body", "result", "share", "context", "note", "discover", "archive"),
 ]
 
 

@@ -68,9 +68,13 @@ def _criterion(text: str) -> dict[str, Any]:
 @click.option("--hold", "hold_reason", help="Keep it from being claimed, for this reason.")
 @click.option("--unique-key", help="Answer with the live task that has this key, if there is one.")
 @click.option("--request-id", help="The same id again makes no second task.")
+@click.option("-b", "--body", help="Markdown for its file in the vault.")
+@click.option("--body-file", type=click.File(encoding="utf-8"), help="The same from a file; '-' is standard input.")
 @command
-def add(session: Session, title: tuple[str, ...], **options: Any) -> None:
+def add(session: Session, title: tuple[str, ...], body_file: Any, **options: Any) -> None:
     """Add a task."""
+    if body_file is not None:
+        options["body"] = body_file.read()
     made = session.ledger.tasks.create(title=" ".join(title), **_fields(options))
 
     def show() -> None:
@@ -166,9 +170,16 @@ def _short(value: Any) -> str:
 @with_fields
 @click.option("--summary", help="What came of it.")
 @click.option("--clear", multiple=True, help="A field to empty; may be repeated.")
+@click.option("--body", is_flag=True, help="Open the body of its file in $EDITOR.")
 @command
-def edit(session: Session, task: str, clear: tuple[str, ...], **options: Any) -> None:
+def edit(session: Session, task: str, clear: tuple[str, ...], body: bool, **options: Any) -> None:
     """Change fields of a task."""
+    if body:
+        from shoal.cli.contents import edit_body
+
+        edit_body(session, task)
+        if not given(**options) and not clear:
+            return
     fields = _fields(options) | {name.replace("-", "_"): None for name in clear}
     for name in ("labels", "repos", "success_criteria"):
         if name in fields and fields[name] is None:

@@ -18,6 +18,7 @@ class What(StrEnum):
     """What a piece of content is to a task."""
 
     BODY = "body"
+    FILE = "file"
     RESULT = "result"
     FINDING = "finding"
     SHARED = "shared"

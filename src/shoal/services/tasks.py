@@ -276,7 +276,7 @@ def _row(tx: Tx, new: NewTask, blockers: int, actor: str) -> dict[str, Any]:
     status = waiting_status(blockers=blockers, hold_reason=new.hold_reason, run_at=run_at, now=tx.now)
     for name in (new.slug, new.external_key):
         if name is not None:
-            _check_name(tx, name)
+            check_name(tx, name)
     return {
         "title": new.title,
         "type": new.type,
@@ -326,7 +326,8 @@ def _existing(tx: Tx, new: NewTask) -> Task:
     raise Refused("another task took one of these unique names at the same moment; try again")
 
 
-def _check_name(tx: Tx, name: str) -> None:
+def check_name(tx: Tx, name: str) -> None:
+    """Refuse a slug or external key that would be read as a number or a route."""
     prefix = tx.identity.prefix.lower()
     lowered = name.lower()
     if lowered in RESERVED_NAMES or (lowered.startswith(prefix) and lowered[len(prefix) :].isdigit()):
@@ -341,7 +342,7 @@ def _checked_changes(tx: Tx, task: Task, given: dict[str, Any]) -> dict[str, Any
         fields["labels"] = list(dict.fromkeys(fields["labels"]))
     for name in ("slug", "external_key"):
         if fields.get(name) is not None:
-            _check_name(tx, fields[name])
+            check_name(tx, fields[name])
     if fields.get("parent") is not None:
         fields["parent"] = dependencies.checked_parent(tx, task, fields["parent"])
     if "queue" in fields and task.status not in LIVE:

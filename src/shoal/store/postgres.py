@@ -46,6 +46,7 @@ DIALECT = Dialect(
         "skip_locked": "FOR UPDATE OF t SKIP LOCKED",
         "rows": "jsonb_array_elements(CAST(:rows AS JSONB))",
         "returning": "tasks.*",
+        "follow_ids": "setval(pg_get_serial_sequence('tasks', 'id'), GREATEST(MAX(id), 1))",
     },
     placeholder="${}",
 )

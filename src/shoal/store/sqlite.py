@@ -39,6 +39,7 @@ DIALECT = Dialect(
         "skip_locked": "",
         "rows": "json_each(:rows)",
         "returning": "*",
+        "follow_ids": "MAX(id)",  # AUTOINCREMENT follows by itself
     },
     placeholder="?",
 )

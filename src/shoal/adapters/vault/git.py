@@ -153,7 +153,8 @@ class Git:
         """What differs between two commits; everything, when the first is none."""
         if old is None:
             return [
-                Change(path, deleted=False) for path in _records(self.run("ls-tree", "-r", "-z", "--name-only", new).stdout)
+                Change(path, deleted=False)
+                for path in _records(self.run("ls-tree", "-r", "-z", "--name-only", new).stdout)
             ]
         fields = list(_records(self.run("diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new).stdout))
         return [Change(path, deleted=state == "D") for state, path in zip(fields[::2], fields[1::2], strict=True)]

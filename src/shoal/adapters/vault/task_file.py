@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value, body_start
 from shoal.model.content import Facts
-from shoal.model.task import PRIORITY_WORDS, Criterion, Task
+from shoal.model.task import PRIORITY_WORDS, Criterion, Status, Task
 
 _SPAN = re.compile(r"~?(\d+(?:\.\d+)?)\s*(m|min|minutes?|h|hours?|d|days?)?", re.IGNORECASE)
 _MINUTES = {"m": 1, "h": 60, "d": 480}
@@ -175,6 +175,9 @@ KEYS = (
     Key(("requires_qa",), lambda facts: facts.task.requires_qa or None, FLAG),
     Key(("discord_thread_id",), lambda facts: facts.task.discord_thread_id, TEXT),
     Key(("slug",), lambda facts: facts.task.slug, TEXT),
+    Key(("queue",), lambda facts: None if facts.task.queue == "default" else facts.task.queue, TEXT),
+    Key(("run_at",), lambda facts: facts.task.run_at if facts.task.status is Status.SCHEDULED else None, MOMENT),
+    Key(("hold_reason",), lambda facts: facts.task.hold_reason, TEXT),
     Key(("depends_on",), lambda facts: facts.depends_on, REFS),
     Key(("parent",), lambda facts: facts.parent, REF),
     Key(("cost_usd",), lambda facts: facts.cost_usd_micros or None, DOLLARS),

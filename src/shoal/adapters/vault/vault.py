@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from shoal.adapters.vault import archive, context_file, files, task_file
-from shoal.adapters.vault.front_matter import body_start
+from shoal.adapters.vault.front_matter import Unreadable, body_start
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
 from shoal.adapters.vault.spool import FOLDER, Spool
@@ -124,6 +124,8 @@ class Vault:
             match entry.what:
                 case What.BODY:
                     return self._take_body(entry, facts)
+                case What.FILE:
+                    self._take_file(entry, facts)
                 case What.RESULT:
                     self._append(entry, facts, "Result", entry.text)
                 case What.FINDING:
@@ -194,6 +196,15 @@ class Vault:
         beside = place.with_name(f"{place.stem}.other-{entry.token}.md")
         files.write(self.path(beside), _ended(entry.text))
         return beside
+
+    def _take_file(self, entry: Entry, facts: Facts) -> None:
+        """A whole file from another vault; one that is there already is the task's."""
+        if self.find(facts.task) is None:
+            try:
+                text = task_file.updated(entry.text, facts)
+            except Unreadable:
+                text = task_file.written(facts, entry.text)
+            files.update(self.path(self.layout.task_file(facts.task)), lambda was: text if was is None else was)
 
     def _append(self, entry: Entry, facts: Facts, section: str, addition: str) -> None:
         def change(text: str | None) -> str | None:

@@ -14,6 +14,26 @@ INSERT INTO tasks (
 ON CONFLICT DO NOTHING
 RETURNING *
 
+-- name: bring
+-- One task from elsewhere, with its number and moments; no row comes back when its slug is taken.
+INSERT INTO tasks (
+  id,                                                                      -- if id
+  title, type, status, priority, queue, labels, parent, assignee, created_by, repos, model, workflow,
+  estimate_minutes, requires_qa, max_attempts, run_at, slug, discord_thread_id, hold_reason, blockers,
+  attempt, worker, leased_until, created_at, updated_at, queued_at, claimed_at, completed_at
+) VALUES (
+  :id,                                                                     -- if id
+  :title, :type, :status, :priority, :queue, :labels, :parent, :assignee, :created_by, :repos, :model, :workflow,
+  :estimate_minutes, :requires_qa, 3, :run_at, :slug, :discord_thread_id, :hold_reason, :blockers,
+  :attempt, :worker, :leased_until, :created_at, :now, :queued_at, :claimed_at, :completed_at
+)
+ON CONFLICT DO NOTHING
+RETURNING *
+
+-- name: follow_ids
+-- The next number is above all that were given.
+SELECT {{follow_ids}} FROM tasks
+
 -- name: insert_many
 -- Many new tasks in one statement; rows: a JSON array of objects. A taken unique name leaves its row out.
 INSERT INTO tasks (

@@ -1,0 +1,57 @@
+"""A home is given its vault: a new one, or a folder that people have already."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from shoal.adapters.vault import files, setup
+from shoal.adapters.vault.git import Git
+from shoal.adapters.vault.layout import Layout
+from shoal.errors import NoVault, StoreMissing
+from shoal.settings import Home
+
+_SETTING = re.compile(r"^vault\s*=.*$", re.MULTILINE)
+_TABLE = re.compile(r"^\[", re.MULTILINE)
+
+
+class Prepared(Struct, frozen=True):
+    """A vault that is ready, and what was added to make it so."""
+
+    folder: str
+    added: list[str]
+
+
+def prepare(home: Home, folder: Path | None, remote: str | None = None) -> Prepared:
+    """Make the home's vault ready; with a folder that one becomes it. What is in it stays as it is."""
+    if not home.exists:
+        raise StoreMissing(f"there is no Shoal home at {home}; `shoal init` makes one here")
+    settings = home.settings()
+    root = home.vault(settings)
+    if folder is not None:
+        root = folder.expanduser().absolute()
+    if root is None:
+        raise NoVault(f"`vault` is empty in {home.config}; name a folder: shoal vault init FOLDER")
+    root.mkdir(parents=True, exist_ok=True)
+    git = Git(root, timeout_seconds=settings.vault_git_seconds)
+    added = setup.ensure(root, Layout.of(settings), git, remote=remote)
+    if folder is not None:
+        _remember(home, root)
+    return Prepared(str(root), added)
+
+
+def _remember(home: Home, root: Path) -> None:
+    line = f"vault = {json.dumps(str(root), ensure_ascii=False)}"
+    text = files.read(home.config)
+    if _SETTING.search(text):
+        text = _SETTING.sub(lambda _: line, text, count=1)
+    else:
+        # Before the first table, or the line would belong to the last one.
+        table = _TABLE.search(text)
+        at = table.start() if table else len(text)
+        head = text[:at] if not text[:at] or text[:at].endswith("\n") else text[:at] + "\n"
+        text = f"{head}{line}\n{text[at:]}"
+    files.write(home.config, text)
