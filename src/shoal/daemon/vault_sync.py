@@ -97,13 +97,13 @@ class VaultSync:
 
     def _run(self, everything: bool) -> Report:
         settler, git = self._settler, self._git
-        setup.ensure(settler.root, settler.vault.layout, git)
         if not everything and (upto := self._nothing_to_do()) is not None:
             return Report(position=upto)
         ledger = Ledger(self._engine, actor="shoal")
         owner = f"{socket.gethostname()}-{os.getpid()}"
         wait = 2.0 * LOCK_TTL_SECONDS
         with ledger.lock(sync.LOCK, owner=owner, ttl_seconds=LOCK_TTL_SECONDS, wait_seconds=wait):
+            setup.ensure(settler.root, settler.vault.layout, git)
             settler.recover(self._engine.clock.now_ms())
             report = Cycle(self._engine, settler.vault, git, everything=everything, on_step=self._say).run()
         self._tell(report)
@@ -112,6 +112,8 @@ class VaultSync:
     def _nothing_to_do(self) -> int | None:
         """Where the log stands, when neither it nor the vault has anything new and there is no remote to ask."""
         git = self._git
+        if not git.exists:
+            return None
 
         def look(tx: Tx) -> tuple[int, int, bool]:
             after, upto = sync.position(tx), tx.horizon()

@@ -106,9 +106,11 @@ class Ledger:
         finally:
             ended.set()
             renewer.join()
+            if not lost:
+                with contextlib.suppress(LockLost):
+                    self.locks.release(name, owner=owner, fence=lock.fence)
         if lost:
             raise lost[0]
-        self.locks.release(name, owner=owner, fence=lock.fence)
 
     def close(self) -> None:
         """Let go of connections and threads."""

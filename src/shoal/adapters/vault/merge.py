@@ -56,22 +56,24 @@ class Merger:
     def _pick(self, commit: str, tip: str) -> str:
         git = self._git
         parents = git.parents(commit)
-        # A stand-in for the tip whose only ancestor is the commit's parent makes that the base of the merge.
-        stand_in = git.make_commit(git.text("rev-parse", f"{tip}^{{tree}}"), parents, "")
+        onto = tip
+        if parents != [git.common(tip, commit)]:
+            # A stand-in for the tip whose only ancestor is the commit's parent makes that the base of the merge.
+            onto = git.make_commit(git.text("rev-parse", f"{tip}^{{tree}}"), parents, "")
         merged = git.run(
             "merge-tree",
             "--write-tree",
             "-z",
             "--no-messages",
             "--allow-unrelated-histories",
-            stand_in,
+            onto,
             commit,
             codes=(0, 1),
         )
         tree, _, listed = merged.stdout.partition(b"\0")
         found = tree.decode()
         if merged.returncode == 1:
-            found = self._resolve(found, listed, stand_in, commit)
+            found = self._resolve(found, listed, onto, commit)
         if found == git.text("rev-parse", f"{tip}^{{tree}}"):
             return tip
         shown = git.run("show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%B", commit).stdout
