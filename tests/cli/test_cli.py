@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from shoal import connect
+from shoal.model.search import Document, DocumentKind
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
+from tests.services.test_search import put
 
 
 class Shell:
@@ -49,6 +51,17 @@ def shell(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
     shell("init")
     return shell
+
+
+def test_search_by_words(shell: Shell) -> None:
+    shell("add", "Fix", "the", "Login")
+    with connect(str(shell.home / "ledger.db")) as ledger:
+        put(ledger, Document(task=1, kind=DocumentKind.BODY, text="the reset link is broken"))
+    assert "Fix the Login" in shell("search", "RESET", "bro*")
+    assert shell.json("search", '"reset link"', "--kind", "body")[0]["kind"] == "body"
+    assert "Nothing" in shell("search", "--", "link", "-reset")
+    shell("search", "?!", code=2)
+    assert "no word to look for" in shell.errors
 
 
 def test_first_task_from_add_to_done(shell: Shell) -> None:

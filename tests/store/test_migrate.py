@@ -23,6 +23,20 @@ def test_only_what_is_missing_is_pending() -> None:
         migrate.pending(migrate.latest() + 1, "x")
 
 
+def test_ledger_of_an_older_schema_keeps_its_tasks_and_gains_the_rest(
+    open_at: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = migrate.migrations()
+    monkeypatch.setattr(migrate, "migrations", lambda: {1: every[1]})
+    open_at().tasks.create(title="kept")
+    monkeypatch.undo()
+
+    new = open_at()
+
+    assert [task.title for task in new.tasks.list()] == ["kept"]
+    assert new.tasks.search(text="anything") == []
+
+
 def test_processes_that_open_a_new_ledger_at_once_agree(open_at: Callable[..., Ledger]) -> None:
     opened: list[Ledger] = []
     errors: list[BaseException] = []

@@ -8,9 +8,13 @@ from typing import Any
 
 import apsw
 import psycopg
+import psycopg.sql
 import pytest
 
 from shoal import connect
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.search import Document, DocumentKind
+from shoal.services import search
 from shoal.store import postgres, sqlite
 
 NOW = 1_800_000_000_000
@@ -75,6 +79,14 @@ def fill(address: str) -> None:
                     ledger.tasks.complete_many(completions=completions[first : first + 100])
         ledger.tasks.create(title="labelled", labels=["rare"])
         ledger.tasks.create(title="assigned", assignee="b", deadline=1)
+        documents = [
+            Document(task=task + 1, kind=kind, text=f"always {task}")
+            for kind in (DocumentKind.BODY, DocumentKind.TITLE)
+            for task in range(READY)
+        ]
+        engine = ledger.engine
+        assert isinstance(engine, EmbeddedEngine)
+        engine.write(lambda tx: search.put(tx, documents))
 
 
 @pytest.fixture(scope="module")
@@ -129,23 +141,46 @@ def postgres_plans(postgres_server: str) -> Any:
 def test_postgresql_reads_few_rows(postgres_plans: Any, name: str, given: dict[str, Any], analyzed: bool) -> None:
     if analyzed:
         postgres_plans.execute("ANALYZE")
-    statement = postgres.QUERIES[name].statement(given)
-    bound = statement.bind(given)
-    types = ", ".join({int: "BIGINT", str: "TEXT"}.get(type(value), "UNKNOWN") for value in bound)
-    values = ", ".join("NULL" if value is None else f"'{value}'" for value in bound)
-    postgres_plans.execute("DEALLOCATE ALL")
-    postgres_plans.execute(f"PREPARE plan ({types}) AS {statement.sql}")
-    postgres_plans.execute("BEGIN")
-    try:
-        [[plan]] = postgres_plans.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE plan ({values})").fetchall()
-    finally:
-        postgres_plans.execute("ROLLBACK")
+    plan = explained(postgres_plans, name, given)
     read = sum(
         node.get("Actual Loops", 0) * (node.get("Actual Rows", 0) + node.get("Rows Removed by Filter", 0))
-        for node in nodes(plan[0]["Plan"])
+        for node in nodes(plan["Plan"])
         if "Scan" in node["Node Type"]
     )
     assert read <= 400, plan
+
+
+def explained(connection: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What PostgreSQL did to run a query, which it takes back."""
+    statement = postgres.QUERIES[name].statement(given)
+    bound = statement.bind(given)
+    types = ", ".join({int: "BIGINT", str: "TEXT"}.get(type(value), "UNKNOWN") for value in bound)
+    values = ", ".join("NULL" if value is None else psycopg.sql.quote(value) for value in bound)
+    connection.execute("DEALLOCATE ALL")
+    connection.execute(f"PREPARE plan ({types}) AS {statement.sql}")
+    connection.execute("BEGIN")
+    try:
+        [[[plan]]] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE plan ({values})").fetchall()
+    finally:
+        connection.execute("ROLLBACK")
+    return dict(plan)
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["before analyze", "after analyze"])
+@pytest.mark.parametrize(("text", "walked", "looked_up"), [("always", 10, 0), ("7", 2500, 1), ("299*", 11, 0)])
+def test_postgresql_reads_the_newest_documents_and_then_the_index(
+    postgres_plans: Any, analyzed: bool, text: str, walked: int, looked_up: int
+) -> None:
+    if analyzed:
+        postgres_plans.execute("ANALYZE")
+    given = {"scope": "body", "candidates": 10, "limit": 10, **postgres.TSVector.wanted(search.parse(text), "body")}
+    rows = {
+        node["Index Name"]: node["Actual Loops"] * node["Actual Rows"]
+        for node in nodes(explained(postgres_plans, "search.best", given)["Plan"])
+        if "Index Name" in node
+    }
+    assert rows["document_words_newest"] <= walked
+    assert rows["document_words_by_word"] == looked_up
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "add": ("tasks", "Add a task."),
     "list": ("tasks", "List tasks, newest first."),
     "show": ("tasks", "Show one task, what it waits for, and its history."),
+    "search": ("search", "Find tasks by words in their titles, bodies, results and your notes."),
     "edit": ("tasks", "Change fields of a task."),
     "ready": ("ready", "Show what a claim would give, or explain why a task is not among it."),
     "next": ("ready", "Show the next task, or claim it."),
@@ -63,7 +64,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("home", "Print the script that completes commands in your shell."),
 }
 OF_TASK = [
-    *("add", "list", "show", "edit", "ready", "next", "claim", "start", "progress", "beat", "done", "fail", "release"),
+    *(
+        "add",
+        "list",
+        "show",
+        "search",
+        "edit",
+        "ready",
+        "next",
+        "claim",
+        "start",
+        "progress",
+        "beat",
+        "done",
+        "fail",
+        "release",
+    ),
     *("cancel", "hold", "unhold", "reopen", "review", "feedback", "join", "leave", "comment"),
     *("body", "result", "share", "context", "note", "discover", "archive"),
 ]

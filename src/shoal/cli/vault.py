@@ -62,7 +62,7 @@ def status(session: Session) -> None:
 
 
 @vault.command("sync", epilog="Example: shoal vault sync --all")
-@click.option("--all", "everything", is_flag=True, help="Look at every task's file, not only at those that changed.")
+@click.option("--all", "everything", is_flag=True, help="Look at every task, and build the search index anew.")
 @command
 def sync(session: Session, everything: bool) -> None:
     """Sync the vault now and wait for it."""
@@ -71,10 +71,8 @@ def sync(session: Session, everything: bool) -> None:
     engine = session.ledger.engine
     if isinstance(engine, EmbeddedEngine):
         _sync_here(session, engine, everything)
-    elif everything:
-        raise Refused("a server has this home; stop it to look at every file, or leave --all out")
     else:
-        _sync_there(session)
+        _sync_there(session, everything)
 
 
 def _sync_here(session: Session, engine: EmbeddedEngine, everything: bool) -> None:
@@ -93,9 +91,9 @@ def _sync_here(session: Session, engine: EmbeddedEngine, everything: bool) -> No
     session.answer(report, show)
 
 
-def _sync_there(session: Session) -> None:
+def _sync_there(session: Session, everything: bool) -> None:
     ledger = session.ledger
-    wanted = ledger.sync.trigger()
+    wanted = ledger.sync.trigger(everything=everything)
     began = ledger.sync.status()
     deadline = monotonic_seconds() + SYNC_SECONDS
     while True:

@@ -46,6 +46,7 @@ def examine(home: Home) -> list[Finding]:
             engine = ledger.engine
             assert isinstance(engine, EmbeddedEngine)  # noqa: S101 - a home's ledger is here
             findings += _database(engine)
+            findings += _vault(engine)
     except ShoalError as error:
         findings.append(Finding("database", False, error.message))
     return findings
@@ -58,6 +59,15 @@ def _database(engine: EmbeddedEngine) -> Iterator[Finding]:
     yield Finding("dependencies", not wrong, f"counters disagree for {wrong}" if wrong else "every counter agrees")
     drift = engine.write(_counts)
     yield Finding("counts", not drift, f"they disagree for {drift}" if drift else "they agree with the tasks")
+
+
+def _vault(engine: EmbeddedEngine) -> Iterator[Finding]:
+    if engine.settler is None:
+        yield Finding("vault", True, "there is none; `vault` names one in the settings")
+        return
+    from shoal.daemon import vault_check
+
+    yield from (Finding(what, not wrong, wrong or right) for what, wrong, right in vault_check.look(engine))
 
 
 def _blockers(tx: Any) -> str:

@@ -13,6 +13,7 @@ from shoal.adapters.vault import files
 from shoal.adapters.vault.git import Git, Rejected
 from shoal.adapters.vault.merge import Conflict, Merger
 from shoal.adapters.vault.vault import Vault
+from shoal.daemon.indexer import index
 from shoal.daemon.task_files import TaskFiles, Trouble
 from shoal.daemon.views import VIEWS
 from shoal.errors import GitError
@@ -20,7 +21,7 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.content import Facts
 from shoal.model.event import Kind
 from shoal.model.task import Task
-from shoal.services import Tx, contents, sync
+from shoal.services import Tx, contents, search, sync
 
 CHUNK = 500
 TRIES = 8
@@ -106,6 +107,8 @@ class Cycle:
     def _stretch(self, tx: Tx) -> tuple[int, int]:
         """The part of the log that this cycle brings into the vault."""
         after = sync.position(tx)
+        if sync.asks_for_everything(tx, after, tx.horizon()):
+            self._everything = True
         if not sync.is_whole(tx, after) or self._git.commit_of("HEAD") is None:
             self._everything = True
         return after, tx.horizon()
@@ -149,9 +152,12 @@ class Cycle:
 
     def _write_tasks(self, after: int, upto: int) -> None:
         self._say("tasks")
+        if self._everything:
+            self._engine.write(search.clear)
         for batch in self._batches(after, upto):
             self._written |= {facts.task.id for facts in batch}
             self._files.write(batch)
+            index(self._engine, self._vault, batch)
         self._everything = False
         self._touched.clear()
 

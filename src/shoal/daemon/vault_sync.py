@@ -117,7 +117,8 @@ class VaultSync:
 
         def look(tx: Tx) -> tuple[int, int, bool]:
             after, upto = sync.position(tx), tx.horizon()
-            return after, upto, sync.counted(tx, after, upto).keys() <= SILENT and sync.is_whole(tx, after)
+            quiet = sync.counted(tx, after, upto).keys() <= SILENT and not sync.asks_for_everything(tx, after, upto)
+            return after, upto, quiet and sync.is_whole(tx, after)
 
         after: int
         upto: int

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from shoal.model.event import Kind
 from shoal.model.task import Task
@@ -83,11 +85,15 @@ def status(tx: Tx) -> SyncStatus:
 
 
 @verb("POST /sync/trigger", status=202)
-def trigger(tx: Tx) -> SyncRequest:
+def trigger(
+    tx: Tx,
+    *,
+    everything: Annotated[bool, Meta(description="Look at every task, and build the search index anew.")] = False,
+) -> SyncRequest:
     """Ask for a sync now. The server that has the vault does it; this does not wait for it."""
     tx.require_vault()
     before = tx.one("events.latest")
-    tx.emit(Kind.SYNC_REQUESTED)
+    tx.emit(Kind.SYNC_REQUESTED, data={"everything": True} if everything else None)
     assert before is not None  # noqa: S101 - an aggregate always gives a row
     return SyncRequest(int(before[0]) + 1)
 
@@ -129,6 +135,12 @@ def changed_since(tx: Tx, after: int, upto: int) -> list[int]:
 def is_prompt(tx: Tx, after: int, upto: int) -> bool:
     """Whether something in a stretch of the log calls for a sync at once."""
     return not PROMPT.isdisjoint(counted(tx, after, upto))
+
+
+def asks_for_everything(tx: Tx, after: int, upto: int) -> bool:
+    """Whether somebody asked for a sync of all in a stretch of the log."""
+    rows = tx.all("events.after", after=after, horizon=upto, kind=Kind.SYNC_REQUESTED.value, limit=1000)
+    return any(row[-1] for row in rows)
 
 
 def counted(tx: Tx, after: int, upto: int) -> dict[str, int]:

@@ -36,7 +36,7 @@ from shoal.store.database import Row
 NEWEST = 2**63 - 1
 _json = msgspec.json.Encoder().encode
 # A path such as GET /tasks/ready must not hide a task.
-RESERVED_NAMES = frozenset({"ready", "graph", "export"})
+RESERVED_NAMES = frozenset({"ready", "graph", "export", "search"})
 
 
 def _joins(new: NewTask) -> tuple[()] | None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from shoal.store.words import WordIndex
+
 Answer = TypeVar("Answer")
 Row = tuple[Any, ...]
 Work = Callable[["Transaction"], Answer]
@@ -48,6 +50,9 @@ class Transaction(ABC):
 
     round_trips: ClassVar[bool]
     """Whether each statement costs a round trip, so that one over many rows is worth reading them from JSON."""
+
+    words: ClassVar[WordIndex]
+    """How the full-text index spells words and what is looked for."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

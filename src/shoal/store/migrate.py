@@ -1,4 +1,7 @@
-"""Brings a schema up to date: numbered SQL files, forward only, one text for both databases."""
+"""Brings a schema up to date: numbered SQL files, forward only, one text for both databases.
+
+Where they differ, `{{token}}` and `-- on sqlite` mean what they do in queries.py.
+"""
 
 from __future__ import annotations
 

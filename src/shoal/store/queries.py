@@ -3,6 +3,7 @@
 A file holds the queries of one noun: `-- name: claim`, a line of purpose, the text. `:name` is a parameter.
 A line that ends in `-- if name` stands only when that parameter is given. `{{token}}` is a word in which the
 databases differ, or a part that several queries of the file share: `-- part: token`, a line of purpose, the text.
+A line that ends in `-- on sqlite` or `-- on postgresql` stands only there; for where a word is not enough.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ _HEADER = re.compile(r"^-- (name|part): (\w+)\n-- (.+)\n", re.MULTILINE)
 _CONDITION = re.compile(r"\s*-- if (\w+)$")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 _TOKEN = re.compile(r"\{\{(\w+)\}\}")
+_ON = re.compile(r"^(.*?) *-- on (\w+)$", re.MULTILINE)
 
 
 class Dialect:
     """How one database spells what the shared text leaves open."""
 
-    def __init__(self, *, tokens: Mapping[str, str], placeholder: str) -> None:
+    def __init__(self, *, name: str, tokens: Mapping[str, str], placeholder: str) -> None:
         """`placeholder` stands for a parameter; `{}` in it for its number."""
+        self.name = name
         self.tokens = tokens
         self.placeholder = placeholder
 
     def fill(self, text: str) -> str:
-        """The text with this database's words in place of the tokens."""
+        """The text with this database's lines and words."""
+        text = _ON.sub(lambda match: match[1] if match[2] == self.name else "", text)
         return _TOKEN.sub(lambda match: self.tokens[match[1]], text)
 
 

@@ -30,8 +30,10 @@ from shoal.store.gather import Gatherer, Write, carry_out
 from shoal.store.queries import Dialect, Query, load
 from shoal.store.sqlite_copies import check_backup, fsync, integrity
 from shoal.store.sqlite_errors import as_shoal_error, translated
+from shoal.store.words import FTS5, match_score
 
 DIALECT = Dialect(
+    name="sqlite",
     tokens={
         "identity": "INTEGER PRIMARY KEY AUTOINCREMENT",
         "storage": "",
@@ -57,6 +59,7 @@ class SQLiteTransaction(Transaction):
 
     __slots__ = ("_connection",)
     round_trips = False
+    words = FTS5
 
     def __init__(self, connection: apsw.Connection) -> None:
         super().__init__()
@@ -218,6 +221,7 @@ class SQLite(Database):
         # There is one writer, and as many readers as threads read at once.
         connection.pragma("cache_size", -1024 * (4 if read_only else 64))
         connection.pragma("temp_store", "memory")
+        connection.register_fts5_function("match_score", match_score)
         if read_only:
             connection.pragma("query_only", "on")
         return connection

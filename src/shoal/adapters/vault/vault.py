@@ -100,6 +100,10 @@ class Vault:
         """An agent's notes on a task."""
         return self._text(self.layout.notes_file(task_id, agent)) or ""
 
+    def notes_of(self, task_id: str) -> list[Path]:
+        """The files of all notes on a task."""
+        return sorted(self.path(self.layout.notes / "x").parent.glob(f"{task_id}.*.md"))
+
     def progress(self, task_id: str) -> list[ProgressLine]:
         """The progress log of a task, oldest first; lines that are none are passed over."""
         found = []
@@ -152,9 +156,8 @@ class Vault:
             place = self.find(task)
             own = [place] if place is not None else []
             beside = [self.layout.context_file(task.task_id), self.layout.progress_file(task.task_id)]
-            notes = self.path(self.layout.notes / "x").parent.glob(f"{task.task_id}.*.md")
             own += [one for one in beside if (self.root / one).is_file()]
-            own += [PurePosixPath(path.relative_to(self.root)) for path in sorted(notes)]
+            own += [PurePosixPath(path.relative_to(self.root)) for path in self.notes_of(task.task_id)]
             archive.pack(
                 self.root, own, self.path(self.layout.archive / f"task_{task.task_id}_{file_moment(at)}.tar.gz")
             )
