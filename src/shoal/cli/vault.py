@@ -119,6 +119,8 @@ def import_(session: Session, folder: Path, pattern: str | None, dry_run: bool, 
     from shoal.daemon import vault_import
 
     report = vault_import.run(session.ledger, folder, pattern=pattern, dry_run=dry_run, rename=rename)
+    if not dry_run and session.home.exists:
+        vault_import.keep(session.home, report)
     _show_import(session, report, "would be taken" if dry_run else "taken")
 
 

@@ -28,7 +28,9 @@ def look(engine: EmbeddedEngine) -> Iterator[tuple[str, str, str]]:
     broken = [f"{path}: {reason}" for path, reason in unreadable(vault)]
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""
     yield "task files", "; ".join(broken[:SHOWN]) + more, "every one can be read"
-    yield "vault", _git(settler.root, engine.settings.vault_git_seconds), f"{settler.root} is a healthy git repository"
+    git = Git(settler.root, timeout_seconds=engine.settings.vault_git_seconds)
+    healthy = "is a healthy git repository" if git.exists else "is no git repository yet; the first sync makes it one"
+    yield "vault", _damage(git), f"{settler.root} {healthy}"
     outcome = engine.read(sync.recall)
     yield "vault sync", outcome.last_error or "", "no sync has failed since the last one that went well"
 
@@ -43,11 +45,10 @@ def unreadable(vault: Vault) -> Iterator[tuple[Path, str]]:
                 yield path.relative_to(vault.root), error.message
 
 
-def _git(root: Path, seconds: float) -> str:
-    git = Git(root, timeout_seconds=seconds)
+def _damage(git: Git) -> str:
     try:
         if not git.exists:
-            return f"{root} is no git repository yet; `shoal vault init` makes it one"
+            return ""
         git.branch()
         damage = git.run("fsck", "--connectivity-only", "--no-dangling", codes=range(256))
         return damage.stderr.decode(errors="replace").strip() if damage.returncode else ""

@@ -17,6 +17,7 @@ from shoal.adapters.vault import files, task_file
 from shoal.adapters.vault.front_matter import FrontMatter
 from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
+from shoal.clock import SystemClock
 from shoal.daemon.vault_setup import prepare
 from shoal.errors import BadInput, Refused, ShoalError
 from shoal.ledger import Ledger
@@ -44,6 +45,9 @@ _NUMBERED = re.compile(r"([A-Za-z]{1,8})(\d+)")
 _HEADING = re.compile(r"^#[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
 
 
+NEW = "a new task"
+
+
 class Import(Struct, frozen=True):
     """What an import came to."""
 
@@ -66,11 +70,22 @@ def run(
     """Bring the tasks of a vault into a ledger. A second time adds nothing; each file that is not taken is named."""
     sources, refused = _read(folder, Layout.of(_settings(ledger)), pattern)
     if dry_run:
-        return Import([], [], refused, {source.task.name: "?" for source in sources})
+        known = ledger.tasks.migrate(
+            tasks=[msgspec.structs.replace(source.task, text=None) for source in sources], dry_run=True
+        )
+        new = [source.task.name for source in sources if source.task.name not in known.map]
+        return Import(new, known.existing, refused, dict.fromkeys(new, NEW) | known.map)
     done = _migrate(ledger, [source.task for source in sources], refused)
     if rename:
         _rename(folder, sources, done.map)
     return done
+
+
+def keep(home: Home, done: Import) -> Path:
+    """Write down what an import came to, in the home."""
+    path = home.folder / "imports" / f"{SystemClock().now_ms()}.json"
+    files.write(path, msgspec.json.format(msgspec.json.encode(done)).decode() + "\n")
+    return path
 
 
 def rebuild(home: Home, folder: Path) -> Import:

@@ -23,7 +23,12 @@ _ENDED = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
 
 
 @verb("POST /tasks/migrate", status=201)
-def migrate(tx: Tx, *, tasks: Annotated[list[OldTask], Meta(max_length=10_000)]) -> Migration:
+def migrate(
+    tx: Tx,
+    *,
+    tasks: Annotated[list[OldTask], Meta(max_length=10_000)],
+    dry_run: Annotated[bool, Meta(description="Only say which are there already.")] = False,
+) -> Migration:
     """Take tasks of an older vault into the ledger, in one transaction.
 
     One whose name or number is there already is answered and not made again. What a task depends on must be in the
@@ -38,6 +43,7 @@ def migrate(tx: Tx, *, tasks: Annotated[list[OldTask], Meta(max_length=10_000)])
             known = _known(tx, old)
             if known is not None:
                 existing[old.name] = known
+            if known is not None or dry_run:
                 continue
             task, problems = _bring(tx, old, created | existing)
         except ShoalError as error:
@@ -46,7 +52,7 @@ def migrate(tx: Tx, *, tasks: Annotated[list[OldTask], Meta(max_length=10_000)])
         refused += [RefusedTask(old.name, problem) for problem in problems]
         created[old.name] = task.id
         made.append(task)
-    if any(old.id is not None for old in tasks):
+    if any(old.id is not None for old in tasks) and made:
         tx.all("tasks.follow_ids")
     add_labels(tx, [task for task in made if task.labels])
     return Migration(

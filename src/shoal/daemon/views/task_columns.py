@@ -33,7 +33,6 @@ CHANGED = Column("Changed", lambda task: moment(task.updated_at))
 FINISHED = Column("Finished", lambda task: moment(task.completed_at), "completed_at")
 DEADLINE = Column("Deadline", lambda task: moment(task.deadline))
 RUN_AT = Column("Not before", lambda task: moment(task.run_at))
-LEASED_UNTIL = Column("Lease until", lambda task: moment(task.leased_until))
 PROGRESS = Column("Progress", lambda task: _progress(task))
 WAITS_FOR = Column("Waits for", lambda task: _waits_for(task), "depends_on")
 
