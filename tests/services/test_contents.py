@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.daemon import archiver
 from shoal.errors import BadInput, LeaseLost, NotFound, NoVault, Refused, ShoalError, TooLarge, VaultError, WrongStatus
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings
@@ -219,6 +220,25 @@ def test_archive_takes_all_files_away_and_restore_brings_them_back(ledger: Ledge
     ledger.tasks.body(1)
     assert {path: path.read_bytes() for path in vault.rglob("*T1*")} == before
     assert ledger.tasks.body(2).text == "other\n"
+
+
+def test_files_of_old_tasks_are_archived_where_asked_for(open_at: Open, vault: Path, clock: FakeClock) -> None:
+    ledger = open_at(vault_archive_days=30)
+    for number in range(1, 251):
+        ledger.tasks.create(title="a", body=f"{number}\n")
+        if number <= 240:
+            ledger.tasks.complete(number)
+    clock.advance(31 * 86_400)
+    ledger.tasks.complete(241)
+    assert archiver.tick(ledger.engine) == 240  # type: ignore[arg-type]
+    assert archiver.tick(ledger.engine) == 0  # type: ignore[arg-type]
+    assert ledger.tasks.body(1).path is None
+    assert len(list((vault / "090-archive").iterdir())) == 240
+    assert ledger.tasks.body(241).text == "241\n"
+    ledger.tasks.reopen(1)
+    ledger.tasks.complete(1)
+    clock.advance(31 * 86_400)
+    assert archiver.tick(ledger.engine) == 2  # type: ignore[arg-type]
 
 
 def test_old_names_are_found_by_slug_and_by_id(ledger: Ledger, vault: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from shoal.daemon import backup, checkpointer, pruner, reaper
+from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
 from shoal.daemon.loop import Loop
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.settings import Home, Settings
 
 WATCH_SECONDS = 5.0
+ARCHIVE_SECONDS = 600.0
 
 
 class Daemon:
@@ -25,7 +26,9 @@ class Daemon:
         ]
         if engine.settler is not None:
             vault = VaultSync(engine)
-            self.loops.append(Loop("vault", settings.vault_sync_seconds, vault.tick, vault.wait))
+            self.loops.append(Loop("vault", settings.vault_sync_seconds, vault.tick, vault.wait, vital=False))
+            if settings.vault_archive_days:
+                self.loops.append(Loop("archiver", ARCHIVE_SECONDS, lambda: archiver.tick(engine), vital=False))
         self._watch = Loop("watch", WATCH_SECONDS, self._revive)
 
     def start(self) -> None:

@@ -25,7 +25,8 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
     except ShoalError as error:
         problems.append(error.message)
     loops = daemon.report()
-    problems += [f"loop {name}: {loop['error']}" for name, loop in loops.items() if not loop["ok"]]
+    told = {name: f"loop {name}: {loop['error']}" for name, loop in loops.items() if not loop["ok"]}
+    problems += [text for name, text in told.items() if loops[name]["vital"]]
     return {
         "ok": not problems,
         "version": shoal.__version__,
@@ -34,6 +35,8 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
         "tasks": counts,
         "loops": loops,
         "problems": problems,
+        # A remote that is away is no reason to restart a server.
+        "warnings": [text for name, text in told.items() if not loops[name]["vital"]],
     }
 
 

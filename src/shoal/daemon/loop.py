@@ -28,8 +28,14 @@ class Loop:
         seconds: float,
         tick: Callable[[], Any],
         wait: Callable[[threading.Event], None] | None = None,
+        *,
+        vital: bool = True,
     ) -> None:
-        """`wait`, in place of the fixed time, returns when a tick is called for or the event is set."""
+        """`wait`, in place of the fixed time, returns when a tick is called for or the event is set.
+
+        A server is healthy when its `vital` loops are.
+        """
+        self.vital = vital
         self.name = name
         self.seconds = seconds
         self._tick = tick
@@ -66,6 +72,7 @@ class Loop:
         error = self._error or (None if alive else "not running") or ("late" if late else None)
         return {
             "ok": error is None,
+            "vital": self.vital,
             "error": error,
             "every_seconds": self.seconds,
             "ticks": self._ticks,

@@ -14,11 +14,13 @@ from shoal.model.content import Body, Context, Entry, Facts, Key, Notes, Progres
 from shoal.model.event import Kind
 from shoal.model.fields import Markdown, Name, Positive, TaskRef
 from shoal.model.task import FINISHED, Task
+from shoal.services import events
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
+ARCHIVED = "archived"  # a cursor that stands at a completed_at, not at an event
 VALUE_LIMIT = 256 * 1024
 Given = Annotated[Markdown, Meta(min_length=1)]
 _encode = msgspec.json.Encoder().encode
@@ -143,6 +145,15 @@ def restore(tx: Tx, *, task: TaskRef) -> Written:
     if tx.vault.archived(found.task_id) is None:
         raise NotFound(f"{found.task_id} has no archive; its files are where they always were", field="task")
     return _write(tx, found, Kind.TASK_RESTORED, What.RESTORE, "")
+
+
+def due_for_archive(tx: Tx, *, finished_before: int, limit: int) -> list[Task]:
+    """The next finished tasks, oldest first, that have not come up here yet; reopened ones come up again."""
+    rows = tx.all("tasks.finished_between", after=events.take_cursor(tx, ARCHIVED), before=finished_before, limit=limit)
+    tasks = [tx.task(row) for row in rows]
+    if tasks:
+        events.move_cursor(tx, ARCHIVED, tasks[-1].completed_at or 0)
+    return tasks
 
 
 def facts(tx: Tx, tasks: list[Task]) -> list[Facts]:

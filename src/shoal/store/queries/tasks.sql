@@ -84,6 +84,16 @@ WHERE unique_key = :unique_key AND status IN ('queued', 'scheduled', 'blocked', 
 -- The next tasks in the order of their numbers.
 SELECT * FROM tasks WHERE id > :after ORDER BY id LIMIT :limit
 
+-- name: finished_between
+-- Finished tasks by when they finished; those of one moment come together, however many.
+SELECT * FROM tasks
+WHERE completed_at > :after AND completed_at <= (
+  SELECT MAX(completed_at) FROM (
+    SELECT completed_at FROM tasks WHERE completed_at > :after AND completed_at < :before ORDER BY completed_at LIMIT :limit
+  ) AS oldest
+)
+ORDER BY completed_at, id
+
 -- name: newest
 -- A page of tasks, newest first; cursor: the id of the last one seen.
 -- A status is asked for as a range of (status, id), or a planner that takes every status for equally frequent would
