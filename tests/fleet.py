@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 from shoal import connect
@@ -110,7 +109,8 @@ def report(address: str, worker: str) -> None:
                     task, attempt = claim.task.task_id, claim.attempt
                     ledger.tasks.result(task, attempt=attempt, text=f"done by {task}")
                     ledger.tasks.complete(task, attempt=attempt)
-            time.sleep(0.1 if claims else 0.5)
+            if not claims:
+                ledger.wait_for_events(ledger.stats.get().last_event, 0.5)
 
 
 if __name__ == "__main__":
