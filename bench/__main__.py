@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import workloads
+from bench import vaults, workloads
 from bench.bare import BareLoop
 from bench.peers import runner
 from bench.report import Beside, Line, others, promises, show, write
@@ -169,6 +169,23 @@ class Bench:
             title = f"{name}: {what}, 10,000 → {self.large:,} tasks"
             self.lines.append(Line(title, got, "≤ 1.5×", after <= 1.5 * before))
 
+    def vault(self, folder: Path) -> None:
+        """Content, the sync of a vault of 10,000 files, and search among 100,000 notes."""
+        with vaults.opened(folder) as ledger:
+            self.rate("SQLite: create with a 2 KB body, 16 threads", vaults.create_with_body(ledger), callers=16)
+        with vaults.opened(folder) as ledger:
+            print("  vault of 10,000 files ...", file=sys.stderr, flush=True)
+            workloads.fill(ledger, vaults.FILES)
+            for what, seconds, limit in vaults.syncs(ledger):
+                got, wanted = f"{seconds * 1000:,.0f} ms", f"≤ {limit * 1000:,.0f} ms"
+                self.lines.append(Line(f"vault of 10,000 files: {what}", got, wanted, seconds <= limit))
+        with vaults.opened(folder) as ledger:
+            print("  search ...", file=sys.stderr, flush=True)
+            for what, milliseconds in vaults.searches(ledger):
+                self.value(
+                    f"SQLite: search 100,000 notes, {what}", milliseconds, "{:.1f} ms", "≤ 50 ms", milliseconds <= 50
+                )
+
     def start_up(self, folder: Path) -> None:
         """What the command line costs to start."""
         home = folder / "cli"
@@ -259,6 +276,7 @@ def _promises(bench: Bench, folder: Path, url: str) -> None:
     bench.sqlite(folder)
     bench.postgres(_database(url, "load"))
     bench.http(folder / "http")
+    bench.vault(folder)
     bench.start_up(folder)
     bench.idle(folder)
     with connect(folder / "small.db") as small, connect(folder / "large.db") as large:
