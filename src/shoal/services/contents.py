@@ -201,7 +201,7 @@ def _writable(tx: Tx, task: str | int, attempt: int | None) -> Task:
 def _check_value(value: Any) -> None:
     try:
         encoded = _encode(value)
-    except (TypeError, RecursionError) as error:
+    except (TypeError, RecursionError, UnicodeEncodeError) as error:
         raise BadInput(f"value is not JSON: {error}", field="value") from None
     if len(encoded) > VALUE_LIMIT:
         raise TooLarge(f"value has {len(encoded)} bytes, the limit is {VALUE_LIMIT}; put it into a file", field="value")

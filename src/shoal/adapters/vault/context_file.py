@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, datetime
 from typing import Any
 
 import yaml
 from yaml import MappingNode, ScalarNode
 
+from shoal.adapters.vault.front_matter import escaped
 from shoal.errors import VaultError
 from shoal.model.content import Context
 
@@ -69,6 +71,14 @@ def _set(text: str, path: list[str], lines: str) -> str:
     return _ended(text[:end], newline) + _indented(lines, indent, newline) + text[end:]
 
 
+def _values(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        # Such as a date that there is not, a tag of somebody's own, a list as a key.
+        raise VaultError(f"a value cannot be read: {' '.join(str(error).split())}") from None
+
+
 def _root(text: str) -> MappingNode | None:
     if len(text) > LARGEST or text.count("[") + text.count("{") > 50 * MOST_NESTED:
         raise VaultError("the file is too large, or nested too deeply")
@@ -117,7 +127,11 @@ def _ended(text: str, newline: str) -> str:
 
 
 def _block(key: str, value: Any) -> str:
-    return yaml.safe_dump({key: value}, allow_unicode=True, sort_keys=False, width=120).rstrip("\n")
+    """The lines of a key; what YAML's writer does not bring back as it was is written as JSON, which is YAML too."""
+    written = yaml.safe_dump({key: value}, allow_unicode=True, sort_keys=False, width=120)
+    if yaml.load(written, Loader=yaml.CSafeLoader) == {key: value}:
+        return written.rstrip("\n")
+    return f"{key}: {escaped(json.dumps(value, ensure_ascii=False))}"
 
 
 def _one(text: str) -> str:

@@ -39,6 +39,7 @@ _NO_TEXT = re.compile(
     r"|[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?|\d{4}-\d\d?-\d\d?.*|=|<<)",
     re.IGNORECASE,
 )
+_NOT_IN_FLOW = frozenset(",?:")
 _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 _NOTHING = {"", "~", "null", "Null", "NULL"}
 
@@ -259,8 +260,13 @@ def _written(value: Value, *, style: str | None = None, flow: bool = False) -> s
         return "'" + value.replace("'", "''") + "'"
     if style != '"' and printable and _is_plain(value, flow=flow):
         return value
-    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False))
+    return escaped(json.dumps(value, ensure_ascii=False))
+
+
+def escaped(written: str) -> str:
+    """JSON as YAML takes it: some characters mean a new line there, or may not stand at all."""
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def _is_plain(value: str, *, flow: bool) -> bool:
-    return bool(_PLAIN.fullmatch(value)) and not _NO_TEXT.fullmatch(value) and not (flow and "," in value)
+    return bool(_PLAIN.fullmatch(value)) and not _NO_TEXT.fullmatch(value) and not (flow and set(value) & _NOT_IN_FLOW)

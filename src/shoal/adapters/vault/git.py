@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -35,8 +36,6 @@ CONFIGURATION = {
     "gc.auto": "0",
     "index.version": "4",
     "init.defaultBranch": "main",
-    "merge.directoryRenames": "false",
-    "merge.renames": "false",
 }
 LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
 LOCK_SECONDS = 5.0
@@ -55,6 +54,18 @@ class Change(Struct, frozen=True):
 
     path: str
     deleted: bool
+
+
+class Entry(Struct, frozen=True):
+    """What a tree has at a path: git's mode and the object's name."""
+
+    mode: str
+    oid: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a plain file, and no link or submodule."""
+        return self.mode.startswith("100")
 
 
 class Git:
@@ -158,6 +169,50 @@ class Git:
             ]
         fields = list(_records(self.run("diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new).stdout))
         return [Change(path, deleted=state == "D") for state, path in zip(fields[::2], fields[1::2], strict=True)]
+
+    def tree_of(self, commit: str) -> str:
+        """The tree of a commit."""
+        return self.text("rev-parse", f"{commit}^{{tree}}")
+
+    def paths(self, commit: str) -> set[str]:
+        """Every path of a commit."""
+        return set(_records(self.run("ls-tree", "-r", "-z", "--name-only", commit).stdout))
+
+    def entry_at(self, commit: str, path: str) -> Entry | None:
+        """What a commit has at a path."""
+        found = (
+            self.run("ls-tree", "-z", commit, "--", path).stdout.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        )
+        if not found:
+            return None
+        mode, kind, oid = found.partition("\t")[0].split()
+        return None if kind == "tree" else Entry(mode, oid)
+
+    def differences(self, old: str, new: str) -> dict[str, Entry | None]:
+        """What the second commit has at the paths where it differs from the first; None where it has nothing."""
+        found: dict[str, Entry | None] = {}
+        fields = list(_records(self.run("diff-tree", "-r", "-z", "--no-renames", old, new).stdout))
+        for raw, path in zip(fields[::2], fields[1::2], strict=True):
+            _, mode, _, oid, state = raw.split()
+            found[path] = None if state == "D" else Entry(mode, oid)
+        return found
+
+    def write_blob(self, data: bytes) -> str:
+        """Store a file's content; the object's name."""
+        return self.run("hash-object", "-w", "--stdin", given=data).stdout.decode().strip()
+
+    def tree_with(self, commit: str, entries: Mapping[str, Entry | None]) -> str:
+        """The tree of a commit with other entries, or none, at some paths."""
+        removed = [path for path, entry in entries.items() if entry is None]
+        added = [(path, entry) for path, entry in entries.items() if entry is not None]
+        lines = [f"0 {'0' * 40}\t{path}\0" for path in removed]
+        lines += [f"{entry.mode} {entry.oid}\t{path}\0" for path, entry in added]
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self.run("read-tree", commit, environment=environment)
+            given = "".join(lines).encode("utf-8", "surrogateescape")
+            self.run("update-index", "-z", "--index-info", given=given, environment=environment)
+            return self.run("write-tree", environment=environment).stdout.decode().strip()
 
     def commit(self, message: str, *, amend: bool = False) -> str | None:
         """Commit everything that changed; the new commit, or None when nothing did."""

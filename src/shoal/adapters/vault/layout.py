@@ -17,6 +17,8 @@ PLACES = {
     Status.CANCELLED: "failed",
 }
 OVERVIEW = "_overview.md"
+LONGEST_NUMBER = 18
+_ARCHIVE = re.compile(r"task_([A-Za-z]{1,8}\d+)_.*\.tar\.gz")
 _UNFIT = re.compile(r"[^\w.@+-]+")
 
 
@@ -76,6 +78,31 @@ class Layout(Struct, frozen=True):
     def view(self, name: str) -> PurePosixPath:
         """A view's page."""
         return self.views / f"{name}.md"
+
+    def beside(self, place: PurePosixPath, mark: str) -> PurePosixPath:
+        """A name beside a file for another version of it."""
+        return place.with_name(f"{place.stem}.other-{mark}{place.suffix}")
+
+    def is_other(self, name: str) -> bool:
+        """Whether a file's name says that it is another version of one."""
+        return ".other-" in name
+
+    def number_of(self, place: PurePosixPath, prefix: str) -> int | None:
+        """The number of the task whose page this is, by its name."""
+        digits = place.stem.removeprefix(prefix)
+        named = place.suffix == ".md" and place.stem.startswith(prefix) and digits.isascii() and digits.isdecimal()
+        if not named or place.parent not in self.task_folders or len(digits) > LONGEST_NUMBER or digits.startswith("0"):
+            return None
+        return int(digits)
+
+    def archive_file(self, task_id: str, moment: str) -> PurePosixPath:
+        """An archive of a task's files."""
+        return self.archive / f"task_{task_id}_{moment}.tar.gz"
+
+    def archived_id(self, name: str) -> str | None:
+        """The task whose files an archive of this name holds."""
+        found = _ARCHIVE.fullmatch(name)
+        return found[1] if found else None
 
 
 def fit(name: str) -> str:

@@ -1,7 +1,9 @@
 """Local commits brought on top of a remote's, without touching the working tree until all of it is decided.
 
-Git merges what it can. What it cannot is decided by what a file is: a task's file is the same task's wherever either
-side has moved it, its keys of the ledger are written anew afterwards, and of people's text both versions stay.
+Trees are compared path by path. Git's own merge is not asked, because it guesses renames: pages of tasks look alike,
+and what a person wrote on one would end up on another. What both sides changed is decided by what a file is: a task's
+page is the same task's wherever either side has moved it, its keys of the ledger are written anew afterwards, and of
+people's text both versions stay.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from msgspec import Struct
 
 from shoal.adapters.vault import context_file
 from shoal.adapters.vault.front_matter import FrontMatter, Unreadable, body_start
-from shoal.adapters.vault.git import Git
+from shoal.adapters.vault.git import Entry, Git
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.task_file import KEYS
-from shoal.errors import GitError, VaultError
+from shoal.errors import VaultError
 
-DELETED = "0" * 40
+NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the empty tree
+FILE = "100644"
 OWNED = frozenset(name for key in KEYS for name in key.names)
 
 
@@ -46,82 +49,89 @@ class Merger:
         self.conflicts: list[Conflict] = []
 
     def rebase(self, upstream: str) -> str:
-        """The commit that holds upstream and every local commit; the branch does not point at it yet."""
-        listed = self._git.text("rev-list", "--reverse", "--topo-order", "--no-merges", f"{upstream}..HEAD")
-        tip = upstream
-        for commit in listed.split():
+        """The commit that holds upstream and every local commit; the branch does not point at it yet.
+
+        Each commit is put on top by itself, with its author and message. Where somebody merged locally, all of it is
+        merged at once, so that what they resolved stays resolved.
+        """
+        git = self._git
+        if git.text("rev-list", "--merges", "--max-count=1", f"{upstream}..HEAD"):
+            head = git.text("rev-parse", "HEAD")
+            tree = self._combined(git.common(head, upstream) or NOTHING, upstream, head)
+            return git.make_commit(tree, [upstream, head], "Merge what was edited here with the remote\n")
+        tip = git.text("rev-parse", upstream)
+        for commit in git.text("rev-list", "--reverse", "--topo-order", f"{upstream}..HEAD").split():
             tip = self._pick(commit, tip)
         return tip
 
     def _pick(self, commit: str, tip: str) -> str:
         git = self._git
         parents = git.parents(commit)
-        onto = tip
-        if parents != [git.common(tip, commit)]:
-            # A stand-in for the tip whose only ancestor is the commit's parent makes that the base of the merge.
-            onto = git.make_commit(git.text("rev-parse", f"{tip}^{{tree}}"), parents, "")
-        merged = git.run(
-            "merge-tree",
-            "--write-tree",
-            "-z",
-            "--no-messages",
-            "--allow-unrelated-histories",
-            onto,
-            commit,
-            codes=(0, 1),
-        )
-        tree, _, listed = merged.stdout.partition(b"\0")
-        found = tree.decode()
-        if merged.returncode == 1:
-            found = self._resolve(found, listed, onto, commit)
-        if found == git.text("rev-parse", f"{tip}^{{tree}}"):
+        tree = self._combined(parents[0] if parents else NOTHING, tip, commit)
+        if tree == git.tree_of(tip):
             return tip
         shown = git.run("show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%B", commit).stdout
         name, email, date, message = shown.decode("utf-8", "surrogateescape").split("\0", 3)
         author = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_AUTHOR_DATE": date}
-        return git.make_commit(found, [tip], message.rstrip("\n") + "\n", author)
+        return git.make_commit(tree, [tip], message.rstrip("\n") + "\n", author)
 
-    def _resolve(self, tree: str, listed: bytes, upstream: str, local: str) -> str:
-        """The tree with every conflict decided."""
-        stages: dict[str, dict[int, str]] = {}
-        for record in listed.split(b"\0"):
-            if not record:
-                continue
-            head, _, path = record.decode("utf-8", "surrogateescape").partition("\t")
-            mode, oid, stage = head.split()
-            if not mode.startswith("100"):
-                raise GitError(f"{path} is no plain file on one side; merge it by hand in {self._git.root}")
-            stages.setdefault(path, {})[int(stage)] = oid
-        decided: dict[str, bytes | None] = {}
-        for path, oids in stages.items():
-            sides = Sides(*(self._blob(oids.get(stage)) for stage in (1, 2, 3)))
-            decided |= self._decide(PurePosixPath(path), sides, upstream, local)
-        return self._tree_with(tree, decided)
+    def _combined(self, base: str, upstream: str, local: str) -> str:
+        """The tree of upstream with what changed from base to local."""
+        ours, theirs = self._git.differences(base, local), self._git.differences(base, upstream)
+        present = self._git.paths(upstream)
+        folders = {str(folder) for path in present for folder in PurePosixPath(path).parents}
+        entries: dict[str, Entry | None] = {}
+        decided: dict[str, Entry | None] = {}
+        for path, entry in ours.items():
+            if path in theirs:
+                if theirs[path] != entry:
+                    decided |= self._decide(PurePosixPath(path), base, upstream, local, theirs[path], entry)
+            elif entry is not None and (path in folders or self._below_a_file(path, present)):
+                # A folder on one side and a file on the other.
+                beside = self._layout.beside(PurePosixPath(path.replace("/", "-")), local[:8])
+                entries[str(beside)] = entry
+                self.conflicts.append(Conflict(path, f"it is a folder on the other side; the file is {beside}"))
+            else:
+                entries[path] = entry
+        # A page that one side moved is decided where it went to, which that side added.
+        return self._git.tree_with(upstream, entries | decided)
 
-    def _decide(self, path: PurePosixPath, sides: Sides, upstream: str, local: str) -> dict[str, bytes | None]:
-        """What to write where, so that nothing of either side is lost."""
+    def _below_a_file(self, path: str, present: set[str]) -> bool:
+        return any(str(folder) in present for folder in PurePosixPath(path).parents)
+
+    def _decide(
+        self,
+        path: PurePosixPath,
+        base: str,
+        upstream: str,
+        local: str,
+        theirs: Entry | None,
+        ours: Entry | None,
+    ) -> dict[str, Entry | None]:
+        """What to write where for a path that both sides changed, so that nothing of either is lost."""
         layout = self._layout
         if path.is_relative_to(layout.views) or path == layout.overview:
-            return {str(path): sides.local if sides.local is not None else sides.upstream}
-        here = str(path)
-        if path.parent in layout.task_folders and (sides.upstream is None or sides.local is None):
-            other = upstream if sides.upstream is None else local
-            moved = self._elsewhere(path, other)
+            return {str(path): ours or theirs}
+        here = path
+        if path.parent in layout.task_folders and (theirs is None or ours is None):
+            # A side that has the page no more may have moved it.
+            moved = self._elsewhere(path, upstream if theirs is None else local)
             if moved is not None:
-                there = self._blob(self._git.text("rev-parse", f"{other}:{moved}"))
-                sides = Sides(sides.base, sides.upstream or there, sides.local or there)
-                here = str(moved)
-        if sides.upstream is None or sides.local is None:
-            return {here: sides.upstream if sides.local is None else sides.local}
-        merged = self._merged(PurePosixPath(here), sides)
-        decided: dict[str, bytes | None] = {here: merged}
-        if merged is None:
-            beside = path.with_name(f"{path.stem}.other-{local[:8]}{path.suffix}")
-            decided = {here: sides.upstream, str(beside): sides.local}
-            self.conflicts.append(Conflict(here, f"both versions were kept, the local one as {beside}"))
-        if here != str(path):
-            decided[str(path)] = None
-        return decided
+                here, found = moved
+                theirs, ours = theirs or found, ours or found
+        if theirs is None or ours is None:
+            return {str(path): theirs or ours}
+        was = self._git.entry_at(base, str(path))
+        if was is None and path.parent in layout.task_folders and (elsewhere := self._elsewhere(path, base)):
+            was = elsewhere[1]
+        left: dict[str, Entry | None] = {} if here == path else {str(path): None}
+        if theirs.is_file and ours.is_file:
+            merged = self._merged(here, Sides(self._content(was), self._content(theirs), self._content(ours)))
+            if merged is not None:
+                return left | {str(here): Entry(theirs.mode, self._git.write_blob(merged))}
+        beside = layout.beside(here, local[:8])
+        self.conflicts.append(Conflict(str(here), f"both versions were kept, the local one as {beside}"))
+        return left | {str(here): theirs, str(beside): ours}
 
     def _merged(self, path: PurePosixPath, sides: Sides) -> bytes | None:
         """One text of both sides; None when they must stay apart."""
@@ -187,29 +197,16 @@ class Merger:
             merged = self._git.run("merge-file", "-p", "--quiet", *options, *names, codes=range(128))
             return merged.stdout if merged.returncode == 0 else None
 
-    def _elsewhere(self, path: PurePosixPath, commit: str) -> PurePosixPath | None:
-        """Where a side has the file of the same name."""
-        places = [folder / path.name for folder in self._layout.task_folders if folder != path.parent]
-        listed = self._git.text("ls-tree", "--name-only", commit, "--", *map(str, places))
-        return PurePosixPath(listed.splitlines()[0]) if listed else None
+    def _elsewhere(self, path: PurePosixPath, commit: str) -> tuple[PurePosixPath, Entry] | None:
+        """Where else a side has the page of that name."""
+        for folder in self._layout.task_folders:
+            place = folder / path.name
+            if place != path and (entry := self._git.entry_at(commit, str(place))) is not None:
+                return place, entry
+        return None
 
-    def _blob(self, oid: str | None) -> bytes | None:
-        return None if oid is None else self._git.run("cat-file", "blob", oid).stdout
-
-    def _tree_with(self, tree: str, decided: dict[str, bytes | None]) -> str:
-        with tempfile.TemporaryDirectory() as folder:
-            environment = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-            self._git.run("read-tree", tree, environment=environment)
-            lines = []
-            for path, data in decided.items():
-                name = path.encode("utf-8", "surrogateescape")
-                if data is None:
-                    lines.append(b"0 " + DELETED.encode() + b"\t" + name + b"\0")
-                else:
-                    oid = self._git.run("hash-object", "-w", "--stdin", given=data).stdout.strip()
-                    lines.append(b"100644 " + oid + b"\t" + name + b"\0")
-            self._git.run("update-index", "-z", "--index-info", given=b"".join(lines), environment=environment)
-            return self._git.run("write-tree", environment=environment).stdout.decode().strip()
+    def _content(self, entry: Entry | None) -> bytes | None:
+        return None if entry is None or not entry.is_file else self._git.run("cat-file", "blob", entry.oid).stdout
 
 
 def _encoded(text: str) -> bytes:
