@@ -165,7 +165,7 @@ def test_shared_context_that_is_broken_is_left_alone_and_nothing_is_lost(ledger:
         ledger.tasks.context(1)
     assert path.read_text() == "context: [a\n"
     path.write_text("context:\n  mine: 2  # kept\n")
-    ledger.engine.settler.recover(2**60)  # type: ignore[attr-defined]
+    ledger.engine.settler.recover()  # type: ignore[attr-defined]
     assert ledger.tasks.context(1).values == {"mine": 2, "k": 1}
     assert "  mine: 2  # kept\n" in path.read_text()
 
@@ -341,7 +341,7 @@ def test_body_survives_death_at_any_step(address: str, tmp_path: Path, point: st
     assert said.returncode == 9, said.stderr
 
     with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=vault) as ledger:
-        ledger.engine.settler.settled()  # type: ignore[attr-defined]
+        ledger.engine.settler.settle()  # type: ignore[attr-defined]
         tasks = ledger.tasks.list()
         assert len(tasks) == 1 or "acknowledged" not in said.stdout
         assert tasks or "lay_down" in point

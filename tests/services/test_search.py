@@ -253,15 +253,15 @@ def test_unchanged_text_writes_nothing(ledger: Ledger, monkeypatch: pytest.Monke
     put(ledger, *(Document(task=task, kind=BODY, text=text) for task, text in CORPUS.items()))
 
 
-def test_forgotten_task_and_cleared_index_are_found_no_more(ledger: Ledger) -> None:
-    fill(ledger, CORPUS)
-    put(ledger, Document(task=1, kind=TITLE, text="login"), Document(task=1, kind=NOTE, agent="ana", text="login"))
-    engine_of(ledger).write(lambda tx: search.forget(tx, 1))
-    assert found(ledger, "login") == {5}
-    engine_of(ledger).write(search.clear)
-    assert found(ledger, "login") == set()
-    put(ledger, *(Document(task=task, kind=BODY, text=text) for task, text in CORPUS.items()))
-    assert found(ledger, "login") == {1, 5}
+def test_texts_of_a_task_are_replaced_whole(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    put(ledger, Document(task=1, kind=BODY, text="old"), Document(task=1, kind=NOTE, agent="ana", text="secret"))
+    new = [Document(task=1, kind=BODY, text="new")]
+    for anew in (False, True):
+        engine_of(ledger).write(lambda tx, anew=anew: search.replace(tx, tasks=[1], documents=new, anew=anew))
+        assert ledger.tasks.search(text="old") == []
+        assert ledger.tasks.search(text="secret") == []
+        assert [hit.id for hit in ledger.tasks.search(text="new")] == [1]
 
 
 @pytest.mark.parametrize(

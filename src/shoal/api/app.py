@@ -127,9 +127,9 @@ class App:
         return handle
 
     async def _run(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
-        if verb.writes:
+        if verb.writes and not verb.reads_vault:
             return await asyncio.wrap_future(self.engine.submit_checked(verb, arguments, actor))
-        return await run_in_threadpool(self.engine.database.read, self.engine.work(verb, arguments, actor))
+        return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 
     async def _body(self, request: Request) -> bytes:
         limit = self.settings.body_limit_bytes

@@ -78,17 +78,19 @@ def sync(session: Session, everything: bool) -> None:
 def _sync_here(session: Session, engine: EmbeddedEngine, everything: bool) -> None:
     from shoal.daemon.vault_sync import VaultSync
 
-    report = VaultSync(engine).run(everything=everything)
+    if everything:
+        session.ledger.sync.trigger(everything=True)
+    report = VaultSync(engine).run()
+    for trouble in report.troubles:
+        click.echo(f"left alone: {trouble.path}: {trouble.reason}", err=True)
+    for conflict in report.conflicts:
+        click.echo(f"conflict: {conflict.path}: {conflict.reason}", err=True)
 
     def show() -> None:
         what = f"commit {report.commit[:10]}, {report.tasks} tasks looked at" if report.commit else "nothing to commit"
         click.echo(f"synced: {what}{', pushed' if report.pushed else ''}")
-        for trouble in report.troubles:
-            click.echo(f"left alone: {trouble.path}: {trouble.reason}", err=True)
-        for conflict in report.conflicts:
-            click.echo(f"conflict: {conflict.path}: {conflict.reason}", err=True)
 
-    session.answer(report, show)
+    session.answer(session.ledger.sync.status(), show)
 
 
 def _sync_there(session: Session, everything: bool) -> None:

@@ -18,11 +18,16 @@ BATCH = 100
 _AGENT = re.compile(r"# \S+: notes of (.+)")
 
 
-def index(engine: EmbeddedEngine, vault: Vault, batch: list[Facts]) -> None:
-    """Bring the index in step with the texts of these tasks, a few at a time: others write meanwhile."""
+def index(engine: EmbeddedEngine, vault: Vault, batch: list[Facts], *, anew: bool) -> None:
+    """Bring the index in step with the texts of these tasks, a few at a time: others write meanwhile.
+
+    With `anew` also where nothing seems to have changed.
+    """
     for start in range(0, len(batch), BATCH):
-        documents = [one for facts in batch[start : start + BATCH] for one in _documents(vault, facts)]
-        engine.write(partial(search.put, documents=documents))
+        part = batch[start : start + BATCH]
+        documents = [one for facts in part for one in _documents(vault, facts)]
+        tasks = [facts.task.id for facts in part]
+        engine.write(partial(search.replace, tasks=tasks, documents=documents, anew=anew))
 
 
 def _documents(vault: Vault, facts: Facts) -> Iterator[Document]:
@@ -41,5 +46,7 @@ def _documents(vault: Vault, facts: Facts) -> Iterator[Document]:
         yield Document(task=task.id, kind=DocumentKind.CONTEXT, text=files.read(context))
     for path in vault.notes_of(task.task_id):
         text = files.read(path)
-        if agent := _AGENT.match(text):
+        # The heading may be edited by anybody; only the agent whose file it is finds the note.
+        agent = _AGENT.match(text)
+        if agent and path.name == vault.layout.notes_file(task.task_id, agent[1]).name:
             yield Document(task=task.id, kind=DocumentKind.NOTE, agent=agent[1], text=text)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
 from shoal.adapters.vault import files, task_file
-from shoal.adapters.vault.front_matter import Unreadable
+from shoal.adapters.vault.front_matter import FrontMatter
+from shoal.adapters.vault.task_file import OWNED
 from shoal.adapters.vault.vault import Vault, version
+from shoal.errors import ShoalError
 from shoal.model.content import Facts
 from shoal.model.task import FINISHED
 
@@ -26,42 +28,44 @@ class TaskFiles:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._archived = {
-            path.name.split("_")[1] for path in vault.path(vault.layout.archive / "x").parent.glob("task_*_*.tar.gz")
-        }
+        names = (path.name for path in vault.folder(vault.layout.archive).glob("*"))
+        self._archived = {task_id for name in names if (task_id := vault.layout.archived_id(name))}
         self.troubles: list[Trouble] = []
 
-    def write(self, batch: list[Facts]) -> int:
-        """Write those that say something else than the ledger does, or stand elsewhere; how many."""
-        texts: dict[PurePosixPath, tuple[bytes | None, str]] = {}
-        moved: list[tuple[PurePosixPath, PurePosixPath]] = []
+    def write(self, batch: list[Facts]) -> None:
+        """Write those that say something else than the ledger does, or stand elsewhere."""
         vault = self._vault
+        texts: dict[Path, tuple[bytes | None, str]] = {}
         with vault.exclusive():
             for facts in batch:
-                expected = vault.layout.task_file(facts.task)
-                place = vault.find(facts.task)
-                if place is None:
-                    if facts.task.status not in FINISHED or facts.task.task_id not in self._archived:
-                        texts[expected] = (None, task_file.written(facts))
-                    continue
-                self._settle_twins(facts, place)
-                was = files.read_bytes(vault.root / place)
                 try:
-                    text = task_file.updated(was.decode("utf-8", "surrogateescape"), facts)
-                except Unreadable as error:
-                    self.troubles.append(Trouble(str(place), error.message, facts.task.id))
-                    continue
-                if place != expected:
-                    moved.append((place, expected))
-                    files.move(vault.root / place, vault.path(expected))
-                if text.encode("utf-8", "surrogateescape") != was:
-                    texts[expected] = (was, text)
-            refused = files.write_all({vault.root / place: text for place, text in texts.items()})
+                    texts |= self._text(facts)
+                except (ShoalError, OSError) as error:
+                    place = vault.find(facts.task) or vault.layout.task_file(facts.task)
+                    reason = error.message if isinstance(error, ShoalError) else str(error)
+                    self.troubles.append(Trouble(str(place), reason, facts.task.id))
+            refused = files.write_all(texts)
         if refused:
             # Somebody saved the file in between: it is looked at again.
             again = {path.stem for path in refused}
-            return len(texts) + self.write([one for one in batch if one.task.task_id in again])
-        return len(texts.keys() | {target for _, target in moved})
+            self.write([one for one in batch if one.task.task_id in again])
+
+    def _text(self, facts: Facts) -> dict[Path, tuple[bytes | None, str]]:
+        """What to write for a task, with what is there now; the file is moved to where it belongs."""
+        vault = self._vault
+        expected = vault.layout.task_file(facts.task)
+        place = vault.find(facts.task)
+        path = vault.path(expected)
+        if place is None:
+            if facts.task.status in FINISHED and facts.task.task_id in self._archived:
+                return {}
+            return {path: (None, task_file.written(facts))}
+        was = files.read_bytes(vault.path(place))
+        text = task_file.updated(was.decode("utf-8", "surrogateescape"), facts)
+        self._settle_twins(facts, place)
+        if place != expected:
+            files.move(vault.root / place, path)
+        return {} if text.encode("utf-8", "surrogateescape") == was else {path: (was, text)}
 
     def _settle_twins(self, facts: Facts, place: PurePosixPath) -> None:
         """Of two files of one task the empty one goes; when both hold text, the second gets a name of its own."""
@@ -71,15 +75,13 @@ class TaskFiles:
             path = vault.root / twin
             if twin == place or not path.is_file():
                 continue
-            body = task_file.body(files.read(path)).strip()
-            if body in (
-                "",
-                task_file.sections(facts.task).strip(),
-                task_file.body(files.read(vault.root / place)).strip(),
-            ):
+            text = files.read(path)
+            body = task_file.body(text).strip()
+            known = ("", task_file.sections(facts.task).strip(), task_file.body(files.read(vault.root / place)).strip())
+            if body in known and not FrontMatter(text).without(OWNED).strip():
                 path.unlink()
                 continue
-            beside = twin.with_name(f"{twin.stem}.other-{version(body)[:8]}.md")
+            beside = vault.layout.beside(twin, version(text)[:8])
             files.move(path, vault.root / beside)
             self.troubles.append(
                 Trouble(str(beside), f"{place} is this task's file too; both were kept", facts.task.id)

@@ -22,7 +22,8 @@ def look(engine: EmbeddedEngine) -> Iterator[tuple[str, str, str]]:
     if settler is None or not settler.root.is_dir():
         yield "vault", "", "there is none yet; `shoal vault init` or the first sync makes it"
         return
-    vault = settler.settled()
+    settler.settle()
+    vault = settler.vault
     waiting = list(settler.waiting.values())
     yield "content", "; ".join(waiting[:SHOWN]), "everything that was written is in its file"
     broken = [f"{path}: {reason}" for path, reason in unreadable(vault)]

@@ -21,7 +21,7 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.content import Facts
 from shoal.model.event import Kind
 from shoal.model.task import Task
-from shoal.services import Tx, contents, search, sync
+from shoal.services import Tx, contents, sync, tasks
 
 CHUNK = 500
 TRIES = 8
@@ -54,13 +54,11 @@ class Report(Struct, frozen=True):
 class Cycle:
     """The state of one cycle."""
 
-    def __init__(
-        self, engine: EmbeddedEngine, vault: Vault, git: Git, *, everything: bool, on_step: Callable[[str], None]
-    ) -> None:
+    def __init__(self, engine: EmbeddedEngine, vault: Vault, git: Git, *, on_step: Callable[[str], None]) -> None:
         self._engine = engine
         self._vault = vault
         self._git = git
-        self._everything = everything
+        self._everything = False
         self._say = on_step
         self._merger = Merger(git, vault.layout)
         self._files = TaskFiles(vault)
@@ -75,23 +73,31 @@ class Cycle:
         """Go through the steps."""
         self._say("heal")
         healed = self._git.heal()
-        files.clear_partials(self._vault.root)
+        with self._vault.exclusive():
+            for folder in self._vault.layout.folders:
+                files.clear_partials(self._vault.folder(folder))
         after, upto = self._engine.read(self._stretch)
         pushed = False
+        refusal: GitError | None = None
         for _ in range(TRIES):
-            if not self._take_in():
+            refusal = self._take_in()
+            if refusal is not None:
                 continue
             self._write_tasks(after, upto)
             self._write_views()
             self._say("commit")
-            self._commit = self._git.commit(self._message(after, upto), amend=self._commit is not None)
-            if self._problem is not None or self._remote is None or (pushed := self._push(self._remote)):
+            self._commit = self._git.commit(self._message(after, upto), replacing=self._commit)
+            self._engine.write(lambda tx: sync.move(tx, sync.WRITTEN, upto))
+            if self._remote is not None and not self._failed:
+                pushed = self._push(self._remote)
+            if pushed or self._remote is None or self._failed:
                 break
         else:
-            self._problem = GitError(f"{self._remote} changed {TRIES} times while it was pushed to; it is tried again")
+            changed = f"{self._remote} changed {TRIES} times while it was pushed to; it is tried again"
+            self._problem = refusal or GitError(changed)
         if self._problem is None:
             self._say("cursor")
-            self._engine.write(lambda tx: sync.move(tx, upto))
+            self._engine.write(lambda tx: sync.move(tx, sync.CURSOR, upto))
         return Report(
             position=upto if self._problem is None else after,
             tasks=len(self._written),
@@ -104,60 +110,62 @@ class Cycle:
             troubles=self._files.troubles,
         )
 
+    @property
+    def _failed(self) -> bool:
+        return self._problem is not None
+
     def _stretch(self, tx: Tx) -> tuple[int, int]:
-        """The part of the log that this cycle brings into the vault."""
-        after = sync.position(tx)
+        """The part of the log that this cycle brings into the vault; what only waits to be pushed is there already."""
+        after = max(sync.position(tx), sync.position(tx, sync.WRITTEN))
         if sync.asks_for_everything(tx, after, tx.horizon()):
             self._everything = True
         if not sync.is_whole(tx, after) or self._git.commit_of("HEAD") is None:
             self._everything = True
         return after, tx.horizon()
 
-    def _take_in(self) -> bool:
-        """Take in people's edits here and what the remote has got; False when somebody wrote meanwhile."""
+    def _take_in(self) -> GitError | None:
+        """Take in people's edits here and what the remote has got; why not, when somebody wrote meanwhile."""
         git = self._git
         self._say("edits")
         found = git.changed()
         self._edited |= {one.path for one in found}
         self._touched |= {one.path for one in found if not one.deleted}
         if self._remote is None:
-            return True
+            return None
         self._say("fetch")
         try:
             upstream = git.fetch(self._remote, git.branch())
         except GitError as error:
             self._problem = error
-            return True
+            return None
         if upstream is None or git.holds("HEAD", upstream):
-            return True
+            return None
         self._say("rebase")
         if found:
             message = self._edits_message()
-            self._commit = git.commit(message, amend=self._commit is not None)
+            self._commit = git.commit(message, replacing=self._commit)
         head = git.commit_of("HEAD")
         if head is None:
             git.adopt(upstream)
-            return True
+            return None
         base = git.common(head, upstream)
         self._touched |= {one.path for one in git.between(base, upstream) if not one.deleted}
         tip = self._merger.rebase(upstream)
         self._say("move")
         try:
             git.move_to(tip)
-        except GitError:
-            return False  # a file was saved since we looked; it is an edit like the others
+        except GitError as error:
+            return error  # most likely a file was saved since we looked: an edit like the others
         if self._commit is not None:
             self._commit = None if tip == upstream else tip
-        return True
+        return None
 
     def _write_tasks(self, after: int, upto: int) -> None:
         self._say("tasks")
-        if self._everything:
-            self._engine.write(search.clear)
         for batch in self._batches(after, upto):
             self._written |= {facts.task.id for facts in batch}
             self._files.write(batch)
-            index(self._engine, self._vault, batch)
+            index(self._engine, self._vault, batch, anew=self._everything)
         self._everything = False
         self._touched.clear()
 
@@ -166,31 +174,29 @@ class Cycle:
         read = self._engine.read
         if self._everything:
             last = 0
-            while tasks := read(lambda tx, last=last: sync.tasks_after(tx, last, CHUNK)):
-                last = tasks[-1].id
-                yield read(lambda tx, tasks=tasks: contents.facts(tx, tasks))
+            while chunk := read(lambda tx, last=last: contents.facts(tx, tasks.after(tx, last, CHUNK))):
+                last = chunk[-1].task.id
+                yield chunk
             return
         numbers = set(read(lambda tx: sync.changed_since(tx, after, upto))) - self._written
         self._vault.old_names.refresh()
         names = self._vault.old_names.names()
-        own = {PurePosixPath(path) for path in self._touched}
         prefix = self._engine.identity.prefix
-        for place in own:
-            digits = place.stem.removeprefix(prefix)
-            if place.parent in self._vault.layout.task_folders and place.stem.startswith(prefix) and digits.isdecimal():
-                numbers.add(int(digits))
+        pages = (self._vault.layout.number_of(PurePosixPath(path), prefix) for path in self._touched)
+        numbers |= {number for number in pages if number is not None}
         if names:
-            numbers |= {task.id for task in read(lambda tx: sync.named(tx, names))}
+            numbers |= {task.id for task in read(lambda tx: tasks.named(tx, names))}
         ordered = sorted(numbers)
         for start in range(0, len(ordered), CHUNK):
-            chunk = ordered[start : start + CHUNK]
-            yield read(lambda tx, chunk=chunk: contents.facts(tx, sync.tasks(tx, chunk)))
+            some = ordered[start : start + CHUNK]
+            yield read(lambda tx, some=some: contents.facts(tx, tasks.by_numbers(tx, some)))
 
     def _write_views(self) -> None:
         self._say("views")
         for view in VIEWS:
             page = self._engine.write(lambda tx, view=view: view(tx, self._vault.layout))
-            files.write(self._vault.path(page.path), page.text)
+            with self._vault.exclusive():
+                files.write(self._vault.path(page.path), page.text)
 
     def _push(self, remote: str) -> bool:
         git = self._git
@@ -210,14 +216,14 @@ class Cycle:
     def _message(self, after: int, upto: int) -> str:
         def read(tx: Tx) -> tuple[dict[str, int], list[Task]]:
             numbers = sorted(self._written)[-SHOWN:]
-            return sync.counted(tx, after, upto), sync.tasks(tx, numbers)
+            return sync.counted(tx, after, upto), tasks.by_numbers(tx, numbers)
 
-        counted, tasks = self._engine.read(read)
+        counted, shown = self._engine.read(read)
         parts = [f"{counted[kind]} {word}" for kind, word in TOLD.items() if counted.get(kind)]
         if self._edited:
             parts.append(f"{len(self._edited)} files edited")
-        more = len(self._written) - len(tasks)
-        lines = [f"{task.task_id} {task.status.value}: {task.title}" for task in tasks]
+        more = len(self._written) - len(shown)
+        lines = [f"{task.task_id} {task.status.value}: {task.title}" for task in shown]
         if more > 0:
             lines.append(f"and {more} more")
         return "\n".join([f"Sync: {', '.join(parts) or 'tasks brought up to date'}", "", *lines]).rstrip() + "\n"

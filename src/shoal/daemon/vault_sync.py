@@ -26,7 +26,7 @@ log = structlog.get_logger()
 LOCK_TTL_SECONDS = 15
 LOOK_SECONDS = 0.5
 REST_SHARE = 10  # between prompt cycles: so many times as long as one takes
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 5.0  # after a failed cycle; twice as long after each further one
 SILENT = {Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
 
 
@@ -36,25 +36,25 @@ class VaultSync:
     def __init__(self, engine: EmbeddedEngine, *, on_step: Callable[[str], None] | None = None) -> None:
         """`on_step` hears which step a cycle has come to."""
         if engine.settler is None:
-            raise NoVault("there is no vault; set `vault` to its folder")
+            raise NoVault("there is no vault; name its folder: shoal vault init FOLDER")
         self._engine = engine
         self._settler = engine.settler
         self._say = on_step or (lambda _: None)
         self._told: set[tuple[str, str]] = set()
         self._looked = -1
         self._seconds = 0.0
-        self._failed = False
+        self._failures = 0
         self._git = Git(
             self._settler.root,
             timeout_seconds=engine.settings.vault_git_seconds,
             token=os.environ.get("SHOAL_VAULT_TOKEN"),
         )
 
-    def run(self, *, everything: bool = False) -> Report:
+    def run(self) -> Report:
         """One cycle. Raises Refused when another one does not end, and GitError with what went wrong."""
         began = monotonic_seconds()
         try:
-            report = self._run(everything)
+            report = self._run()
         except Exception as error:
             self._remember(error.message if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}")
             raise
@@ -69,7 +69,9 @@ class VaultSync:
         """Until a cycle is called for: something happened that people wait for, or enough time has passed."""
         settings = self._engine.settings
         began = monotonic_seconds()
-        limit = RETRY_SECONDS if self._failed else settings.vault_sync_seconds
+        limit = float(settings.vault_sync_seconds)
+        if self._failures:
+            limit = min(limit, RETRY_SECONDS * 2 ** min(self._failures - 1, 10))
         while (left := limit - (monotonic_seconds() - began)) > 0 and not stopping.is_set():
             self._engine.wait_for_events(max(0, self._looked), min(left, LOOK_SECONDS))
             if self._is_called_for():
@@ -80,9 +82,9 @@ class VaultSync:
 
     def tick(self) -> None:
         """One cycle of the loop; after a failed one the next comes soon."""
-        self._failed = True
+        self._failures += 1
         self.run()
-        self._failed = False
+        self._failures = 0
 
     def _is_called_for(self) -> bool:
         def look(tx: Tx) -> tuple[bool, int]:
@@ -95,17 +97,17 @@ class VaultSync:
         called, self._looked = self._engine.read(look)
         return called
 
-    def _run(self, everything: bool) -> Report:
+    def _run(self) -> Report:
         settler, git = self._settler, self._git
-        if not everything and (upto := self._nothing_to_do()) is not None:
+        if (upto := self._nothing_to_do()) is not None:
             return Report(position=upto)
         ledger = Ledger(self._engine, actor="shoal")
         owner = f"{socket.gethostname()}-{os.getpid()}"
         wait = 2.0 * LOCK_TTL_SECONDS
         with ledger.lock(sync.LOCK, owner=owner, ttl_seconds=LOCK_TTL_SECONDS, wait_seconds=wait):
             setup.ensure(settler.root, settler.vault.layout, git)
-            settler.recover(self._engine.clock.now_ms())
-            report = Cycle(self._engine, settler.vault, git, everything=everything, on_step=self._say).run()
+            settler.recover()
+            report = Cycle(self._engine, settler.vault, git, on_step=self._say).run()
         self._tell(report)
         return report
 
@@ -126,16 +128,16 @@ class VaultSync:
         if not quiet or self._settler.waiting or git.remote() or git.commit_of("HEAD") is None or git.changed():
             return None
         if upto > after:
-            self._engine.write(lambda tx: sync.move(tx, upto))
+            self._engine.write(lambda tx: sync.move(tx, sync.CURSOR, upto))
         return upto
 
     def _remember(self, error: str | None, *, commits: int = 0) -> None:
         def remember(tx: Tx) -> None:
             was = sync.recall(tx)
             if error is None:
-                outcome = sync.Outcome(tx.now, None, None, was.commits + commits)
+                outcome = sync.Outcome(last_sync=tx.now, commits=was.commits + commits)
             else:
-                outcome = sync.Outcome(was.last_sync, error, tx.now, was.commits + commits)
+                outcome = sync.Outcome(was.last_sync, last_error=error, failed_at=tx.now, commits=was.commits + commits)
             sync.remember(tx, outcome)
 
         self._engine.write(remember)

@@ -45,7 +45,12 @@ class EmbeddedEngine:
 
     def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
         """Check the input, run the verb in a transaction, answer after its commit."""
-        arguments = verb.arguments(args, given)
+        return self.call_checked(verb, verb.arguments(args, given), actor)
+
+    def call_checked(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
+        """Run a verb whose input has been checked."""
+        if verb.reads_vault and self.settler is not None:
+            self.settler.settle()
         if not verb.writes:
             return self.database.read(self.work(verb, arguments, actor))
         return self.database.write(self.work(verb, arguments, actor), self._joint(verb, arguments, actor))
@@ -83,7 +88,7 @@ class EmbeddedEngine:
             actor=actor,
             identity=self.identity,
             settings=self.settings,
-            vault=None if self.settler is None else self.settler.settled,
+            vault=None if self.settler is None else self.settler.open_vault,
         )
 
     def wait_for_events(self, after: int, seconds: float) -> bool:
@@ -106,6 +111,7 @@ class EmbeddedEngine:
 
     def close(self) -> None:
         """Finish what is under way and let go of vault and database."""
+        self.database.finish()
         if self.settler is not None:
             self.settler.close()
         self.database.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from shoal.adapters.vault.vault import Vault
 
 log = structlog.get_logger()
-UNCERTAIN_MS = 60_000
+UNCERTAIN_MS = 600_000  # far longer than any transaction waits
 PATIENCE_SECONDS = 30.0
 
 
@@ -44,6 +44,7 @@ class Settler:
         self.root = root
         self.waiting: dict[str, str] = {}
         """Why content that was promised is not in its file yet, by its token."""
+        self._late: dict[str, Entry] = {}
         self._settings = settings
         self._read = read
         self._tell = tell
@@ -51,6 +52,7 @@ class Settler:
         self._taken_up: list[Entry] = []
         self._busy = False
         self._recovered = False
+        self._recovering = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -62,13 +64,19 @@ class Settler:
 
         return Vault(self.root, Layout.of(self._settings))
 
-    def settled(self) -> Vault:
-        """The vault with everything in it that is committed, by processes of before too."""
-        if self._recovered:
-            self.settle()
-        else:
-            self.recover(SystemClock().now_ms())
+    def open_vault(self) -> Vault:
+        """The vault."""
         return self.vault
+
+    def settle(self) -> None:
+        """Wait until everything that is committed is in its file, by processes of before too.
+
+        Raises VaultError when that takes too long. Never called inside of a transaction, which others would wait for.
+        """
+        if not self._recovered:
+            self.recover()
+        elif self._taken_up or self._busy:
+            self._wait_for_the_thread()
 
     def lay_down(self, entries: list[Entry]) -> None:
         """Bring entries to the disk, before the commit."""
@@ -86,37 +94,39 @@ class Settler:
                 self._thread.start()
             self._changed.notify_all()
 
-    def settle(self, seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait until everything committed before is in its file, but not for ever."""
-        if self._taken_up or self._busy:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._taken_up and not self._busy, seconds)
-
-    def recover(self, now_ms: int) -> int:
-        """Take what processes left behind that are no more, and what could not be brought to its file; how many."""
-        self.settle()
-        self._recovered = True
-        spool = self.vault.spool
-        uncertain = spool.uncertain(now_ms - UNCERTAIN_MS)
-        committed = self._read(partial(contents.committed, entries=uncertain))
-        taken = self._bring(committed)
-        spool.done([one.token for one in uncertain if one not in committed])
-        for path, entries in spool.orphans():
-            committed = self._read(partial(contents.committed, entries=entries))
-            taken += self._bring(committed)
-            if not any(one.token in self.waiting for one in committed):
-                path.unlink()
-        return taken
+    def recover(self) -> None:
+        """Take what processes left behind that are no more, and what could not be brought to its file before."""
+        self._wait_for_the_thread()
+        with self._recovering:
+            spool = self.vault.spool
+            self._bring(list(self._late.values()), again=True)
+            old = spool.uncertain(SystemClock().now_ms() - UNCERTAIN_MS)
+            uncertain = [one for one in old if one.token not in self._late]
+            committed = self._read(partial(contents.committed, entries=uncertain))
+            self._bring(committed, again=True)
+            spool.done([one.token for one in uncertain if one not in committed])
+            for path, entries in spool.orphans():
+                committed = self._read(partial(contents.committed, entries=entries))
+                self._bring(committed, again=True)
+                if not any(one.token in self.waiting for one in committed):
+                    path.unlink()
+            self._recovered = True
 
     def close(self) -> None:
         """Finish what was taken up and end the thread."""
-        self.settle()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(PATIENCE_SECONDS)
             self.vault.close()
+
+    def _wait_for_the_thread(self) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._taken_up and not self._busy, PATIENCE_SECONDS):
+                raise VaultError(
+                    f"content is still being written into {self.root} after {PATIENCE_SECONDS:.0f} s; try again"
+                )
 
     def _run(self) -> None:
         while True:
@@ -127,7 +137,7 @@ class Settler:
                 entries, self._taken_up = self._taken_up, []
                 self._busy = True
             try:
-                self._bring(entries)
+                self._bring(entries, again=False)
             except Exception:
                 log.exception("content waits in the spool", entries=len(entries))
             finally:
@@ -135,35 +145,42 @@ class Settler:
                     self._busy = False
                     self._changed.notify_all()
 
-    def _bring(self, entries: list[Entry]) -> int:
+    def _bring(self, entries: list[Entry], *, again: bool) -> None:
         done = []
         for entry in entries:
             try:
                 facts = self._read(partial(_facts, entry=entry))
-                beside = self.vault.take(entry, facts)
-            except (ShoalError, OSError) as error:
-                self._wait(entry, error.message if isinstance(error, ShoalError) else str(error))
+                others = [] if facts is None else self.vault.take(entry, facts, again=again)
+            except Exception as error:  # whatever it is, the entry is promised and the others are too
+                self._wait(entry, error.message if isinstance(error, ShoalError) else repr(error))
                 continue
             self.waiting.pop(entry.token, None)
+            self._late.pop(entry.token, None)
             done.append(entry.token)
-            if beside is not None:
-                self._tell_of_conflict(entry, beside)
+            for other in others:
+                reason = "another text stood in its place by then; this one is here"
+                self._log(entry, Kind.VAULT_CONFLICT, str(other), reason)
         self.vault.spool.done(done)
-        return len(done)
 
     def _wait(self, entry: Entry, reason: str) -> None:
         if self.waiting.get(entry.token) != reason:
             log.error("content waits in the spool", task=entry.task, what=entry.what, reason=reason)
+            self._log(entry, Kind.VAULT_UNREADABLE, str(self.vault.spool.folder), reason)
         self.waiting[entry.token] = reason
+        self._late[entry.token] = entry
 
-    def _tell_of_conflict(self, entry: Entry, beside: PurePosixPath) -> None:
-        def tell(tx: Tx) -> None:
-            task = get_task(tx, entry.task)
-            data = {"path": str(beside), "reason": "somebody wrote the body at the same time; the other text is here"}
-            tx.emit(Kind.VAULT_CONFLICT, task, was=task.status.value, data=data)
-
-        self._tell(tell)
+    def _log(self, entry: Entry, kind: Kind, path: str, reason: str) -> None:
+        try:
+            self._tell(partial(_tell, entry=entry, kind=kind, path=path, reason=reason))
+        except RuntimeError:
+            log.warning("the ledger closes and cannot take an event", kind=kind, path=path, reason=reason)
 
 
-def _facts(tx: Tx, entry: Entry) -> Facts:
-    return contents.facts(tx, [get_task(tx, entry.task)])[0]
+def _facts(tx: Tx, entry: Entry) -> Facts | None:
+    """What to write the entry with; None when a later one has taken its place."""
+    return None if contents.is_superseded(tx, entry) else contents.facts(tx, [get_task(tx, entry.task)])[0]
+
+
+def _tell(tx: Tx, *, entry: Entry, kind: Kind, path: str, reason: str) -> None:
+    task = get_task(tx, entry.task)
+    tx.emit(kind, task, was=task.status.value, data={"path": path, "reason": reason, "content": entry.what})

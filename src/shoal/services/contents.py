@@ -26,14 +26,14 @@ Given = Annotated[Markdown, Meta(min_length=1)]
 _encode = msgspec.json.Encoder().encode
 
 
-@verb("GET /tasks/{task}/body")
+@verb("GET /tasks/{task}/body", reads_vault=True)
 def body(tx: Tx, *, task: TaskRef) -> Body:
     """The body of a task's file, as markdown; of a task without a file the sections that it would have."""
     found = get_task(tx, task)
     return tx.vault.body(found)
 
 
-@verb("PUT /tasks/{task}/body", repeatable=True)
+@verb("PUT /tasks/{task}/body", repeatable=True, reads_vault=True)
 def set_body(
     tx: Tx,
     *,
@@ -88,7 +88,7 @@ def share(
     )
 
 
-@verb("GET /tasks/{task}/context")
+@verb("GET /tasks/{task}/context", reads_vault=True)
 def context(tx: Tx, *, task: TaskRef) -> Context:
     """What the participants of a task share."""
     found = get_task(tx, task)
@@ -102,14 +102,14 @@ def note(tx: Tx, *, task: TaskRef, text: Given) -> Written:
     return _write(tx, found, Kind.TASK_NOTED, What.NOTE, text)
 
 
-@verb("GET /tasks/{task}/notes")
+@verb("GET /tasks/{task}/notes", reads_vault=True)
 def notes(tx: Tx, *, task: TaskRef) -> Notes:
     """Your own notes on a task. Those of others are not given out."""
     found = get_task(tx, task)
     return Notes(found.task_id, tx.actor, tx.vault.notes(found.task_id, tx.actor))
 
 
-@verb("GET /tasks/{task}/progress")
+@verb("GET /tasks/{task}/progress", reads_vault=True)
 def progress_log(tx: Tx, *, task: TaskRef) -> list[ProgressLine]:
     """Every progress report of a task, oldest first."""
     found = get_task(tx, task)
@@ -138,7 +138,7 @@ def archive(tx: Tx, *, task: TaskRef) -> Written:
     return _write(tx, found, Kind.TASK_ARCHIVED, What.ARCHIVE, "")
 
 
-@verb("POST /tasks/{task}/restore")
+@verb("POST /tasks/{task}/restore", reads_vault=True)
 def restore(tx: Tx, *, task: TaskRef) -> Written:
     """Bring the files of an archived task back."""
     found = lock_task(tx, task)
@@ -172,6 +172,15 @@ def facts(tx: Tx, tasks: list[Task]) -> list[Facts]:
 def committed(tx: Tx, entries: list[Entry]) -> list[Entry]:
     """Those of these entries whose transactions were committed: their tokens stand in the log."""
     return [one for one in entries if tx.one("events.of_content", task=one.task, token=f'%"content":"{one.token}"%')]
+
+
+def is_superseded(tx: Tx, entry: Entry) -> bool:
+    """Whether a later transaction wrote the same: it must not be overwritten by what waited longer."""
+    after = tx.one("events.of_content", task=entry.task, token=f'%"content":"{entry.token}"%')
+    if after is None or entry.what not in (What.BODY, What.SHARED):
+        return False
+    kind, key = (Kind.TASK_WRITTEN, "%") if entry.what is What.BODY else (Kind.TASK_SHARED, f'%"key":"{entry.key}"%')
+    return tx.one("events.later", task=entry.task, after=after[0], kind=kind.value, data=key) is not None
 
 
 def _write(

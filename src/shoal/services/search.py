@@ -94,16 +94,24 @@ def put(tx: Tx, documents: list[Document]) -> None:
     )
 
 
-def forget(tx: Tx, task: int) -> None:
-    """Take everything about a task out of the index."""
-    tx.all("search.drop_words", task=task)
-    tx.all("search.drop", task=task)
-
-
-def clear(tx: Tx) -> None:
-    """Empty the index, to build it anew."""
-    tx.all("search.clear_words")
-    tx.all("search.clear")
+def replace(tx: Tx, *, tasks: list[int], documents: list[Document], anew: bool = False) -> None:
+    """Make these the only texts of these tasks in the index; with `anew` also those that did not change."""
+    if anew:
+        given = [{"task": task} for task in tasks]
+        tx.many("search.drop_words", given)
+        tx.many("search.drop", given)
+    kept = {(one.task, one.kind.value, one.agent) for one in documents if one.text.strip()}
+    indexed = tx.many("search.of_task", [{"task": task} for task in tasks])
+    gone = [
+        {"task": task, "kind": kind, "agent": agent}
+        for task, rows in zip(tasks, indexed, strict=True)
+        for kind, agent in rows
+        if (task, kind, agent) not in kept
+    ]
+    if gone:
+        tx.many("search.drop_words", gone)
+        tx.many("search.drop", gone)
+    put(tx, documents)
 
 
 def words_of(text: str) -> list[str]:

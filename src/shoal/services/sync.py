@@ -7,13 +7,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from shoal.model.event import Kind
-from shoal.model.task import Task
+from shoal.model.event import Kind, event_from_row
 from shoal.services import events
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
-CURSOR = "vault"
+CURSOR = "vault"  # what is committed, and pushed where there is a remote
+WRITTEN = "vault-written"  # what is committed
 LOCK = "vault"
 FACT = "vault_sync"
 # After these a sync follows at once; the other events wait for the next one.
@@ -109,16 +109,16 @@ def remember(tx: Tx, outcome: Outcome) -> None:
     tx.all("facts.set", name=FACT, value=msgspec.json.encode(outcome).decode())
 
 
-def position(tx: Tx) -> int:
+def position(tx: Tx, cursor: str = CURSOR) -> int:
     """Where the vault stands in the log."""
-    row = tx.one("events.cursor", name=CURSOR)
+    row = tx.one("events.cursor", name=cursor)
     return 0 if row is None else int(row[0])
 
 
-def move(tx: Tx, upto: int) -> None:
-    """The vault holds everything up to this event; it never goes back."""
-    if upto > events.take_cursor(tx, CURSOR):
-        events.move_cursor(tx, CURSOR, upto)
+def move(tx: Tx, cursor: str, upto: int) -> None:
+    """The vault has come up to this event; it never goes back."""
+    if upto > events.take_cursor(tx, cursor):
+        events.move_cursor(tx, cursor, upto)
 
 
 def is_whole(tx: Tx, after: int) -> bool:
@@ -140,26 +140,9 @@ def is_prompt(tx: Tx, after: int, upto: int) -> bool:
 def asks_for_everything(tx: Tx, after: int, upto: int) -> bool:
     """Whether somebody asked for a sync of all in a stretch of the log."""
     rows = tx.all("events.after", after=after, horizon=upto, kind=Kind.SYNC_REQUESTED.value, limit=1000)
-    return any(row[-1] for row in rows)
+    return any(event_from_row(row, "").data.get("everything") for row in rows)
 
 
 def counted(tx: Tx, after: int, upto: int) -> dict[str, int]:
     """How often each kind of event occurs in a stretch of the log."""
     return {kind: int(number) for kind, number in tx.all("events.kinds_in", after=after, upto=upto)}
-
-
-def tasks(tx: Tx, numbers: list[int]) -> list[Task]:
-    """These tasks."""
-    rows = tx.many("tasks.get", [{"id": number} for number in numbers])
-    return [tx.task(row[0]) for row in rows if row]
-
-
-def tasks_after(tx: Tx, number: int, limit: int) -> list[Task]:
-    """The next tasks in the order of their numbers."""
-    return [tx.task(row) for row in tx.all("tasks.after", after=number, limit=limit)]
-
-
-def named(tx: Tx, names: list[str]) -> list[Task]:
-    """The tasks that have one of these slugs or external keys."""
-    found = tx.many("tasks.find", [{"name": name} for name in names])
-    return tasks(tx, [rows[0][0] for rows in found if len(rows) == 1])

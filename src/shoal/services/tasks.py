@@ -259,6 +259,23 @@ def _told(tx: Tx, task: Task, new: NewTask, actor: str) -> dict[str, str]:
     return {"title": task.title, "content": tx.lay_down(task.id, What.BODY, new.body, actor=actor, base="")}
 
 
+def by_numbers(tx: Tx, numbers: list[int]) -> list[Task]:
+    """The tasks with these numbers, as far as there are any."""
+    rows = tx.many("tasks.get", [{"id": number} for number in numbers])
+    return [tx.task(row[0]) for row in rows if row]
+
+
+def after(tx: Tx, number: int, limit: int) -> list[Task]:
+    """The next tasks in the order of their numbers."""
+    return [tx.task(row) for row in tx.all("tasks.after", after=number, limit=limit)]
+
+
+def named(tx: Tx, names: list[str]) -> list[Task]:
+    """The tasks that have one of these slugs or external keys."""
+    found = tx.many("tasks.find", [{"name": name} for name in names])
+    return by_numbers(tx, [rows[0][0] for rows in found if len(rows) == 1])
+
+
 def _may_be_there(new: NewTask) -> bool:
     """Whether an insert of it may find it there already, or has more to do than one row."""
     names = (new.request_id, new.unique_key, new.slug, new.external_key)

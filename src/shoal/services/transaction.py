@@ -77,7 +77,7 @@ class Tx:
 
     @property
     def vault(self) -> Vault:
-        """The vault with everything in it that is committed, to read from. Raises NoVault."""
+        """The vault, to read from: for verbs that are declared so. Raises NoVault."""
         self.require_vault()
         assert self._vault is not None  # noqa: S101 - just required
         return self._vault()

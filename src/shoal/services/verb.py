@@ -65,6 +65,7 @@ class Verb(Generic[P, R]):
         writes: bool,
         status: int,
         repeatable: bool,
+        reads_vault: bool,
         joins: Joins,
         joined: Joined | None,
     ) -> None:
@@ -76,6 +77,7 @@ class Verb(Generic[P, R]):
         self.writes = writes
         self.status = status
         self.repeatable = repeatable
+        self.reads_vault = reads_vault
         self.joins = joins
         self.joined = joined
         self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
@@ -194,13 +196,15 @@ def verb(
     writes: bool | None = None,
     status: int = 200,
     repeatable: bool = False,
+    reads_vault: bool = False,
     joins: Joins = lambda _: None,
     joined: Joined | None = None,
 ) -> Callable[[Callable[Concatenate[Tx, P], R]], Verb[P, R]]:
     """Declare a verb.
 
     GET only reads unless `writes`. `status` is what HTTP answers when it went well. `repeatable` says that a
-    second time changes nothing, so that it may be sent again when nobody heard the answer. A hot verb may have a second
+    second time changes nothing, so that it may be sent again when nobody heard the answer. One that `reads_vault` runs
+    after everything committed is in its file. A hot verb may have a second
     form `joined`, which does several calls at once; `joins` says which calls can be done together.
     """
 
@@ -211,6 +215,7 @@ def verb(
             writes=not route.startswith("GET") if writes is None else writes,
             status=status,
             repeatable=repeatable,
+            reads_vault=reads_vault,
             joins=joins,
             joined=joined,
         )

@@ -36,7 +36,7 @@ class Journal(Protocol):
         """Bring entries to the disk; the transaction that they belong to is committed only after that."""
 
     def take_up(self, entries: list[Any]) -> None:
-        """The transaction of these entries is committed. Called in the order of the commits; must return soon."""
+        """The transaction of these entries is committed. Must return soon; the log tells which commit came first."""
 
 
 class Transaction(ABC):
@@ -141,6 +141,10 @@ class Database(ABC):
     @abstractmethod
     def maintain(self) -> None:
         """Housekeeping that should run now and then, off the hot path."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Finish the writes that were submitted, and take no more of them."""
 
     @abstractmethod
     def close(self) -> None:

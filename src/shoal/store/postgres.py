@@ -231,10 +231,13 @@ class Postgres(Database):
     def maintain(self) -> None:
         """Nothing: autovacuum does it, with the settings of the tables."""
 
-    def close(self) -> None:
+    def finish(self) -> None:
         self._gatherer.close()
         if self._threads is not None:
             self._threads.shutdown()
+
+    def close(self) -> None:
+        self.finish()
         self._bell.close()
         self._pool.close()
 

@@ -200,8 +200,11 @@ class SQLite(Database):
         with translated(self.path), self._poller_lock:
             self._poller.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         self._gatherer.close()
+
+    def close(self) -> None:
+        self.finish()
         for connection in [*self._open_readers, self._poller, self._writer]:
             connection.close()
         os.close(self._lock_file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from shoal.adapters.vault import files
@@ -16,38 +17,43 @@ def pack(root: Path, places: list[PurePosixPath], target: Path) -> None:
     if not places:
         return
     packed = io.BytesIO()
+    contents = {place: files.read_bytes(root / place) for place in places}
     # No time in the head: the same files make the same archive.
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as pressed, tarfile.open(fileobj=pressed, mode="w") as tar:
-        for place in places:
-            data = files.read_bytes(root / place)
+        for place, data in contents.items():
             member = tarfile.TarInfo(str(place))
             member.size = len(data)
             member.mtime = int((root / place).stat().st_mtime)
             tar.addfile(member, io.BytesIO(data))
     files.write_bytes(target, packed.getvalue())
-    for place in places:
-        (root / place).unlink(missing_ok=True)
+    for place, data in contents.items():
+        # One that was saved meanwhile stays; it is in the next archive.
+        if files.read_bytes(root / place) == data:
+            (root / place).unlink()
     for folder in {(root / place).parent for place in places}:
         files.sync_folder(folder)
 
 
-def unpack(root: Path, source: Path) -> list[PurePosixPath]:
-    """Bring the files of an archive back and remove it; a file that is there already stays as it is."""
-    back = []
+def unpack(root: Path, source: Path, beside: Callable[[PurePosixPath], PurePosixPath]) -> list[PurePosixPath]:
+    """Bring the files of an archive back and remove it; where those went in whose place there is another by now."""
+    others = []
     try:
         with tarfile.open(fileobj=io.BytesIO(files.read_bytes(source)), mode="r:gz") as tar:
             for member in tar.getmembers():
                 place = PurePosixPath(member.name)
-                if not member.isfile() or place.is_absolute() or ".." in place.parts:
+                if not member.isfile() or place.is_absolute() or ".." in place.parts or ".git" in place.parts:
                     raise VaultError(f"{source} holds {member.name!r}, which is no file of a vault; unpack it by hand")
                 found = tar.extractfile(member)
                 assert found is not None  # noqa: S101 - it is a file
+                data = found.read()
                 path = files.inside(root, root / place)
-                if not path.exists():
-                    files.write_bytes(path, found.read())
-                    back.append(place)
+                if path.exists() and files.read_bytes(path) != data:
+                    place = beside(place)
+                    path = root / place
+                    others.append(place)
+                files.write_bytes(path, data)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise VaultError(f"{source} cannot be unpacked: {error}") from None
     source.unlink()
     files.sync_folder(source.parent)
-    return back
+    return others

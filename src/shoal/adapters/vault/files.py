@@ -37,7 +37,7 @@ def update(path: Path, change: Callable[[str | None], str | None]) -> bool:
         if text is None or (data := text.encode("utf-8", "surrogateescape")) == was:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = _partial(path, data, path.stat().st_mode & 0o777 if was is not None else 0o644, sync=True)
+        partial = _partial(path, data, sync=True)
         # An editor may have saved while we wrote; from here to the rename are some microseconds.
         if _bytes(path) == was:
             partial.replace(path)
@@ -54,7 +54,7 @@ def write(path: Path, text: str) -> bool:
 def write_bytes(path: Path, data: bytes) -> None:
     """Bring bytes to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _partial(path, data, 0o644, sync=True).replace(path)
+    _partial(path, data, sync=True).replace(path)
     sync_folder(path.parent)
 
 
@@ -67,7 +67,7 @@ def write_all(texts: Mapping[Path, tuple[bytes | None, str]]) -> list[Path]:
     partials: list[tuple[Path, bytes | None, Path]] = []
     for path, (was, text) in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        partials.append((path, was, _partial(path, text.encode("utf-8", "surrogateescape"), 0o644, sync=False)))
+        partials.append((path, was, _partial(path, text.encode("utf-8", "surrogateescape"), sync=False)))
     if partials:
         _barrier(partials[0][0].parent)
     refused = []
@@ -98,12 +98,10 @@ def inside(root: Path, path: Path) -> Path:
     return path
 
 
-def clear_partials(root: Path) -> int:
-    """Remove what writers left behind that died in the middle; how many."""
-    left = list(root.rglob(f"{PARTIAL}*"))
-    for path in left:
+def clear_partials(folder: Path) -> None:
+    """Remove what writers left behind in a folder that died in the middle. No writer may be at work there."""
+    for path in folder.glob(f"{PARTIAL}*"):
         path.unlink(missing_ok=True)
-    return len(left)
 
 
 def sync_folder(folder: Path) -> None:
@@ -127,7 +125,12 @@ def _bytes(path: Path) -> bytes | None:
         return file.read()
 
 
-def _partial(path: Path, data: bytes, mode: int, *, sync: bool) -> Path:
+def _partial(path: Path, data: bytes, *, sync: bool) -> Path:
+    """The data in a file beside the one that it is for, with that one's mode."""
+    try:
+        mode = path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mode = 0o644
     partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -74,7 +75,8 @@ class Git:
     def __init__(self, root: Path, *, timeout_seconds: float = 120.0, token: str | None = None) -> None:
         self.root = root
         self._timeout = timeout_seconds
-        self._environment = self._make_environment(token)
+        self._token = token
+        self._environment = self._make_environment()
 
     def run(
         self,
@@ -115,15 +117,15 @@ class Git:
         """What git prints, without the last line end."""
         return self.run(*arguments, codes=codes).stdout.decode("utf-8", "surrogateescape").rstrip("\n")
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        """Where git keeps its own files."""
-        return self.root / ".git"
+        """Where git keeps its own files; elsewhere for a worktree or a submodule."""
+        return Path(self.text("rev-parse", "--absolute-git-dir"))
 
     @property
     def exists(self) -> bool:
         """Whether the root is a repository of its own."""
-        return self.folder.exists()
+        return (self.root / ".git").exists()
 
     def enclosing(self) -> Path | None:
         """The repository around the root, if it lies within one."""
@@ -214,17 +216,18 @@ class Git:
             self.run("update-index", "-z", "--index-info", given=given, environment=environment)
             return self.run("write-tree", environment=environment).stdout.decode().strip()
 
-    def commit(self, message: str, *, amend: bool = False) -> str | None:
-        """Commit everything that changed; the new commit, or None when nothing did."""
+    def commit(self, message: str, *, replacing: str | None = None) -> str | None:
+        """Commit everything that changed; the new commit, or None when nothing did.
+
+        It takes the place of the commit `replacing`, if that is still the newest.
+        """
         self.run("add", "--all", "--", ".")
         tree = self.text("write-tree")
         head = self.commit_of("HEAD")
-        parents = [] if head is None else [head]
-        if amend and head is not None:
-            parents = self.parents(head)
-        before = self.text("rev-parse", f"{parents[0]}^{{tree}}") if parents else None
-        if tree == before:
-            if amend and parents:
+        replaced = head is not None and head == replacing
+        parents = [] if head is None else self.parents(head) if replaced else [head]
+        if parents and tree == self.tree_of(parents[0]):
+            if replaced:
                 self.run("update-ref", "HEAD", parents[0], head or "")
             return None
         new = self.make_commit(tree, parents, message)
@@ -267,6 +270,7 @@ class Git:
             "--no-write-fetch-head",
             remote,
             f"+refs/heads/{branch}:{name}",
+            environment=self._credentials(remote),
             codes=(0, 1, 128),
         )
         if fetched.returncode != 0:
@@ -278,7 +282,15 @@ class Git:
 
     def push(self, remote: str, branch: str) -> None:
         """Bring the branch to the remote. Raises Rejected when the remote has moved on."""
-        pushed = self.run("push", "--quiet", "--porcelain", remote, f"HEAD:refs/heads/{branch}", codes=(0, 1))
+        pushed = self.run(
+            "push",
+            "--quiet",
+            "--porcelain",
+            remote,
+            f"HEAD:refs/heads/{branch}",
+            environment=self._credentials(remote),
+            codes=(0, 1),
+        )
         if pushed.returncode != 0:
             said = (pushed.stdout + pushed.stderr).decode(errors="replace")
             error = self._error(("push",), said)
@@ -362,21 +374,31 @@ class Git:
             return None
         return self.text("rev-parse", "--verify", "--quiet", f"{commit}:{path}", codes=(0, 1, 128)) or None
 
-    def _make_environment(self, token: str | None) -> dict[str, str]:
+    def _credentials(self, remote: str) -> dict[str, str]:
+        """The token as a header for this remote's host and no other, as git takes it from its environment."""
+        url = urlsplit(self.text("remote", "get-url", remote))
+        if not self._token or not url.scheme.startswith("http") or not url.hostname:
+            return {}
+        basic = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
+        host = url.netloc.rpartition("@")[2]
+        number = len(CONFIGURATION)
+        return {
+            "GIT_CONFIG_COUNT": str(number + 1),
+            f"GIT_CONFIG_KEY_{number}": f"http.{url.scheme}://{host}/.extraHeader",
+            f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {basic}",
+        }
+
+    def _make_environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         for name in ("GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_PROXY_COMMAND", "GIT_CONFIG_GLOBAL"):
             if name in os.environ:
                 environment[name] = os.environ[name]
-        settings = dict(CONFIGURATION)
-        if token:
-            basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-            settings["http.extraHeader"] = f"Authorization: Basic {basic}"
-        for number, (key, value) in enumerate(settings.items()):
+        for number, (key, value) in enumerate(CONFIGURATION.items()):
             environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         for name, value in AUTHOR.items():
             environment |= {f"GIT_AUTHOR_{name}": value, f"GIT_COMMITTER_{name}": value}
         return environment | {
-            "GIT_CONFIG_COUNT": str(len(settings)),
+            "GIT_CONFIG_COUNT": str(len(CONFIGURATION)),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
             "SSH_ASKPASS": "true",

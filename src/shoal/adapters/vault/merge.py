@@ -17,12 +17,11 @@ from shoal.adapters.vault import context_file
 from shoal.adapters.vault.front_matter import FrontMatter, Unreadable, body_start
 from shoal.adapters.vault.git import Entry, Git
 from shoal.adapters.vault.layout import Layout
-from shoal.adapters.vault.task_file import KEYS
+from shoal.adapters.vault.task_file import OWNED
 from shoal.errors import VaultError
 
 NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the empty tree
 FILE = "100644"
-OWNED = frozenset(name for key in KEYS for name in key.names)
 
 
 class Conflict(Struct, frozen=True):

@@ -50,17 +50,25 @@ class OldNames:
                 continue
         if times == self._seen:
             return
+        layout = self._layout
         found: dict[str, PurePosixPath] = {}
+        ids: dict[str, PurePosixPath] = {}
         for folder in times:
             for name in sorted(os.listdir(self._root / folder)):
-                if not name.endswith(".md") or _NUMBERED.fullmatch(name) or name.startswith(("_", ".")):
+                if (
+                    not name.endswith(".md")
+                    or _NUMBERED.fullmatch(name)
+                    or name.startswith(("_", "."))
+                    or layout.is_other(name)
+                ):
                     continue
                 place = folder / name
                 found.setdefault(place.stem, place)
                 task_id = self._id(place)
                 if task_id is not None:
-                    found.setdefault(task_id, place)
-        self._by_name, self._seen = found, times
+                    ids.setdefault(task_id, place)
+        # What a file says of itself counts for more than what another one is called.
+        self._by_name, self._seen = found | ids, times
 
     def _id(self, place: PurePosixPath) -> str | None:
         path = self._root / place

@@ -29,7 +29,7 @@ def ensure(root: Path, layout: Layout, git: Git, *, remote: str | None = None) -
     for folder in layout.folders:
         path = root / folder
         if not path.is_dir():
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             made.append(f"{folder}/")
     if not git.exists:
         around = git.enclosing()

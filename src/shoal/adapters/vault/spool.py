@@ -73,7 +73,7 @@ class Spool:
             if not self._open:
                 self._path.unlink(missing_ok=True)
             os.close(self._descriptor)
-            self._path = None
+            self._path, self._descriptor = None, -1
 
     def uncertain(self, older_than: int) -> list[Entry]:
         """Entries of this process that were laid down before that moment and never taken up."""

@@ -183,6 +183,8 @@ KEYS = (
     Key(("cost_usd",), lambda facts: facts.cost_usd_micros or None, DOLLARS),
 )
 
+OWNED = frozenset(name for key in KEYS for name in key.names)
+
 
 def updated(text: str, facts: Facts) -> str:
     """The file's text with Shoal's keys as the ledger has them. Raises Unreadable."""

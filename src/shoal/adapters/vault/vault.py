@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -24,10 +25,13 @@ from shoal.adapters.vault.front_matter import Unreadable, body_start
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
 from shoal.adapters.vault.spool import FOLDER, Spool
+from shoal.clock import monotonic_seconds
 from shoal.errors import VaultError
 from shoal.model.content import Body, Context, Entry, Facts, ProgressLine, What
 from shoal.model.task import Task
 
+PATIENCE_SECONDS = 30.0
+NAP_SECONDS = 0.002
 _progress_line = msgspec.json.Decoder(ProgressLine, strict=False).decode
 
 
@@ -45,13 +49,10 @@ class Vault:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep other threads and processes from writing for a moment."""
+        """Keep other threads and processes from writing for a moment. Raises VaultError when one does not end."""
         with self._turn:
             if self._depth == 0:
-                folder = self.root / FOLDER
-                folder.mkdir(parents=True, exist_ok=True)
-                self._lock_file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+                self._lock_file = self._locked()
             self._depth += 1
             try:
                 yield
@@ -60,11 +61,35 @@ class Vault:
                 if self._depth == 0:
                     os.close(self._lock_file)
 
+    def _locked(self) -> int:
+        folder = self.root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = monotonic_seconds() + PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                # Short naps rather than a blocking flock: a stopped process must not stop us for ever.
+                if monotonic_seconds() < deadline:
+                    time.sleep(NAP_SECONDS)
+                    continue
+            os.close(descriptor)
+            raise VaultError(
+                f"{self.root} has been written by another process for {PATIENCE_SECONDS:.0f} s; "
+                f"find it with `fuser {folder / 'lock'}` and end it, or try again"
+            )
+
     def path(self, place: PurePosixPath) -> Path:
         """A place in the vault as a path. Raises BadInput when a link leads out of the vault."""
         path = self.root / place
         files.inside(self.root, path.parent)
         return path
+
+    def folder(self, place: PurePosixPath) -> Path:
+        """A folder of the vault as a path. Raises BadInput when a link leads out of the vault."""
+        return files.inside(self.root, self.root / place)
 
     def find(self, task: Task) -> PurePosixPath | None:
         """Where the file of a task is, under its number or an old name; None while it has none."""
@@ -102,7 +127,7 @@ class Vault:
 
     def notes_of(self, task_id: str) -> list[Path]:
         """The files of all notes on a task."""
-        return sorted(self.path(self.layout.notes / "x").parent.glob(f"{task_id}.*.md"))
+        return sorted(self.folder(self.layout.notes).glob(f"{task_id}.*.md"))
 
     def progress(self, task_id: str) -> list[ProgressLine]:
         """The progress log of a task, oldest first; lines that are none are passed over."""
@@ -114,13 +139,14 @@ class Vault:
 
     def archived(self, task_id: str) -> PurePosixPath | None:
         """The newest archive of a task's files."""
-        found = sorted(self.path(self.layout.archive / "x").parent.glob(f"task_{task_id}_*.tar.gz"))
-        return PurePosixPath(found[-1].relative_to(self.root)) if found else None
+        found = sorted(self.folder(self.layout.archive).glob(str(self.layout.archive_file(task_id, "*").name)))
+        return self.layout.archive / found[-1].name if found else None
 
-    def take(self, entry: Entry, facts: Facts) -> PurePosixPath | None:
-        """Bring an entry into its file; a second time changes nothing. Where a text went that found another there.
+    def take(self, entry: Entry, facts: Facts, *, again: bool) -> list[PurePosixPath]:
+        """Bring an entry into its file. Where texts went that found another one in their place.
 
-        Raises VaultError when the file is not such that this can be done; the entry is not lost then.
+        With `again` it may have been done before, by a process that died then; it is not done twice. Raises VaultError
+        when the file is not such that it can be done; the entry is not lost then.
         """
         task_id = facts.task.task_id
         stamp = moment(entry.at)
@@ -129,11 +155,11 @@ class Vault:
                 case What.BODY:
                     return self._take_body(entry, facts)
                 case What.FILE:
-                    self._take_file(entry, facts)
+                    return self._take_file(entry, facts)
                 case What.RESULT:
-                    self._append(entry, facts, "Result", entry.text)
+                    self._append(facts, "Result", entry.text, again=again)
                 case What.FINDING:
-                    self._append(entry, facts, "Notes", f"- {stamp} {entry.agent}: {_one_bullet(entry.text)}")
+                    self._append(facts, "Notes", f"- {stamp} {entry.agent}: {_one_bullet(entry.text)}", again=again)
                 case What.SHARED:
                     self._share(entry, task_id, stamp)
                 case What.NOTE:
@@ -147,8 +173,8 @@ class Vault:
                 case What.ARCHIVE:
                     self.archive(facts.task, entry.at)
                 case What.RESTORE:
-                    self.restore(task_id)
-        return None
+                    return self.restore(task_id)
+        return []
 
     def archive(self, task: Task, at: int) -> None:
         """Pack a task's files into an archive and take them away."""
@@ -158,64 +184,77 @@ class Vault:
             beside = [self.layout.context_file(task.task_id), self.layout.progress_file(task.task_id)]
             own += [one for one in beside if (self.root / one).is_file()]
             own += [PurePosixPath(path.relative_to(self.root)) for path in self.notes_of(task.task_id)]
-            archive.pack(
-                self.root, own, self.path(self.layout.archive / f"task_{task.task_id}_{file_moment(at)}.tar.gz")
-            )
+            archive.pack(self.root, own, self.path(self.layout.archive_file(task.task_id, file_moment(at))))
 
-    def restore(self, task_id: str) -> None:
-        """Bring the files of a task's newest archive back; what is there again already stays."""
+    def restore(self, task_id: str) -> list[PurePosixPath]:
+        """Bring the files of a task's newest archive back; where those went in whose place there is another by now."""
         with self.exclusive():
             place = self.archived(task_id)
-            if place is not None:
-                archive.unpack(self.root, self.path(place))
+            if place is None:
+                return []
+            mark = version(place.name)[:8]
+            return archive.unpack(self.root, self.path(place), lambda file: self.layout.beside(file, mark))
 
     def close(self) -> None:
         """Let go of the spool."""
         self.spool.close()
 
-    def _take_body(self, entry: Entry, facts: Facts) -> PurePosixPath | None:
-        stub = task_file.sections(facts.task)
-        refused = False
-
+    def _take_body(self, entry: Entry, facts: Facts) -> list[PurePosixPath]:
         def change(text: str | None) -> str | None:
-            nonlocal refused
-            refused = False
             if text is None:
                 return task_file.written(facts, _ended(entry.text))
             start = body_start(text)
             was = _without_first_blank(text[start:])
             if was in (entry.text, _ended(entry.text)):
-                return None
-            if entry.base is not None and version(was) != entry.base and was.strip() not in ("", stub.strip()):
-                refused = True
+                return text
+            if entry.base is not None and version(was) != entry.base and not _is_unwritten(was, facts.task):
                 return None
             blank = text[start : len(text) - len(was)]
             return text[:start] + blank + (_ended(entry.text) if was.endswith("\n") or not was else entry.text)
 
+        return self._place(entry, facts, change, _ended(entry.text))
+
+    def _take_file(self, entry: Entry, facts: Facts) -> list[PurePosixPath]:
+        """A whole file from another vault."""
+        try:
+            new = task_file.updated(entry.text, facts)
+        except Unreadable:
+            new = task_file.written(facts, entry.text)
+
+        def change(text: str | None) -> str | None:
+            if text is None or _is_unwritten(task_file.body(text), facts.task):
+                return new
+            return text if task_file.body(text) == task_file.body(new) else None
+
+        return self._place(entry, facts, change, new)
+
+    def _place(
+        self, entry: Entry, facts: Facts, change: Callable[[str | None], str | None], text: str
+    ) -> list[PurePosixPath]:
+        """Change a task's file; where `change` refuses, because another text is there, this one goes beside it."""
         place = self.find(facts.task) or self.layout.task_file(facts.task)
-        files.update(self.path(place), change)
+        refused = False
+
+        def checked(was: str | None) -> str | None:
+            nonlocal refused
+            new = change(was)
+            refused = new is None
+            return new
+
+        files.update(self.path(place), checked)
         if not refused:
-            return None
-        beside = place.with_name(f"{place.stem}.other-{entry.token}.md")
-        files.write(self.path(beside), _ended(entry.text))
-        return beside
+            return []
+        beside = self.layout.beside(place, entry.token)
+        files.write(self.path(beside), text)
+        return [beside]
 
-    def _take_file(self, entry: Entry, facts: Facts) -> None:
-        """A whole file from another vault; one that is there already is the task's."""
-        if self.find(facts.task) is None:
-            try:
-                text = task_file.updated(entry.text, facts)
-            except Unreadable:
-                text = task_file.written(facts, entry.text)
-            files.update(self.path(self.layout.task_file(facts.task)), lambda was: text if was is None else was)
-
-    def _append(self, entry: Entry, facts: Facts, section: str, addition: str) -> None:
+    def _append(self, facts: Facts, section: str, addition: str, *, again: bool) -> None:
         def change(text: str | None) -> str | None:
             if text is None:
                 text = task_file.written(facts)
             start = body_start(text)
             body = text[start:]
-            if _holds(task_file.section(body, section), addition):
+            if again and _holds(task_file.section(body, section), addition):
                 return text
             return text[:start] + task_file.appended(body, section, addition)
 
@@ -260,6 +299,11 @@ def moment(milliseconds: int) -> str:
 def file_moment(milliseconds: int) -> str:
     """A moment as part of a file's name."""
     return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _is_unwritten(body: str, task: Task) -> bool:
+    """Whether nobody has written anything into the body of a task."""
+    return body.strip() in ("", task_file.sections(task).strip())
 
 
 def _without_first_blank(body: str) -> str:

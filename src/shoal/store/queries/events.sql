@@ -42,6 +42,10 @@ LIMIT :limit
 -- The event that tells of a piece of content, if its transaction was committed.
 SELECT id FROM events WHERE task = :task AND data LIKE :token LIMIT 1
 
+-- name: later
+-- An event of one kind about a task behind another one.
+SELECT id FROM events WHERE task = :task AND id > :after AND kind = :kind AND data LIKE :data LIMIT 1
+
 -- name: oldest
 -- The oldest id that is still there.
 SELECT MIN(id) FROM events

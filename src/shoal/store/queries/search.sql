@@ -29,14 +29,9 @@ WHERE task = :task
   AND kind = :kind    -- if kind
   AND agent = :agent  -- if agent
 
--- name: clear_words
--- Forget the words of every document.
-INSERT INTO document_words (document_words) VALUES ('delete-all')  -- on sqlite
-DELETE FROM document_words                                         -- on postgresql
-
--- name: clear
--- Forget every document, when all words are gone.
-DELETE FROM documents
+-- name: of_task
+-- Which texts of a task are indexed.
+SELECT kind, agent FROM documents WHERE task = :task
 
 -- name: best
 -- The best among the newest documents of a scope that match, with their tasks.
