@@ -300,6 +300,118 @@ def test_two_files_of_one_task_both_stay(ledger: Ledger, vault: Path, sync: Call
     assert [path.name for path in vault.rglob("T2*.md")] == ["T2.md"]
 
 
+def test_twin_with_a_key_of_its_own_stays(ledger: Ledger, vault: Path, sync: Callable[..., Report]) -> None:
+    ledger.tasks.create(title="a", body="one\n")
+    sync()
+    (vault / COMPLETED / "T1.md").write_text("---\nid: T1\nmine: precious  # keep\n---\n\none\n")
+    sync()
+    assert ["precious" in path.read_text() for path in vault.rglob("T1.other-*.md")] == [True]
+
+
+def test_odd_files_stop_nobody_else(ledger: Ledger, vault: Path, sync: Callable[..., Report], tmp_path: Path) -> None:
+    for title in "abcd":
+        ledger.tasks.create(title=title)
+    sync()
+    (tmp_path / "elsewhere").write_text("secret\n")
+    (vault / ACTIVE / "T1.md").unlink()
+    (vault / ACTIVE / "T1.md").symlink_to(tmp_path / "elsewhere")
+    (vault / ACTIVE / "T2.md").unlink()
+    (vault / ACTIVE / "T2.md").mkdir()
+    (vault / ACTIVE / "T2.md" / "x").write_text("x\n")
+    for name in ("T99999999999999999999.md", "T0.md", "T٣.md", "T007.md"):
+        (vault / ACTIVE / name).write_text("mine\n")
+    (vault / ACTIVE / "T3.md").write_bytes(b"\xff\xfe\0binary")
+    for number in (1, 2, 3, 4):
+        ledger.tasks.update(number, priority=0)
+    report = sync()
+    assert "priority: P0" in (vault / ACTIVE / "T4.md").read_text()
+    assert (tmp_path / "elsewhere").read_text() == "secret\n"
+    assert (vault / ACTIVE / "T007.md").read_text() == "mine\n"
+    assert b"\xff\xfe\0binary" in (vault / ACTIVE / "T3.md").read_bytes()
+    assert {trouble.path for trouble in report.troubles} >= {f"{ACTIVE}/T1.md"}
+    ledger.tasks.update(4, priority=1)
+    sync()
+    assert "priority: P1" in (vault / ACTIVE / "T4.md").read_text()
+
+
+def test_what_a_person_resolved_in_a_merge_stays_resolved(
+    ledger: Ledger, vault: Path, person: Path, sync: Callable[..., Report]
+) -> None:
+    (vault / "plan.md").write_text("one\n")
+    sync()
+    git(person, "pull", "--quiet")
+    (person / "plan.md").write_text("theirs\n")
+    push(person)
+    (vault / "plan.md").write_text("ours\n")
+    git(vault, "commit", "--quiet", "-a", "-m", "Ours")
+    git(vault, "fetch", "--quiet")
+    git(vault, "merge", "--quiet", "origin/main", check=False)
+    (vault / "plan.md").write_text("resolved by hand\n")
+    git(vault, "commit", "--quiet", "-a", "-m", "Resolved")
+    (person / "more.md").write_text("more\n")
+    push(person)
+    sync()
+    git(person, "pull", "--quiet", "--rebase")
+    assert (person / "plan.md").read_text() == "resolved by hand\n"
+    assert (person / "more.md").read_text() == "more\n"
+
+
+def test_commit_of_a_person_is_never_amended(
+    ledger: Ledger, vault: Path, person: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shoal.adapters.vault.git import Git, Rejected
+
+    ledger.tasks.create(title="a")
+    real = Git.push
+    calls = 0
+
+    def pushed(self: Git, remote: str, branch: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            (vault / "mine.md").write_text("mine\n")
+            git(vault, "add", "mine.md")
+            git(vault, "commit", "--quiet", "-m", "My careful message")
+            raise Rejected("moved on")
+        real(self, remote, branch)
+
+    monkeypatch.setattr(Git, "push", pushed)
+    VaultSync(ledger.engine).run()  # type: ignore[arg-type]
+    assert "My careful message" in git(vault, "log", "--author=Person", "--format=%s")
+    assert git(vault, "status", "--porcelain") == ""
+
+
+def test_vault_may_be_a_worktree(ledger: Ledger, vault: Path, tmp_path: Path, sync: Callable[..., Report]) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch=trunk", "notes")
+    (tmp_path / "notes" / "a.md").write_text("a\n")
+    git(tmp_path / "notes", "add", "--all")
+    git(tmp_path / "notes", "commit", "--quiet", "-m", "Begin")
+    git(tmp_path / "notes", "worktree", "add", "--quiet", "-b", "main", str(vault))
+    ledger.tasks.create(title="a")
+    sync()
+    assert f"{ACTIVE}/T1.md" in git(vault, "ls-files")
+    assert ".shoal-spool" not in git(vault, "status", "--porcelain")
+
+
+def test_remote_that_is_away_makes_no_work_twice(ledger: Ledger, vault: Path, remote: Path, person: Path) -> None:
+    from shoal.daemon.task_files import TaskFiles
+
+    remote.rename(remote.with_name("away.git"))
+    for title in "abc":
+        ledger.tasks.create(title=title)
+    seen: list[int] = []
+    real = TaskFiles.write
+    sync = VaultSync(ledger.engine)  # type: ignore[arg-type]
+    try:
+        TaskFiles.write = lambda self, batch: (seen.append(len(batch)), real(self, batch))[1]  # type: ignore[method-assign,assignment,func-returns-value]
+        for _ in range(3):
+            with pytest.raises(GitError):
+                sync.run()
+    finally:
+        TaskFiles.write = real  # type: ignore[method-assign]
+    assert seen == [3]
+
+
 def test_archived_task_stays_archived(ledger: Ledger, vault: Path, sync: Callable[..., Report]) -> None:
     ledger.tasks.create(title="a", body="one\n")
     ledger.tasks.complete(1)

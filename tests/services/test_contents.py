@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.adapters.vault import files
 from shoal.daemon import archiver
+from shoal.daemon.vault_sync import VaultSync
 from shoal.errors import BadInput, LeaseLost, NotFound, NoVault, Refused, ShoalError, TooLarge, VaultError, WrongStatus
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings
@@ -220,6 +222,78 @@ def test_archive_takes_all_files_away_and_restore_brings_them_back(ledger: Ledge
     ledger.tasks.body(1)
     assert {path: path.read_bytes() for path in vault.rglob("*T1*")} == before
     assert ledger.tasks.body(2).text == "other\n"
+
+
+def test_what_could_not_be_written_does_not_overwrite_what_came_later(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.tasks.create(title="a", body="first\n")
+    ledger.tasks.body(1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_partial", full)
+        ledger.tasks.set_body(1, text="old\n")
+        ledger.tasks.share(1, key="k", value="old")
+        ledger.tasks.share(1, key="other", value="kept")
+        assert ledger.tasks.body(1).text == "first\n"
+    ledger.tasks.set_body(1, text="new\n")
+    ledger.tasks.share(1, key="k", value="new")
+    assert ledger.tasks.body(1).text == "new\n"
+    ledger.engine.settler.recover()  # type: ignore[attr-defined]
+    assert ledger.tasks.body(1).text == "new\n"
+    assert ledger.tasks.context(1).values == {"k": "new", "other": "kept"}
+    assert ledger.engine.settler.waiting == {}  # type: ignore[attr-defined]
+    assert len(ledger.events.list(after=0, kind="vault.unreadable")) == 3
+
+
+def test_same_result_of_two_attempts_stands_twice(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    for _ in range(2):
+        ledger.tasks.result(1, text="Tests pass.")
+    assert ledger.tasks.body(1).text.count("Tests pass.\n") == 2
+
+
+def test_restoring_over_another_text_keeps_both(ledger: Ledger, vault: Path) -> None:
+    ledger.tasks.create(title="a", body="old text\n")
+    ledger.tasks.complete(1)
+    VaultSync(ledger.engine).run()  # type: ignore[arg-type]
+    ledger.tasks.archive(1)
+    ledger.tasks.result(1, text="late result")
+    ledger.tasks.restore(1)
+    assert "late result" in ledger.tasks.body(1).text
+    [other] = vault.rglob("T1.other-*.md")
+    assert "old text\n" in other.read_text()
+    assert list(vault.glob("090-archive/*")) == []
+    [told] = ledger.events.list(after=0, kind="vault.conflict")
+    assert told.data["path"] == str(other.relative_to(vault))
+
+
+@pytest.mark.parametrize("value", ["when: 2026-13-45", "a: !foo bar", "? [1, 2]\n  : x", "a: 0o9x\n  b: 1e999"])
+def test_odd_values_of_people_in_the_shared_context_are_no_crash(ledger: Ledger, vault: Path, value: str) -> None:
+    ledger.tasks.create(title="a")
+    path = vault / "050-context/T1.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"context:\n  {value}\n")
+    try:
+        ledger.tasks.context(1)
+    except ShoalError as error:
+        assert "T1.yaml" in error.message
+    ledger.tasks.share(1, key="k", value=1)
+    ledger.tasks.body(1)
+    assert f"  {value}\n" in path.read_text()
+
+
+def test_damaged_spool_is_put_aside_and_stops_nothing(ledger: Ledger, vault: Path) -> None:
+    (vault / ".shoal-spool").mkdir(parents=True)
+    (vault / ".shoal-spool" / "1-a.jsonl").write_bytes(b"no json\n{}\n")
+    ledger.tasks.create(title="a", body="x\n")
+    assert ledger.tasks.body(1).text == "x\n"
+    assert (vault / ".shoal-spool" / "1-a.damaged").read_bytes() == b"no json\n{}\n"
+    told = list(ledger.engine.settler.vault.spool.report(2**60))  # type: ignore[attr-defined]
+    assert any("1-a.damaged" in line for line in told)
 
 
 def test_files_of_old_tasks_are_archived_where_asked_for(open_at: Open, vault: Path, clock: FakeClock) -> None:

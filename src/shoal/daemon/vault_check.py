@@ -14,6 +14,7 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import sync
 
 SHOWN = 5
+LATE_MS = 60_000
 
 
 def look(engine: EmbeddedEngine) -> Iterator[tuple[str, str, str]]:
@@ -22,9 +23,8 @@ def look(engine: EmbeddedEngine) -> Iterator[tuple[str, str, str]]:
     if settler is None or not settler.root.is_dir():
         yield "vault", "", "there is none yet; `shoal vault init` or the first sync makes it"
         return
-    settler.settle()
     vault = settler.vault
-    waiting = list(settler.waiting.values())
+    waiting = list(vault.spool.report(engine.clock.now_ms() - LATE_MS))
     yield "content", "; ".join(waiting[:SHOWN]), "everything that was written is in its file"
     broken = [f"{path}: {reason}" for path, reason in unreadable(vault)]
     more = f"; and {len(broken) - SHOWN} more" if len(broken) > SHOWN else ""

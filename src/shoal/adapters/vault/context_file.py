@@ -20,9 +20,9 @@ ROOT = "context"
 
 def read(task_id: str, text: str | None) -> Context:
     """What a file says; nothing is shared while there is no file. Raises VaultError."""
-    if not text:
+    if not text or _root(text) is None:
         return Context(task_id, {})
-    found = yaml.load(text, Loader=yaml.CSafeLoader) if _root(text) is not None else {}
+    found = _values(text)
     values = found.get(ROOT) or {}
     if not isinstance(values, dict):
         raise VaultError(f"{ROOT}: must hold keys with values")

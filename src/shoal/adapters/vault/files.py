@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -116,11 +117,14 @@ def sync_folder(folder: Path) -> None:
 def _bytes(path: Path) -> bytes | None:
     try:
         # A link in a repository that others push to could show us any file of this machine.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise VaultError(f"{path} cannot be read: {error.strerror}; it must be a plain file") from None
+        raise VaultError(f"{path} cannot be read: {error.strerror}; move it out of the vault, or make it a plain file") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise VaultError(f"{path} is no plain file; move it out of the vault")
     with open(descriptor, "rb") as file:
         return file.read()
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from shoal.errors import VaultError
 from shoal.model.content import Entry
 
 FOLDER = ".shoal-spool"
@@ -87,7 +86,7 @@ class Spool:
     def orphans(self) -> Iterator[tuple[Path, list[Entry]]]:
         """The logs that processes left behind which are no more, each with what was not done.
 
-        Each is this process's alone until the next one is asked for. Raises VaultError.
+        Each is this process's alone until the next one is asked for. One that cannot be read is put aside.
         """
         for path in sorted(self.folder.glob("*.jsonl")):
             if path == self._path:
@@ -99,9 +98,21 @@ class Spool:
                     continue
                 try:
                     entries = unfinished(file.read())
-                except msgspec.DecodeError as error:
-                    raise VaultError(f"{path} cannot be read ({error}); mend or remove it by hand") from None
+                except msgspec.DecodeError:
+                    path.rename(path.with_suffix(".damaged"))
+                    continue
                 yield path, entries
+
+    def report(self, older_than: int) -> Iterator[str]:
+        """What has waited here since before that moment, in whichever process, and what cannot be read."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+                late = [one for one in unfinished(path.read_bytes()) if one.at < older_than]
+                if late:
+                    told = ", ".join(sorted({f"{one.what} of task {one.task}" for one in late}))
+                    yield f"{path} holds what is in no file yet: {told}"
+        for path in sorted(self.folder.glob("*.damaged")):
+            yield f"{path} cannot be read; look what it holds, and remove it"
 
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
