@@ -118,6 +118,18 @@ def test_vault_of_people_is_adopted_with_nothing_changed(shell: Shell, tmp_path:
     assert (shell.home / "shoal.toml").read_text().count("vault =") == 1
 
 
+def test_pages_of_the_vault_before_are_not_left_behind(shell: Shell, tmp_path: Path) -> None:
+    shell("add", "First", "-b", "text")
+    shell("vault", "sync")
+    shell("vault", "init", str(tmp_path / "notes"), code=4)
+    assert "--bring" in shell.errors
+    assert "vault" not in (shell.home / "shoal.toml").read_text().replace("# ", "")
+    shell("vault", "init", str(tmp_path / "notes"), "--bring")
+    assert shell("body", "T1") == "text\n"
+    shell("vault", "sync")
+    assert (tmp_path / "notes/010-tasks/active/T1.md").exists()
+
+
 def test_vault_inside_another_repository_is_refused(shell: Shell, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "project")
     shell("vault", "init", str(tmp_path / "project" / "vault"), code=2)
@@ -203,7 +215,9 @@ def test_ledger_is_rebuilt_from_the_vault_alone(shell: Shell, tmp_path: Path) ->
         for number in (3, 30, 300):
             if ledger.tasks.get(number).status in {"queued", "blocked", "scheduled"}:
                 ledger.tasks.cancel(number)
-            ledger.tasks.archive(next(t.id for t in ledger.tasks.list(status="completed", limit=1000)))
+        archived = [task.id for task in ledger.tasks.list(status="completed", limit=3)]
+        for number in archived:
+            ledger.tasks.archive(number)
     shell("vault", "sync")
 
     def state(home: Path) -> dict[int, tuple[object, ...]]:
@@ -227,7 +241,7 @@ def test_ledger_is_rebuilt_from_the_vault_alone(shell: Shell, tmp_path: Path) ->
                     task.hold_reason,
                     task.blockers,
                     sorted(edge.blocker for edge in ledger.tasks.dependencies(task.id) if edge.blocked == task.task_id),
-                    ledger.tasks.body(task.id).text,
+                    ledger.tasks.body(task.id).text if task.id not in archived else None,
                 )
                 for task in found
             }

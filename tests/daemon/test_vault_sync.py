@@ -308,6 +308,106 @@ def test_twin_with_a_key_of_its_own_stays(ledger: Ledger, vault: Path, sync: Cal
     assert ["precious" in path.read_text() for path in vault.rglob("T1.other-*.md")] == [True]
 
 
+def test_outcome_stands_on_the_page(ledger: Ledger, vault: Path, sync: Callable[..., Report]) -> None:
+    for title in "abcd":
+        ledger.tasks.create(title=title)
+    sync()
+    ledger.tasks.complete(1, summary="merged as #7")
+    ledger.tasks.fail(2, error="exit 3\n``` no fence\nlast line")
+    ledger.tasks.fail(3, error="disk on fire")
+    ledger.tasks.result(4, text="all said")
+    ledger.tasks.complete(4, summary="all said")
+    for _ in range(2):
+        sync()
+        ledger.tasks.feedback(1, quality=5)
+    assert (vault / COMPLETED / "T1.md").read_text().endswith("## Result\n\nmerged as #7\n")
+    failed = (vault / "010-tasks/failed/T2.md").read_text()
+    assert "## Result\n\nFailed:\n\n````text\nexit 3\n``` no fence\nlast line\n````\n" in failed
+    assert (vault / "010-tasks/failed/T3.md").read_text().endswith("Failed: disk on fire\n")
+    assert (vault / COMPLETED / "T4.md").read_text().count("all said") == 1
+
+
+def test_page_that_is_deleted_or_moved_by_hand_comes_back(
+    ledger: Ledger, vault: Path, person: Path, sync: Callable[..., Report]
+) -> None:
+    for number in (1, 2, 3):
+        ledger.tasks.create(title="a", body=f"text {number}\n")
+    sync()
+    (vault / ACTIVE / "T1.md").unlink()
+    (vault / "Projects").mkdir()
+    (vault / ACTIVE / "T2.md").rename(vault / "Projects" / "T2.md")
+    git(person, "pull", "--quiet")
+    (person / ACTIVE / "T3.md").unlink()
+    push(person)
+    sync()
+    for number in (1, 2, 3):
+        assert f"text {number}\n" in (vault / ACTIVE / f"T{number}.md").read_text()
+    assert list((vault / "Projects").iterdir()) == []
+    assert {event.task_id for event in ledger.events.list(after=0, kind="vault.conflict")} == {"T1", "T2", "T3"}
+
+
+def test_another_branch_is_refused(ledger: Ledger, vault: Path, sync: Callable[..., Report]) -> None:
+    sync()
+    git(vault, "checkout", "--quiet", "-b", "feature")
+    ledger.tasks.create(title="a")
+    with pytest.raises(GitError, match="switch main"):
+        sync()
+    git(vault, "checkout", "--quiet", "main")
+    sync()
+    assert (vault / ACTIVE / "T1.md").exists()
+
+
+def test_vault_that_vanished_is_not_begun_anew(ledger: Ledger, vault: Path, sync: Callable[..., Report]) -> None:
+    ledger.tasks.create(title="a", body="text\n")
+    sync()
+    vault.rename(vault.with_name("away"))
+    ledger.tasks.create(title="b")
+    with pytest.raises(ShoalError, match="vanished"):
+        sync()
+    assert not (vault / ".git").exists()
+
+
+def test_remote_that_refuses_is_quoted(ledger: Ledger, remote: Path, person: Path, sync: Callable[..., Report]) -> None:
+    hook = remote / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'policy: no' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    ledger.tasks.create(title="a")
+    with pytest.raises(GitError, match="policy: no"):
+        sync()
+
+
+def test_line_edited_beside_one_that_was_added_stands_once(
+    ledger: Ledger, vault: Path, person: Path, sync: Callable[..., Report]
+) -> None:
+    ledger.tasks.create(title="a", body="A line of mine.\n")
+    sync()
+    git(person, "pull", "--quiet")
+    edit(person / ACTIVE / "T1.md", "A line of mine.", "A line of mine, edited.")
+    push(person)
+    ledger.tasks.result(1, text="the result")
+    sync()
+    text = (vault / ACTIVE / "T1.md").read_text()
+    assert text.endswith("A line of mine, edited.\n\n## Result\n\nthe result\n")
+    assert ledger.events.list(after=0, kind="vault.conflict") == []
+
+
+def test_properties_of_a_note_changed_on_both_sides_stay_valid(
+    ledger: Ledger, vault: Path, person: Path, sync: Callable[..., Report]
+) -> None:
+    (vault / "Garden.md").write_text("---\ntags: [a]\nmood: ok\n---\n\nText\n")
+    sync()
+    git(person, "pull", "--quiet")
+    (person / "Garden.md").write_text("---\ntags: [x]\nmood: happy\n---\n\nText\n")
+    push(person)
+    (vault / "Garden.md").write_text("---\ntags: [y]\nmood: sad\n---\n\nText\n")
+    sync()
+    texts = {path.read_text() for path in vault.glob("Garden*.md")}
+    assert texts == {
+        "---\ntags: [x]\nmood: happy\n---\n\nText\n",
+        "---\ntags: [y]\nmood: sad\n---\n\nText\n",
+    }
+
+
 def test_odd_files_stop_nobody_else(ledger: Ledger, vault: Path, sync: Callable[..., Report], tmp_path: Path) -> None:
     for title in "abcd":
         ledger.tasks.create(title=title)

@@ -26,17 +26,19 @@ def vault() -> None:
 @vault.command("init", epilog="Example: shoal vault init ~/notes --remote git@github.com:me/notes.git")
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--remote", help="A git remote to sync with.")
+@click.option("--bring", is_flag=True, help="Take the files of the vault before along.")
 @command
-def init(session: Session, folder: Path | None, remote: str | None) -> None:
+def init(session: Session, folder: Path | None, remote: str | None, bring: bool) -> None:
     """Make a vault, or adopt an Obsidian vault: only what is missing is added."""
     from shoal.daemon.vault_setup import prepare
 
-    made = prepare(session.home, folder, remote)
+    made = prepare(session.home, folder, remote, bring=bring)
 
     def show() -> None:
         for name in made.added:
             click.echo(f"  + {name}")
         click.echo(f"{made.folder} is ready. It follows the ledger while `shoal serve` runs; by hand: shoal vault sync")
+        click.echo("Whatever changes in this folder is committed with it, and pushed where there is a remote.")
 
     session.answer(made, show, ids=[made.folder])
 
@@ -100,9 +102,9 @@ def _sync_there(session: Session, everything: bool) -> None:
     deadline = monotonic_seconds() + SYNC_SECONDS
     while True:
         found = ledger.sync.status()
-        if found.position >= wanted.event:
+        if found.position >= wanted.event and not found.running:
             break
-        if found.last_error and found.failed_at != began.failed_at:
+        if found.last_error and found.failed_at != began.failed_at and not found.running:
             raise GitError(found.last_error)
         if monotonic_seconds() > deadline:
             raise Refused(f"the server has not synced within {SYNC_SECONDS:.0f} s; `shoal vault status` tells why")
@@ -121,7 +123,7 @@ def import_(session: Session, folder: Path, pattern: str | None, dry_run: bool, 
     from shoal.daemon import vault_import
 
     report = vault_import.run(session.ledger, folder, pattern=pattern, dry_run=dry_run, rename=rename)
-    if not dry_run and session.home.exists:
+    if report.created and not dry_run and session.home.exists:
         vault_import.keep(session.home, report)
     _show_import(session, report, "would be taken" if dry_run else "taken")
 
@@ -135,6 +137,11 @@ def rebuild(session: Session, folder: Path) -> None:
 
     report = vault_import.rebuild(session.home, folder)
     _show_import(session, report, "brought back")
+    click.echo(
+        "Only what stands on the pages came back: no history, attempts or progress. "
+        "If another home syncs with the same remote, end that one first.",
+        err=True,
+    )
 
 
 def _show_import(session: Session, report: Any, word: str) -> None:

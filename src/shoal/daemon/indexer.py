@@ -38,9 +38,12 @@ def _documents(vault: Vault, facts: Facts) -> Iterator[Document]:
         body = "" if place is None else task_file.body(files.read(vault.path(place)))
     except ShoalError:
         return  # a file that cannot be read is told of by who writes it
-    result = f"{task.summary or ''}\n{task_file.section(body, 'Result')}"
-    yield Document(task=task.id, kind=DocumentKind.BODY, text=body)
-    yield Document(task=task.id, kind=DocumentKind.RESULT, text=result)
+    # With the title, so that words of both are found together.
+    if body.strip() not in ("", task_file.sections(task).strip()):
+        yield Document(task=task.id, kind=DocumentKind.BODY, text=f"{task.title}\n{body}")
+    result = f"{task.summary or ''}\n{task_file.section(body, 'Result')}".strip()
+    if result:
+        yield Document(task=task.id, kind=DocumentKind.RESULT, text=f"{task.title}\n{result}")
     context = vault.path(vault.layout.context_file(task.task_id))
     if context.is_file():
         yield Document(task=task.id, kind=DocumentKind.CONTEXT, text=files.read(context))

@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from shoal.clock import monotonic_seconds
+from shoal.errors import ShoalError
 
 log = structlog.get_logger()
 LATE_FACTOR = 5.0
@@ -89,6 +90,10 @@ class Loop:
             try:
                 self._tick()
                 self._error = None
+            except ShoalError as error:
+                if self._error != error.message:
+                    log.error("loop failed", loop=self.name, reason=error.message)
+                self._error = error.message
             except Exception as error:
                 self._error = f"{type(error).__name__}: {error}"
                 log.exception("loop failed", loop=self.name)

@@ -10,7 +10,7 @@ from shoal.adapters.vault import files, task_file
 from shoal.adapters.vault.front_matter import FrontMatter
 from shoal.adapters.vault.task_file import OWNED
 from shoal.adapters.vault.vault import Vault, version
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, VaultError
 from shoal.model.content import Facts
 from shoal.model.task import FINISHED
 
@@ -57,11 +57,13 @@ class TaskFiles:
         place = vault.find(facts.task)
         path = vault.path(expected)
         if place is None:
+            if path.exists() or path.is_symlink():
+                raise VaultError(f"{expected} is no plain file; move it out of the vault")
             if facts.task.status in FINISHED and facts.task.task_id in self._archived:
                 return {}
             return {path: (None, task_file.written(facts))}
         was = files.read_bytes(vault.path(place))
-        text = task_file.updated(was.decode("utf-8", "surrogateescape"), facts)
+        text = task_file.updated(task_file.concluded(was.decode("utf-8", "surrogateescape"), facts.task), facts)
         self._settle_twins(facts, place)
         if place != expected:
             files.move(vault.root / place, path)

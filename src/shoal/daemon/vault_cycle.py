@@ -26,6 +26,8 @@ from shoal.services import Tx, contents, sync, tasks
 CHUNK = 500
 TRIES = 8
 SHOWN = 50
+SETUP = (".gitignore", ".gitattributes")
+PACKED_EVERY = 100  # cycles
 TOLD = {
     Kind.TASK_CREATED: "created",
     Kind.TASK_CLAIMED: "claimed",
@@ -63,7 +65,7 @@ class Cycle:
         self._merger = Merger(git, vault.layout)
         self._files = TaskFiles(vault)
         self._remote = git.remote()
-        self._edited: set[str] = set()
+        self._found: set[str] = set()
         self._touched: set[str] = set()
         self._written: set[int] = set()
         self._commit: str | None = None
@@ -98,10 +100,12 @@ class Cycle:
         if self._problem is None:
             self._say("cursor")
             self._engine.write(lambda tx: sync.move(tx, sync.CURSOR, upto))
+            if self._commit is not None and int(self._commit[:8], 16) % PACKED_EVERY == 0:
+                self._git.pack()
         return Report(
             position=upto if self._problem is None else after,
             tasks=len(self._written),
-            edits=len(self._edited),
+            edits=len(self._edits(after, upto)),
             commit=self._commit,
             pushed=pushed,
             problem=None if self._problem is None else self._problem.message,
@@ -127,9 +131,11 @@ class Cycle:
         """Take in people's edits here and what the remote has got; why not, when somebody wrote meanwhile."""
         git = self._git
         self._say("edits")
+        git.stay_on(git.branch())
         found = git.changed()
-        self._edited |= {one.path for one in found}
-        self._touched |= {one.path for one in found if not one.deleted}
+        self._bring_back([one.path for one in found if one.deleted], "HEAD")
+        self._found |= {one.path for one in found}
+        self._touched |= {one.path for one in found}
         if self._remote is None:
             return None
         self._say("fetch")
@@ -142,14 +148,15 @@ class Cycle:
             return None
         self._say("rebase")
         if found:
-            message = self._edits_message()
+            message = _edits_message(self._found)
             self._commit = git.commit(message, replacing=self._commit)
         head = git.commit_of("HEAD")
         if head is None:
             git.adopt(upstream)
             return None
         base = git.common(head, upstream)
-        self._touched |= {one.path for one in git.between(base, upstream) if not one.deleted}
+        arrived = git.between(base, upstream)
+        self._touched |= {one.path for one in arrived}
         tip = self._merger.rebase(upstream)
         self._say("move")
         try:
@@ -158,7 +165,29 @@ class Cycle:
             return error  # most likely a file was saved since we looked: an edit like the others
         if self._commit is not None:
             self._commit = None if tip == upstream else tip
+        self._bring_back([one.path for one in arrived if one.deleted], base)
         return None
+
+    def _bring_back(self, deleted: list[str], commit: str | None) -> None:
+        """The page of a task is not deleted or moved by hand: it goes back to where it belongs, with what is in it."""
+        vault, prefix = self._vault, self._engine.identity.prefix
+        numbers = {number for path in deleted if (number := vault.layout.number_of(PurePosixPath(path), prefix))}
+        if not numbers or commit is None:
+            return
+        known = self._engine.read(lambda tx: tasks.by_numbers(tx, sorted(numbers)))
+        for task in known:
+            name = f"{task.task_id}.md"
+            path = next(path for path in deleted if PurePosixPath(path).name == name)
+            if vault.find(task) is not None or vault.archived(task.task_id) is not None:
+                continue
+            moved = [one for one in self._git.untracked(name) if one != path]
+            if moved:
+                files.move(vault.root / moved[0], vault.path(PurePosixPath(path)))
+                reason = f"it was moved to {moved[0]}, where nobody finds it; it is back"
+            else:
+                self._git.bring_back(commit, path)
+                reason = "it was deleted, and is back; `shoal archive` takes the page of a finished task away"
+            self._merger.conflicts.append(Conflict(path, reason))
 
     def _write_tasks(self, after: int, upto: int) -> None:
         self._say("tasks")
@@ -220,14 +249,23 @@ class Cycle:
 
         counted, shown = self._engine.read(read)
         parts = [f"{counted[kind]} {word}" for kind, word in TOLD.items() if counted.get(kind)]
-        if self._edited:
-            parts.append(f"{len(self._edited)} files edited")
+        if edits := len(self._edits(after, upto)):
+            parts.append(f"{edits} file{'' if edits == 1 else 's'} edited")
         more = len(self._written) - len(shown)
         lines = [f"{task.task_id} {task.status.value}: {task.title}" for task in shown]
         if more > 0:
             lines.append(f"and {more} more")
         return "\n".join([f"Sync: {', '.join(parts) or 'tasks brought up to date'}", "", *lines]).rstrip() + "\n"
 
-    def _edits_message(self) -> str:
-        shown = sorted(self._edited)
-        return "\n".join([f"Edit {len(shown)} files", "", *shown[:SHOWN]]) + "\n"
+    def _edits(self, after: int, upto: int) -> set[str]:
+        """What people changed here: not the files of tasks whose content was written through the ledger."""
+        numbers = self._engine.read(lambda tx: sync.changed_since(tx, after, upto))
+        prefix = self._engine.identity.prefix
+        own = tuple(f"{prefix}{number}." for number in numbers)
+        archives = tuple(f"task_{prefix}{number}_" for number in numbers)
+        return {path for path in self._found if not PurePosixPath(path).name.startswith((*own, *archives, *SETUP))}
+
+
+def _edits_message(found: set[str]) -> str:
+    shown = sorted(found)
+    return "\n".join([f"Edit {len(shown)} file{'' if len(shown) == 1 else 's'}", "", *shown[:SHOWN]]) + "\n"

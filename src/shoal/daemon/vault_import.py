@@ -32,8 +32,8 @@ CHUNK_BYTES = 4_000_000
 # Words that vaults before this one used, and what is meant by the folder when none is known.
 STATUSES = {
     **{status.value: status for status in Status},
-    **dict.fromkeys(("todo", "open", "pending", "ready", "new", "backlog"), Status.QUEUED),
-    **dict.fromkeys(("in_progress", "in-progress", "doing", "claimed", "assigned", "running"), Status.ACTIVE),
+    **dict.fromkeys(("todo", "to_do", "open", "pending", "ready", "new", "backlog"), Status.QUEUED),
+    **dict.fromkeys(("in_progress", "doing", "claimed", "assigned", "running"), Status.ACTIVE),
     **dict.fromkeys(("done", "complete", "closed", "finished"), Status.COMPLETED),
     **dict.fromkeys(("canceled", "wontfix", "abandoned"), Status.CANCELLED),
     **dict.fromkeys(("waiting", "on_hold", "paused"), Status.BLOCKED),
@@ -223,7 +223,7 @@ def _task(place: PurePosixPath, text: str) -> OldTask:
 
 
 def _status(word: str | None, place: PurePosixPath, written: bool) -> Status:
-    known = STATUSES.get((word or "").strip().lower())
+    known = STATUSES.get(re.sub(r"[\s-]+", "_", (word or "").strip().lower()))
     if known is not None:
         return known
     by_folder = BY_FOLDER.get(place.parent.name)

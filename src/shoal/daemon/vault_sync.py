@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import structlog
 
@@ -15,17 +16,18 @@ from shoal.adapters.vault import setup
 from shoal.adapters.vault.git import Git
 from shoal.clock import monotonic_seconds
 from shoal.daemon.vault_cycle import Cycle, Report
-from shoal.errors import GitError, NoVault, ShoalError
+from shoal.errors import GitError, NoVault, Refused, ShoalError, VaultError
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.event import Kind
-from shoal.services import Tx, sync
+from shoal.services import Tx, sync, tasks
 from shoal.services.refs import get_task
 
 log = structlog.get_logger()
 LOCK_TTL_SECONDS = 15
 LOOK_SECONDS = 0.5
 REST_SHARE = 10  # between prompt cycles: so many times as long as one takes
+GAP_SECONDS = 10.0  # between prompt cycles, so that a busy day does not make thousands of commits
 RETRY_SECONDS = 5.0  # after a failed cycle; twice as long after each further one
 SILENT = {Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
 
@@ -43,6 +45,7 @@ class VaultSync:
         self._told: set[tuple[str, str]] = set()
         self._looked = -1
         self._seconds = 0.0
+        self._ended = monotonic_seconds() - GAP_SECONDS
         self._failures = 0
         self._git = Git(
             self._settler.root,
@@ -55,12 +58,14 @@ class VaultSync:
         began = monotonic_seconds()
         try:
             report = self._run()
+        except Refused:
+            raise  # another cycle does not end: it will tell by itself
         except Exception as error:
             self._remember(error.message if isinstance(error, ShoalError) else f"{type(error).__name__}: {error}")
             raise
         finally:
-            self._seconds = monotonic_seconds() - began
-        self._remember(report.problem, commits=0 if report.commit is None else 1)
+            self._ended = monotonic_seconds()
+            self._seconds = self._ended - began
         if report.problem is not None:
             raise GitError(report.problem)
         return report
@@ -76,9 +81,17 @@ class VaultSync:
             self._engine.wait_for_events(max(0, self._looked), min(left, LOOK_SECONDS))
             if self._is_called_for():
                 rest = max(settings.vault_sync_delay_seconds, REST_SHARE * self._seconds)
-                stopping.wait(min(rest, left))
+                gap = self._ended + GAP_SECONDS - monotonic_seconds()
+                self._rest(stopping, min(max(rest, gap), left))
                 return
             stopping.wait(0.05)
+
+    def _rest(self, stopping: threading.Event, seconds: float) -> None:
+        """Let more come together, unless somebody asks for a sync."""
+        deadline = monotonic_seconds() + seconds
+        while (left := deadline - monotonic_seconds()) > 0 and not self._is_asked_for():
+            if stopping.wait(min(left, LOOK_SECONDS)):
+                return
 
     def tick(self) -> None:
         """One cycle of the loop; after a failed one the next comes soon."""
@@ -97,17 +110,27 @@ class VaultSync:
         called, self._looked = self._engine.read(look)
         return called
 
+    def _is_asked_for(self) -> bool:
+        def look(tx: Tx) -> bool:
+            after = sync.position(tx)
+            return Kind.SYNC_REQUESTED in sync.counted(tx, after, tx.horizon())
+
+        asked: bool = self._engine.read(look)
+        return asked
+
     def _run(self) -> Report:
         settler, git = self._settler, self._git
         if (upto := self._nothing_to_do()) is not None:
+            self._remember(None)
             return Report(position=upto)
         ledger = Ledger(self._engine, actor="shoal")
         owner = f"{socket.gethostname()}-{os.getpid()}"
         wait = 2.0 * LOCK_TTL_SECONDS
-        with ledger.lock(sync.LOCK, owner=owner, ttl_seconds=LOCK_TTL_SECONDS, wait_seconds=wait):
+        with ledger.lock(sync.LOCK, owner=owner, ttl_seconds=LOCK_TTL_SECONDS, wait_seconds=wait, quiet=True):
             setup.ensure(settler.root, settler.vault.layout, git)
             settler.recover()
             report = Cycle(self._engine, settler.vault, git, on_step=self._say).run()
+            self._remember(report.problem, commits=0 if report.commit is None else 1)
         self._tell(report)
         return report
 
@@ -115,6 +138,11 @@ class VaultSync:
         """Where the log stands, when neither it nor the vault has anything new and there is no remote to ask."""
         git = self._git
         if not git.exists:
+            if self._engine.read(sync.position) > 0:
+                raise VaultError(
+                    f"the vault {self._settler.root} has vanished; bring the folder back, "
+                    "or `shoal vault init` to begin again without its bodies, results and notes"
+                )
             return None
 
         def look(tx: Tx) -> tuple[int, int, bool]:
@@ -146,8 +174,15 @@ class VaultSync:
         """Write into the log what people should look at, each thing once."""
 
         def tell(tx: Tx) -> None:
+            layout, prefix = self._settler.vault.layout, self._engine.identity.prefix
             for conflict in report.conflicts:
-                tx.emit(Kind.VAULT_CONFLICT, data={"path": conflict.path, "reason": conflict.reason})
+                number = layout.number_of(PurePosixPath(conflict.path), prefix)
+                found = [] if number is None else tasks.by_numbers(tx, [number])
+                told = {"path": conflict.path, "reason": conflict.reason}
+                if found:
+                    tx.emit(Kind.VAULT_CONFLICT, found[0], was=found[0].status.value, data=told)
+                else:
+                    tx.emit(Kind.VAULT_CONFLICT, data=told)
             for trouble in report.troubles:
                 if (trouble.path, trouble.reason) not in self._told:
                     task = get_task(tx, trouble.task)

@@ -74,15 +74,21 @@ class Ledger:
 
     @contextlib.contextmanager
     def lock(
-        self, name: str, *, owner: str | None = None, ttl_seconds: int = 60, wait_seconds: float = 0.0
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        ttl_seconds: int = 60,
+        wait_seconds: float = 0.0,
+        quiet: bool = False,
     ) -> Iterator[Lock]:
-        """Hold a lock for a block of work and keep it renewed from a thread.
+        """Hold a lock for a block of work and keep it renewed from a thread; `quiet` leaves no events.
 
         Raises Refused when it is not free within `wait_seconds`, and LockLost at the end when it was lost meanwhile.
         """
         owner = owner or self.actor
         deadline = monotonic_seconds() + wait_seconds
-        while not (outcome := self.locks.acquire(name, owner=owner, ttl_seconds=ttl_seconds)).acquired:
+        while not (outcome := self.locks.acquire(name, owner=owner, ttl_seconds=ttl_seconds, quiet=quiet)).acquired:
             if monotonic_seconds() >= deadline:
                 wait = (outcome.retry_after_ms or 0) / 1000
                 raise Refused(f"lock {name!r} is held by {outcome.lock.owner} for another {wait:.0f} s", field="name")
@@ -108,7 +114,7 @@ class Ledger:
             renewer.join()
             if not lost:
                 with contextlib.suppress(LockLost):
-                    self.locks.release(name, owner=owner, fence=lock.fence)
+                    self.locks.release(name, owner=owner, fence=lock.fence, quiet=quiet)
         if lost:
             raise lost[0]
 

@@ -30,7 +30,10 @@ _encode = msgspec.json.Encoder().encode
 def body(tx: Tx, *, task: TaskRef) -> Body:
     """The body of a task's file, as markdown; of a task without a file the sections that it would have."""
     found = get_task(tx, task)
-    return tx.vault.body(found)
+    told = tx.vault.body(found)
+    if told.path is None:
+        _refuse_archived(tx, found)
+    return told
 
 
 @verb("PUT /tasks/{task}/body", repeatable=True, reads_vault=True)
@@ -44,7 +47,11 @@ def set_body(
     ] = None,
     attempt: Positive | None = None,
 ) -> Written:
-    """Write the body of a task, whole. The front matter is not touched."""
+    """Write the body of a task. The front matter is not touched.
+
+    With a `version` the text takes the place of all that stood there. Without one, what others wrote under `## Notes`
+    and `## Result` stays, unless the text has these headings itself.
+    """
     found = _writable(tx, task, attempt)
     if version is not None and (now := tx.vault.body(found).version) != version:
         raise Refused(
@@ -194,9 +201,18 @@ def _write(
     told: dict[str, Any] | None = None,
     **more: Any,
 ) -> Written:
+    if what is not What.RESTORE:
+        _refuse_archived(tx, task)
     token = tx.lay_down(task.id, what, text, attempt=attempt, **more)
     tx.emit(kind, task, was=task.status.value, attempt=attempt, data={**(told or {}), "content": token})
     return Written(task.task_id, what)
+
+
+def _refuse_archived(tx: Tx, task: Task) -> None:
+    if tx.vault.archived(task.task_id) is not None:
+        raise Refused(
+            f"the files of {task.task_id} are archived; bring them back: shoal archive {task.task_id} --restore"
+        )
 
 
 def _writable(tx: Tx, task: str | int, attempt: int | None) -> Task:

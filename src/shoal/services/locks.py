@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from shoal.errors import LockLost, NotFound
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, Positive, Seconds
@@ -9,16 +13,19 @@ from shoal.model.lock import Lock, LockOutcome
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
+Quiet = Annotated[bool, Meta(description="Leave no event: for what is taken again and again.")]
+
 
 @verb("POST /locks/{name}/acquire")
-def acquire(tx: Tx, *, name: Name, owner: Name, ttl_seconds: Seconds = 60) -> LockOutcome:
+def acquire(tx: Tx, *, name: Name, owner: Name, ttl_seconds: Seconds = 60, quiet: Quiet = False) -> LockOutcome:
     """Take a lock that is free or has expired; whether it was got is in the answer."""
     row = tx.one("locks.acquire", name=name, owner=owner, expires_at=tx.now + 1000 * ttl_seconds, now=tx.now)
     if row is None:
         holder = get(tx, name=name)
         return LockOutcome(False, holder, max(0, holder.expires_at - tx.now))
     lock = Lock(*row)
-    tx.emit(Kind.LOCK_ACQUIRED, data={"name": name, "owner": owner, "fence": lock.fence})
+    if not quiet:
+        tx.emit(Kind.LOCK_ACQUIRED, data={"name": name, "owner": owner, "fence": lock.fence})
     return LockOutcome(True, lock)
 
 
@@ -30,12 +37,13 @@ def renew(tx: Tx, *, name: Name, owner: Name, fence: Positive, ttl_seconds: Seco
 
 
 @verb("POST /locks/{name}/release")
-def release(tx: Tx, *, name: Name, owner: Name, fence: Positive) -> Lock:
+def release(tx: Tx, *, name: Name, owner: Name, fence: Positive, quiet: Quiet = False) -> Lock:
     """Give a lock back. Raises LockLost when it has expired or has another owner."""
     row = tx.one("locks.release", name=name, owner=owner, fence=fence, now=tx.now)
     if row is None:
         return _lost(tx, name, owner, fence)
-    tx.emit(Kind.LOCK_RELEASED, data={"name": name, "owner": owner, "fence": fence})
+    if not quiet:
+        tx.emit(Kind.LOCK_RELEASED, data={"name": name, "owner": owner, "fence": fence})
     return Lock(*row)
 
 

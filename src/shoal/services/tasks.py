@@ -216,7 +216,10 @@ def reopen(tx: Tx, *, task: TaskRef, reason: Text | None = None) -> Task:
             )
     fields = {"failures": 0, "releases": 0, "completed_at": None, "worker": None, "last_error": None}
     fields |= place(found, tx.now)
-    return change(tx, found, Kind.TASK_REOPENED, fields, data={"reason": reason} if reason else None)
+    data = {"reason": reason} if reason else {}
+    if tx.has_vault and tx.vault.archived(found.task_id) is not None:
+        data["content"] = tx.lay_down(found.id, What.RESTORE)
+    return change(tx, found, Kind.TASK_REOPENED, fields, data=data or None)
 
 
 def make_due(tx: Tx, *, limit: int = 500) -> list[Task]:

@@ -86,7 +86,7 @@ class Attempt:
                         self._terms.command,
                         stdin=given,
                         output=output,
-                        environment=_environment(self.claim),
+                        environment=_environment(self.claim, self._ledger.actor),
                         folder=None,
                     )
                 except OSError as error:
@@ -146,7 +146,7 @@ def read_tail(path: Path) -> str:
     return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()
 
 
-def _environment(claim: Claim) -> dict[str, str]:
+def _environment(claim: Claim, actor: str) -> dict[str, str]:
     task = claim.task
     given: dict[str, Any] = {
         "ID": task.task_id,
@@ -162,4 +162,5 @@ def _environment(claim: Claim) -> dict[str, str]:
         "MODEL": task.model or "",
         "WORKFLOW": task.workflow or "",
     }
-    return dict(os.environ) | {f"SHOAL_TASK_{name}": str(value) for name, value in given.items()}
+    named = {f"SHOAL_TASK_{name}": str(value) for name, value in given.items()}
+    return dict(os.environ) | named | {"SHOAL_ACTOR": actor}

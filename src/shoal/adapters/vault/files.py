@@ -121,7 +121,9 @@ def _bytes(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise VaultError(f"{path} cannot be read: {error.strerror}; move it out of the vault, or make it a plain file") from None
+        raise VaultError(
+            f"{path} cannot be read: {error.strerror}; move it out of the vault, or make it a plain file"
+        ) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise VaultError(f"{path} is no plain file; move it out of the vault")

@@ -34,7 +34,6 @@ CONFIGURATION = {
     "core.hooksPath": os.devnull,
     "core.quotePath": "false",
     "core.untrackedCache": "true",
-    "gc.auto": "0",
     "index.version": "4",
     "init.defaultBranch": "main",
 }
@@ -43,7 +42,7 @@ LOCK_SECONDS = 5.0
 OTHER_LOCK_SECONDS = 600.0
 UNDER_WAY = ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]+(?=@)")
-_NOT_TAKEN = re.compile(r"\[(?:remote )?rejected\]|fetch first|non-fast-forward|cannot lock ref|failed to update ref")
+_NOT_TAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|failed to update ref|reference already exists")
 
 
 class Rejected(GitError):
@@ -267,6 +266,7 @@ class Git:
             "fetch",
             "--quiet",
             "--no-tags",
+            "--no-auto-gc",
             "--no-write-fetch-head",
             remote,
             f"+refs/heads/{branch}:{name}",
@@ -286,6 +286,7 @@ class Git:
             "push",
             "--quiet",
             "--porcelain",
+            "--set-upstream",
             remote,
             f"HEAD:refs/heads/{branch}",
             environment=self._credentials(remote),
@@ -300,6 +301,31 @@ class Git:
     def move_to(self, commit: str) -> None:
         """Bring branch and working tree to a commit. Refused by git when that would touch what is not committed."""
         self.run("reset", "--quiet", "--keep", commit)
+
+    def untracked(self, name: str) -> list[str]:
+        """The new files of that name, anywhere."""
+        pattern = f":(glob)**/{name}"
+        return list(_records(self.run("ls-files", "-z", "--others", "--exclude-standard", "--", pattern).stdout))
+
+    def bring_back(self, commit: str, path: str) -> None:
+        """Bring a file that was deleted back as a commit has it."""
+        self.run("checkout", "--quiet", commit, "--", f":(literal){path}")
+
+    def pack(self) -> None:
+        """Pack loose objects when there are many."""
+        self.run("gc", "--auto", "--quiet")
+
+    def stay_on(self, branch: str) -> None:
+        """Remember which branch is synced. Raises GitError when that is another one than was before."""
+        known = self.text("config", "--local", "--get", "shoal.branch", codes=(0, 1))
+        if not known:
+            self.run("config", "--local", "shoal.branch", branch)
+        elif known != branch:
+            raise GitError(
+                f"{self.root} is on the branch {branch}, and the vault on {known}; go back with "
+                f"`git -C {self.root} switch {known}`, or take this one: "
+                f"git -C {self.root} config shoal.branch {branch}"
+            )
 
     def heal(self) -> list[str]:
         """Clear away what dead processes left: locks, a rebase or merge half done, a broken index; what was done."""

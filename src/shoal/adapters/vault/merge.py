@@ -21,7 +21,7 @@ from shoal.adapters.vault.task_file import OWNED
 from shoal.errors import VaultError
 
 NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the empty tree
-FILE = "100644"
+MARKER = 60  # longer than any ruler that people draw
 
 
 class Conflict(Struct, frozen=True):
@@ -136,16 +136,18 @@ class Merger:
         """One text of both sides; None when they must stay apart."""
         if any(b"\0" in side for side in (sides.upstream, sides.local) if side is not None):
             return None
-        if path.parent in self._layout.task_folders and path.suffix == ".md":
-            return self._merged_task(path, sides)
         if path.parent == self._layout.context and path.suffix == ".yaml":
             return _merged_context(path.stem, sides)
+        if path.suffix == ".md":
+            return self._merged_page(path, sides)
         return self._merged_text(str(path), sides.base or b"", sides.upstream or b"", sides.local or b"")
 
-    def _merged_task(self, path: PurePosixPath, sides: Sides) -> bytes | None:
+    def _merged_page(self, path: PurePosixPath, sides: Sides) -> bytes | None:
+        """One page of both sides: its front matter by keys, its body by lines."""
         texts = [(side or b"").decode("utf-8", "surrogateescape") for side in (sides.base, sides.upstream, sides.local)]
         starts = [body_start(text) for text in texts]
-        front = self._merged_front(*(text[:start] for text, start in zip(texts, starts, strict=True)))
+        owned = OWNED if path.parent in self._layout.task_folders else frozenset[str]()
+        front = self._merged_front(owned, *(text[:start] for text, start in zip(texts, starts, strict=True)))
         if front is None:
             return None
         bodies = [_encoded(text[start:]) for text, start in zip(texts, starts, strict=True)]
@@ -153,7 +155,7 @@ class Merger:
             return None
         return _encoded(front) + self._merged_text(str(path), *bodies)
 
-    def _merged_front(self, base: str, upstream: str, local: str) -> str | None:
+    def _merged_front(self, owned: frozenset[str], base: str, upstream: str, local: str) -> str | None:
         """One front matter; None when both sides changed what is people's in the same place."""
         if local in (base, upstream):
             return upstream
@@ -171,7 +173,7 @@ class Merger:
         except Unreadable:
             return None
         # The ledger says afterwards what its own keys are; what counts is whether a side changed anything else.
-        others = [front.without(OWNED) for front in fronts]
+        others = [front.without(owned) for front in fronts]
         if others[2] in (others[0], others[1]):
             return upstream
         return local if others[1] == others[0] else None
@@ -181,20 +183,24 @@ class Merger:
         merged = self._merge_file(base, upstream, local)
         if merged is not None:
             return merged
-        self.conflicts.append(Conflict(path, "both sides changed the same lines; the lines of both were kept"))
-        both = self._merge_file(base, upstream, local, "--union")
-        assert both is not None  # noqa: S101 - a union has no conflicts
-        return both
+        marked = self._merge_file(base, upstream, local, "--diff3", f"--marker-size={MARKER}", conflicts=True)
+        assert marked is not None  # noqa: S101 - conflicts are allowed here
+        text, kept_both = resolved(marked)
+        if kept_both:
+            self.conflicts.append(Conflict(path, "both sides changed the same lines; the lines of both were kept"))
+        return text
 
-    def _merge_file(self, base: bytes, upstream: bytes, local: bytes, *options: str) -> bytes | None:
-        """Git's merge of three texts; None when they cannot be merged."""
+    def _merge_file(
+        self, base: bytes, upstream: bytes, local: bytes, *options: str, conflicts: bool = False
+    ) -> bytes | None:
+        """Git's merge of three texts; None when they cannot be merged, unless `conflicts` may be marked."""
         with tempfile.TemporaryDirectory() as folder:
             names = []
             for name, data in (("upstream", upstream), ("base", base), ("local", local)):
                 (Path(folder) / name).write_bytes(data)
                 names.append(str(Path(folder) / name))
             merged = self._git.run("merge-file", "-p", "--quiet", *options, *names, codes=range(128))
-            return merged.stdout if merged.returncode == 0 else None
+            return merged.stdout if merged.returncode == 0 or conflicts else None
 
     def _elsewhere(self, path: PurePosixPath, commit: str) -> tuple[PurePosixPath, Entry] | None:
         """Where else a side has the page of that name."""
@@ -206,6 +212,45 @@ class Merger:
 
     def _content(self, entry: Entry | None) -> bytes | None:
         return None if entry is None or not entry.is_file else self._git.run("cat-file", "blob", entry.oid).stdout
+
+
+def resolved(marked: bytes) -> tuple[bytes, bool]:
+    """A text without the marks of its conflicts, and whether two versions of the same lines had to stay.
+
+    Where one side only added lines before or behind what the other one changed, both changes are made.
+    """
+    parts: dict[bytes, list[bytes]] = {}
+    section = b""
+    lines: list[bytes] = []
+    kept_both = False
+    for line in marked.splitlines(keepends=True):
+        mark = line[:MARKER]
+        if mark in (b"<" * MARKER, b"|" * MARKER, b"=" * MARKER):
+            section = mark[:1]
+            parts[section] = []
+        elif mark == b">" * MARKER:
+            upstream, base, local = parts[b"<"], parts[b"|"], parts[b"="]
+            joined = _joined(base, upstream, local) or _joined(base, local, upstream)
+            kept_both |= joined is None
+            lines += joined if joined is not None else _ended(upstream) + local
+            section, parts = b"", {}
+        else:
+            (parts[section] if section else lines).append(line)
+    return b"".join(lines), kept_both
+
+
+def _joined(base: list[bytes], changed: list[bytes], added: list[bytes]) -> list[bytes] | None:
+    """What one side changed, with the lines that the other one only added before or behind."""
+    count = len(base)
+    if added[:count] == base:
+        return _ended(changed) + added[count:]
+    if count and added[-count:] == base:
+        return added[:-count] + changed
+    return None
+
+
+def _ended(lines: list[bytes]) -> list[bytes]:
+    return lines if not lines or lines[-1].endswith(b"\n") else [*lines[:-1], lines[-1] + b"\n"]
 
 
 def _encoded(text: str) -> bytes:

@@ -26,19 +26,18 @@ ATTRIBUTES = "* -text\n"
 def ensure(root: Path, layout: Layout, git: Git, *, remote: str | None = None) -> list[str]:
     """Make what is missing; what was made. Raises BadInput when the folder lies within another repository."""
     made = []
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{root} cannot be made: {error.strerror}; choose another folder", field="vault") from None
+    if not git.exists:
+        _refuse_inside_another(root, git)
     for folder in layout.folders:
         path = root / folder
         if not path.is_dir():
             path.mkdir(parents=True, exist_ok=True)
             made.append(f"{folder}/")
     if not git.exists:
-        around = git.enclosing()
-        if around is not None and root.resolve().is_relative_to(around.resolve()) and not _ignored(git):
-            raise BadInput(
-                f"{root} lies within the repository {around}, which does not ignore it; choose a folder of its own, "
-                f"that repository itself, or add the folder to its .gitignore",
-                field="vault",
-            )
         git.run("init", "--quiet")
         made.append(".git")
         for name, text in ((".gitignore", IGNORED), (".gitattributes", ATTRIBUTES)):
@@ -49,6 +48,16 @@ def ensure(root: Path, layout: Layout, git: Git, *, remote: str | None = None) -
     if remote is not None:
         made += _add_remote(git, remote)
     return made
+
+
+def _refuse_inside_another(root: Path, git: Git) -> None:
+    around = git.enclosing()
+    if around is not None and root.resolve().is_relative_to(around.resolve()) and not _ignored(git):
+        raise BadInput(
+            f"{root} lies within the repository {around}, which does not ignore it; choose another folder, "
+            f"or add this one to its .gitignore",
+            field="vault",
+        )
 
 
 def _ignored(git: Git) -> bool:
@@ -69,6 +78,8 @@ def _exclude(git: Git) -> None:
 
 
 def _add_remote(git: Git, remote: str) -> list[str]:
+    if not remote.strip() or set(remote) & set(" \t\n\0"):
+        raise BadInput(f"{remote!r} is not the address of a git repository", field="remote")
     url = without_credentials(remote)
     if url != remote:
         raise BadInput(

@@ -215,10 +215,21 @@ def read(text: str) -> dict[str, Any]:
     return found
 
 
+def concluded(text: str, task: Task) -> str:
+    """The file's text with what came of the task, when it has ended since the file was written."""
+    outcome = _outcome(task)
+    told = FrontMatter(text).values.get("status")
+    if outcome is None or told == task.status.value or outcome in section(body(text), "Result"):
+        return text
+    start = body_start(text)
+    return text[:start] + appended(text[start:], "Result", outcome)
+
+
 def written(facts: Facts, body: str | None = None) -> str:
     """The file of a task that has none."""
-    head = updated("", facts)
-    return head + "\n" + (body if body is not None else sections(facts.task))
+    text = updated("", facts) + "\n" + (body if body is not None else sections(facts.task))
+    outcome = _outcome(facts.task)
+    return text if outcome is None else text[: body_start(text)] + appended(text[body_start(text) :], "Result", outcome)
 
 
 def sections(task: Task) -> str:
@@ -250,6 +261,20 @@ def appended(body: str, section: str, addition: str) -> str:
 def body(text: str) -> str:
     """What stands behind the front matter."""
     return text[body_start(text) :]
+
+
+def with_sections_of(body: str, before: str) -> str:
+    """A new body with what others wrote under Notes and Result of the one before, where it has no such heading."""
+    for name in ("Notes", "Result"):
+        kept = section(before, name).strip("\r\n")
+        if kept.strip() and not has_section(body, name):
+            body = appended(body, name, kept)
+    return body
+
+
+def has_section(body: str, name: str) -> bool:
+    """Whether there is such a heading."""
+    return _section(body.splitlines(keepends=True), name)[0] is not None
 
 
 def section(body: str, name: str) -> str:
@@ -284,6 +309,23 @@ def _says(was: Value, told: Any, form: Form) -> bool:
     if form is FLAG:
         return bool(read) == bool(told)
     return bool(read == told or (not read and not told and read != 0 and told != 0))
+
+
+def _outcome(task: Task) -> str | None:
+    """What the ledger knows of how a task ended, as its page says it."""
+    if task.status is Status.COMPLETED and task.summary and task.summary.strip():
+        return task.summary.strip()
+    if task.status is Status.FAILED and task.last_error and task.last_error.strip():
+        return f"Failed: {_quoted(task.last_error.strip())}".replace(": \n", ":\n", 1)
+    return None
+
+
+def _quoted(told: str) -> str:
+    """What a program said; several lines as a block of their own, behind a fence that is not in them."""
+    if "\n" not in told:
+        return told
+    fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", told)), default=0))
+    return f"\n\n{fence}text\n{told}\n{fence}"
 
 
 def _criterion(one: Criterion) -> str:

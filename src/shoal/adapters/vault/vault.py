@@ -45,6 +45,7 @@ class Vault:
         self.old_names = OldNames(root, layout)
         self._turn = threading.RLock()
         self._depth = 0
+        self._archives: tuple[int, dict[str, str]] = (0, {})
         self._lock_file = -1
 
     @contextmanager
@@ -139,8 +140,17 @@ class Vault:
 
     def archived(self, task_id: str) -> PurePosixPath | None:
         """The newest archive of a task's files."""
-        found = sorted(self.folder(self.layout.archive).glob(str(self.layout.archive_file(task_id, "*").name)))
-        return self.layout.archive / found[-1].name if found else None
+        folder = self.folder(self.layout.archive)
+        try:
+            changed = folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+        seen, names = self._archives
+        if seen != changed:
+            listed = sorted(os.listdir(folder))
+            names = {found: name for name in listed if (found := self.layout.archived_id(name)) is not None}
+            self._archives = changed, names
+        return self.layout.archive / names[task_id] if task_id in names else None
 
     def take(self, entry: Entry, facts: Facts, *, again: bool) -> list[PurePosixPath]:
         """Bring an entry into its file. Where texts went that found another one in their place.
@@ -210,6 +220,8 @@ class Vault:
             if entry.base is not None and version(was) != entry.base and not _is_unwritten(was, facts.task):
                 return None
             blank = text[start : len(text) - len(was)]
+            if entry.base is None:
+                return text[:start] + blank + task_file.with_sections_of(_ended(entry.text), was)
             return text[:start] + blank + (_ended(entry.text) if was.endswith("\n") or not was else entry.text)
 
         return self._place(entry, facts, change, _ended(entry.text))
