@@ -197,13 +197,13 @@ def test_notes_are_given_to_nobody_else(ledger: Ledger) -> None:
     assert all("secret" not in str(event.data) for event in ledger.events.list(after=0))
 
 
-def test_finding_reaches_the_participants(ledger: Ledger) -> None:
+def test_discovery_reaches_the_participants(ledger: Ledger) -> None:
     ledger.tasks.create(title="a")
     ledger.tasks.join(1, agent="bob")
     ledger.events.watch(agent="bob")
     ledger.acting_as("eve").tasks.discover(1, text="the API\nhas a limit")
     [event] = ledger.events.watch(agent="bob").events
-    assert (event.kind, event.data["finding"]) == ("task.discovered", "the API\nhas a limit")
+    assert (event.kind, event.data["discovery"]) == ("task.discovered", "the API\nhas a limit")
     assert "eve: the API\n  has a limit\n" in ledger.tasks.body(1).text
 
 

@@ -1,4 +1,4 @@
-"""Commands about content: bodies, results, shared context, notes, findings, archives."""
+"""Commands about content: bodies, results, shared context, notes, discoveries, archives."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from shoal.adapters.vault import files
 from shoal.adapters.vault.git import Git, Rejected
+from shoal.adapters.vault.heal import heal
 from shoal.adapters.vault.merge import Conflict, Merger
 from shoal.adapters.vault.vault import Vault
 from shoal.daemon.indexer import index
@@ -74,7 +75,7 @@ class Cycle:
     def run(self) -> Report:
         """Go through the steps."""
         self._say("heal")
-        healed = self._git.heal()
+        healed = heal(self._git)
         with self._vault.exclusive():
             for folder in self._vault.layout.folders:
                 files.clear_partials(self._vault.folder(folder))

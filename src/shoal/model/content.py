@@ -14,13 +14,13 @@ Key = Annotated[
 ]
 
 
-class What(StrEnum):
+class ContentKind(StrEnum):
     """What a piece of content is to a task."""
 
     BODY = "body"
     FILE = "file"
     RESULT = "result"
-    FINDING = "finding"
+    DISCOVERY = "discovery"
     SHARED = "shared"
     NOTE = "note"
     PROGRESS = "progress"
@@ -38,7 +38,7 @@ class Entry(Struct, frozen=True):
     task: int
     at: int
     agent: str
-    what: What
+    what: ContentKind
     text: str = ""
     key: str | None = None
     value: Any = None
@@ -95,4 +95,4 @@ class Written(Struct, frozen=True):
     """Content was taken: it is on the disk, and in its file a moment later."""
 
     task_id: str
-    what: What
+    what: ContentKind

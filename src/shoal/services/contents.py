@@ -1,4 +1,4 @@
-"""Content of tasks: bodies, results, shared context, notes, findings, archives. It goes through the ledger into the
+"""Content of tasks: bodies, results, shared context, notes, discoveries, archives. It goes through the ledger into the
 vault: who may write and that it was written is known here, the text is only there.
 """
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from shoal.errors import BadInput, NotFound, Refused, TooLarge, WrongStatus
-from shoal.model.content import Body, Context, Entry, Facts, Key, Notes, ProgressLine, What, Written
+from shoal.model.content import Body, ContentKind, Context, Entry, Facts, Key, Notes, ProgressLine, Written
 from shoal.model.event import Kind
 from shoal.model.fields import Markdown, Name, Positive, TaskRef
 from shoal.model.task import FINISHED, Task
@@ -58,7 +58,7 @@ def set_body(
             f"the body of {found.task_id} was changed meanwhile (version {now}); read it again and bring in both",
             field="version",
         )
-    return _write(tx, found, Kind.TASK_WRITTEN, What.BODY, text, attempt=attempt, base=version)
+    return _write(tx, found, Kind.TASK_WRITTEN, ContentKind.BODY, text, attempt=attempt, base=version)
 
 
 @verb("POST /tasks/{task}/result", status=201)
@@ -75,7 +75,7 @@ def result(
     links = "".join(f"\n- {_link(url)}" for url in pull_requests)
     told = {"pull_requests": pull_requests} if pull_requests else {}
     text = f"{text.rstrip()}\n{links}" if links else text
-    return _write(tx, found, Kind.TASK_REPORTED, What.RESULT, text, attempt=attempt, told=told)
+    return _write(tx, found, Kind.TASK_REPORTED, ContentKind.RESULT, text, attempt=attempt, told=told)
 
 
 @verb("POST /tasks/{task}/context")
@@ -91,7 +91,7 @@ def share(
     found = _writable(tx, task, attempt)
     _check_value(value)
     return _write(
-        tx, found, Kind.TASK_SHARED, What.SHARED, "", attempt=attempt, told={"key": key}, key=key, value=value
+        tx, found, Kind.TASK_SHARED, ContentKind.SHARED, "", attempt=attempt, told={"key": key}, key=key, value=value
     )
 
 
@@ -106,7 +106,7 @@ def context(tx: Tx, *, task: TaskRef) -> Context:
 def note(tx: Tx, *, task: TaskRef, text: Given) -> Written:
     """Write something down about a task, for yourself: only you get it back."""
     found = lock_task(tx, task)
-    return _write(tx, found, Kind.TASK_NOTED, What.NOTE, text)
+    return _write(tx, found, Kind.TASK_NOTED, ContentKind.NOTE, text)
 
 
 @verb("GET /tasks/{task}/notes", reads_vault=True)
@@ -133,7 +133,9 @@ def discover(
 ) -> Written:
     """Tell every participant of a task what you found out; it also stands under `## Notes` of its file."""
     found = _writable(tx, task, attempt)
-    return _write(tx, found, Kind.TASK_DISCOVERED, What.FINDING, text, attempt=attempt, told={"finding": text})
+    return _write(
+        tx, found, Kind.TASK_DISCOVERED, ContentKind.DISCOVERY, text, attempt=attempt, told={"discovery": text}
+    )
 
 
 @verb("POST /tasks/{task}/archive")
@@ -142,7 +144,7 @@ def archive(tx: Tx, *, task: TaskRef) -> Written:
     found = lock_task(tx, task)
     if found.status not in FINISHED:
         raise WrongStatus(f"{found.task_id} is {found.status.value}; only finished tasks are archived", field="task")
-    return _write(tx, found, Kind.TASK_ARCHIVED, What.ARCHIVE, "")
+    return _write(tx, found, Kind.TASK_ARCHIVED, ContentKind.ARCHIVE, "")
 
 
 @verb("POST /tasks/{task}/restore", reads_vault=True)
@@ -151,7 +153,7 @@ def restore(tx: Tx, *, task: TaskRef) -> Written:
     found = lock_task(tx, task)
     if tx.vault.archived(found.task_id) is None:
         raise NotFound(f"{found.task_id} has no archive; its files are where they always were", field="task")
-    return _write(tx, found, Kind.TASK_RESTORED, What.RESTORE, "")
+    return _write(tx, found, Kind.TASK_RESTORED, ContentKind.RESTORE, "")
 
 
 def due_for_archive(tx: Tx, *, finished_before: int, limit: int) -> list[Task]:
@@ -184,9 +186,11 @@ def committed(tx: Tx, entries: list[Entry]) -> list[Entry]:
 def is_superseded(tx: Tx, entry: Entry) -> bool:
     """Whether a later transaction wrote the same: it must not be overwritten by what waited longer."""
     after = tx.one("events.of_content", task=entry.task, token=f'%"content":"{entry.token}"%')
-    if after is None or entry.what not in (What.BODY, What.SHARED):
+    if after is None or entry.what not in (ContentKind.BODY, ContentKind.SHARED):
         return False
-    kind, key = (Kind.TASK_WRITTEN, "%") if entry.what is What.BODY else (Kind.TASK_SHARED, f'%"key":"{entry.key}"%')
+    kind, key = (
+        (Kind.TASK_WRITTEN, "%") if entry.what is ContentKind.BODY else (Kind.TASK_SHARED, f'%"key":"{entry.key}"%')
+    )
     return tx.one("events.later", task=entry.task, after=after[0], kind=kind.value, data=key) is not None
 
 
@@ -194,14 +198,14 @@ def _write(
     tx: Tx,
     task: Task,
     kind: Kind,
-    what: What,
+    what: ContentKind,
     text: str,
     *,
     attempt: int | None = None,
     told: dict[str, Any] | None = None,
     **more: Any,
 ) -> Written:
-    if what is not What.RESTORE:
+    if what is not ContentKind.RESTORE:
         _refuse_archived(tx, task)
     token = tx.lay_down(task.id, what, text, attempt=attempt, **more)
     tx.emit(kind, task, was=task.status.value, attempt=attempt, data={**(told or {}), "content": token})

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import LeaseLost
-from shoal.model.content import What
+from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Name, Percent, Positive, Seconds, TaskRef, Text
 from shoal.model.task import Claim, ClaimOutcome, Status, Task
@@ -149,7 +149,7 @@ def progress(
         name: value for name, value in (("progress", progress), ("message", message)) if value is not None
     }
     if tx.has_vault:
-        data["content"] = tx.lay_down(number, What.PROGRESS, value=dict(data), attempt=attempt)
+        data["content"] = tx.lay_down(number, ContentKind.PROGRESS, value=dict(data), attempt=attempt)
     tx.emit(Kind.TASK_PROGRESSED, found, was=found.status, attempt=attempt, data=data)
     return found
 

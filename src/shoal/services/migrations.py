@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from shoal.errors import Refused, ShoalError
-from shoal.model.content import What
+from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.migration import Migration, OldTask, RefusedTask
 from shoal.model.task import WAITING, Status, Task, priority_of, waiting_status
@@ -85,7 +85,7 @@ def _bring(tx: Tx, old: OldTask, numbers: dict[str, int]) -> tuple[Task, list[st
     dependencies.attach(tx, task, blockers)
     told: dict[str, Any] = {"title": task.title, "old": old.name}
     if old.text is not None:
-        told["content"] = tx.lay_down(task.id, What.FILE, old.text)
+        told["content"] = tx.lay_down(task.id, ContentKind.FILE, old.text)
     tx.emit(Kind.TASK_MIGRATED, task, data=told)
     return task, problems
 

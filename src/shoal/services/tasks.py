@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta
 
 from shoal.errors import BadInput, Duplicate, Refused, WrongStatus
-from shoal.model.content import What
+from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef, Text
 from shoal.model.page import Page
@@ -218,7 +218,7 @@ def reopen(tx: Tx, *, task: TaskRef, reason: Text | None = None) -> Task:
     fields |= place(found, tx.now)
     data = {"reason": reason} if reason else {}
     if tx.has_vault and tx.vault.archived(found.task_id) is not None:
-        data["content"] = tx.lay_down(found.id, What.RESTORE)
+        data["content"] = tx.lay_down(found.id, ContentKind.RESTORE)
     return change(tx, found, Kind.TASK_REOPENED, fields, data=data or None)
 
 
@@ -259,7 +259,7 @@ def insert(tx: Tx, batch: list[NewTask]) -> list[tuple[Task, bool]]:
 def _told(tx: Tx, task: Task, new: NewTask, actor: str) -> dict[str, str]:
     if new.body is None:
         return {"title": task.title}
-    return {"title": task.title, "content": tx.lay_down(task.id, What.BODY, new.body, actor=actor, base="")}
+    return {"title": task.title, "content": tx.lay_down(task.id, ContentKind.BODY, new.body, actor=actor, base="")}
 
 
 def by_numbers(tx: Tx, numbers: list[int]) -> list[Task]:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.errors import NoVault
-from shoal.model.content import Entry, What
+from shoal.model.content import ContentKind, Entry
 from shoal.model.event import Kind
 from shoal.model.task import Task, task_from_row
 from shoal.settings import Settings
@@ -95,7 +95,7 @@ class Tx:
                 "open it through its home or its server"
             )
 
-    def lay_down(self, task: int, what: What, text: str = "", *, actor: str | None = None, **more: Any) -> str:
+    def lay_down(self, task: int, what: ContentKind, text: str = "", *, actor: str | None = None, **more: Any) -> str:
         """Send content to the vault with this transaction. The token must stand in an event's data as `content`.
 
         It is on the disk before the commit, and in its file a moment after. Raises NoVault.

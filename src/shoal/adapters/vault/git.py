@@ -19,7 +19,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
-from shoal.clock import SystemClock
 from shoal.errors import GitError
 
 AUTHOR = {"NAME": "Shoal", "EMAIL": "shoal@localhost"}
@@ -37,10 +36,6 @@ CONFIGURATION = {
     "index.version": "4",
     "init.defaultBranch": "main",
 }
-LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
-LOCK_SECONDS = 5.0
-OTHER_LOCK_SECONDS = 600.0
-UNDER_WAY = ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 _PASSWORD = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 _NOT_TAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|failed to update ref|reference already exists")
 
@@ -151,7 +146,7 @@ class Git:
         """What differs between the last commit and the working tree; new files too, ignored ones not."""
         listed = self.run("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames").stdout
         found = []
-        for entry in _records(listed):
+        for entry in records(listed):
             state, path = entry[:2], entry[3:]
             found.append(
                 Change(
@@ -166,9 +161,9 @@ class Git:
         if old is None:
             return [
                 Change(path, deleted=False)
-                for path in _records(self.run("ls-tree", "-r", "-z", "--name-only", new).stdout)
+                for path in records(self.run("ls-tree", "-r", "-z", "--name-only", new).stdout)
             ]
-        fields = list(_records(self.run("diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new).stdout))
+        fields = list(records(self.run("diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new).stdout))
         return [Change(path, deleted=state == "D") for state, path in zip(fields[::2], fields[1::2], strict=True)]
 
     def tree_of(self, commit: str) -> str:
@@ -177,7 +172,7 @@ class Git:
 
     def paths(self, commit: str) -> set[str]:
         """Every path of a commit."""
-        return set(_records(self.run("ls-tree", "-r", "-z", "--name-only", commit).stdout))
+        return set(records(self.run("ls-tree", "-r", "-z", "--name-only", commit).stdout))
 
     def entry_at(self, commit: str, path: str) -> Entry | None:
         """What a commit has at a path."""
@@ -192,7 +187,7 @@ class Git:
     def differences(self, old: str, new: str) -> dict[str, Entry | None]:
         """What the second commit has at the paths where it differs from the first; None where it has nothing."""
         found: dict[str, Entry | None] = {}
-        fields = list(_records(self.run("diff-tree", "-r", "-z", "--no-renames", old, new).stdout))
+        fields = list(records(self.run("diff-tree", "-r", "-z", "--no-renames", old, new).stdout))
         for raw, path in zip(fields[::2], fields[1::2], strict=True):
             _, mode, _, oid, state = raw.split()
             found[path] = None if state == "D" else Entry(mode, oid)
@@ -305,7 +300,7 @@ class Git:
     def untracked(self, name: str) -> list[str]:
         """The new files of that name, anywhere."""
         pattern = f":(glob)**/{name}"
-        return list(_records(self.run("ls-files", "-z", "--others", "--exclude-standard", "--", pattern).stdout))
+        return list(records(self.run("ls-files", "-z", "--others", "--exclude-standard", "--", pattern).stdout))
 
     def bring_back(self, commit: str, path: str) -> None:
         """Bring a file that was deleted back as a commit has it."""
@@ -326,79 +321,6 @@ class Git:
                 f"`git -C {self.root} switch {known}`, or take this one: "
                 f"git -C {self.root} config shoal.branch {branch}"
             )
-
-    def heal(self) -> list[str]:
-        """Clear away what dead processes left: locks, a rebase or merge half done, a broken index; what was done."""
-        told = [f"removed {path.name}, which a dead process left" for path in self._dead_locks()]
-        if any((self.folder / name).exists() for name in UNDER_WAY):
-            told.append(self._rescue())
-        checked = self.run("ls-files", "--error-unmatch", ".gitignore", codes=(0, 1, 128))
-        if checked.returncode == 128 and b"index" in checked.stderr:
-            (self.folder / "index").unlink(missing_ok=True)
-            self.run("reset", "--quiet")
-            told.append("made a broken index anew")
-        return told
-
-    def _dead_locks(self) -> Iterator[Path]:
-        locks = [self.folder / name for name in LOCKS]
-        locks += list((self.folder / "refs").rglob("*.lock")) if (self.folder / "refs").is_dir() else []
-        for path in locks:
-            try:
-                age = SystemClock().now_ms() / 1000 - path.stat().st_mtime
-            except FileNotFoundError:
-                continue
-            alive = _git_at_work(self.root)
-            limit = LOCK_SECONDS if alive is False else OTHER_LOCK_SECONDS
-            if age < limit:
-                raise GitError(
-                    f"{path} is {age:.0f} s old: another git may be at work; it is cleared after {limit:.0f} s"
-                )
-            path.unlink(missing_ok=True)
-            yield path
-
-    def _rescue(self) -> str:
-        """End a rebase or merge that nobody will finish. What was in the working tree stays, or is kept as a ref."""
-        unmerged = {entry.partition("\t")[2] for entry in _records(self.run("ls-files", "-u", "-z").stdout)}
-        head = self.commit_of("HEAD")
-        edited = [one for one in self.changed() if one.path not in unmerged]
-        kept = {one.path: None if one.deleted else (self.root / one.path).read_bytes() for one in edited}
-        self.run("add", "--all", "--", ".")
-        tree = self.text("write-tree")
-        rescued = self.make_commit(tree, [head] if head else [], "Working tree of an unfinished rebase or merge\n")
-        ref = f"refs/shoal/rescued/{SystemClock().now_ms()}"
-        self.run("update-ref", ref, rescued)
-        branch = self._branch_of_rebase()
-        autostash = self.folder / "rebase-merge" / "autostash"
-        if autostash.exists():
-            self.run("update-ref", f"{ref}-autostash", autostash.read_text().strip())
-        for command in ("rebase", "merge", "cherry-pick", "revert"):
-            self.run(command, "--quit", codes=range(256))
-        if branch is not None:
-            self.run("symbolic-ref", "HEAD", branch)
-        before = {path: self._blob_in(head, path) for path in kept}
-        self.run("reset", "--quiet", "--hard")
-        for path, data in kept.items():
-            # Only where the file below the edit is the same one; else the ref has it.
-            if self._blob_in("HEAD", path) == before[path]:
-                target = self.root / path
-                if data is None:
-                    target.unlink(missing_ok=True)
-                else:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(data)
-        return f"ended an unfinished rebase or merge; its working tree is kept as {ref}"
-
-    def _branch_of_rebase(self) -> str | None:
-        for name in ("rebase-merge", "rebase-apply"):
-            path = self.folder / name / "head-name"
-            if path.exists() and (branch := path.read_text().strip()).startswith("refs/heads/"):
-                return branch
-        return None
-
-    def _blob_in(self, commit: str | None, path: str) -> str | None:
-        if commit is None:
-            return None
-        return self.text("rev-parse", "--verify", "--quiet", f"{commit}:{path}", codes=(0, 1, 128)) or None
 
     def _credentials(self, remote: str) -> dict[str, str]:
         """The token as a header for this remote's host and no other, as git takes it from its environment."""
@@ -459,24 +381,8 @@ def without_credentials(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _records(output: bytes) -> Iterator[str]:
+def records(output: bytes) -> Iterator[str]:
+    """What git lists with -z."""
     for record in output.split(b"\0"):
         if record:
             yield record.decode("utf-8", "surrogateescape")
-
-
-def _git_at_work(root: Path) -> bool | None:
-    """Whether a living git works in this folder; None where the system does not tell."""
-    processes = Path("/proc")
-    if not (processes / "self" / "cwd").exists():
-        return None
-    real = root.resolve()
-    for process in processes.iterdir():
-        if not process.name.isdigit():
-            continue
-        try:
-            if (process / "comm").read_text().startswith("git") and (process / "cwd").resolve().is_relative_to(real):
-                return True
-        except OSError:
-            continue
-    return False

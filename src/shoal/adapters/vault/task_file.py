@@ -316,14 +316,14 @@ def _outcome(task: Task) -> str | None:
     if task.status is Status.COMPLETED and task.summary and task.summary.strip():
         return task.summary.strip()
     if task.status is Status.FAILED and task.last_error and task.last_error.strip():
-        return f"Failed: {_quoted(task.last_error.strip())}".replace(": \n", ":\n", 1)
+        return f"Failed:{_quoted(task.last_error.strip())}"
     return None
 
 
 def _quoted(told: str) -> str:
     """What a program said; several lines as a block of their own, behind a fence that is not in them."""
     if "\n" not in told:
-        return told
+        return f" {told}"
     fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", told)), default=0))
     return f"\n\n{fence}text\n{told}\n{fence}"
 

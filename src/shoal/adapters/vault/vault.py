@@ -27,7 +27,7 @@ from shoal.adapters.vault.old_names import OldNames
 from shoal.adapters.vault.spool import FOLDER, Spool
 from shoal.clock import monotonic_seconds
 from shoal.errors import VaultError
-from shoal.model.content import Body, Context, Entry, Facts, ProgressLine, What
+from shoal.model.content import Body, ContentKind, Context, Entry, Facts, ProgressLine
 from shoal.model.task import Task
 
 PATIENCE_SECONDS = 30.0
@@ -162,27 +162,27 @@ class Vault:
         stamp = moment(entry.at)
         with self.exclusive():
             match entry.what:
-                case What.BODY:
+                case ContentKind.BODY:
                     return self._take_body(entry, facts)
-                case What.FILE:
+                case ContentKind.FILE:
                     return self._take_file(entry, facts)
-                case What.RESULT:
+                case ContentKind.RESULT:
                     self._append(facts, "Result", entry.text, again=again)
-                case What.FINDING:
+                case ContentKind.DISCOVERY:
                     self._append(facts, "Notes", f"- {stamp} {entry.agent}: {_one_bullet(entry.text)}", again=again)
-                case What.SHARED:
+                case ContentKind.SHARED:
                     self._share(entry, task_id, stamp)
-                case What.NOTE:
+                case ContentKind.NOTE:
                     head = f"# {task_id}: notes of {entry.agent}\n"
                     self._add(
                         self.layout.notes_file(task_id, entry.agent), head, f"\n## {stamp}\n\n{entry.text.strip()}\n"
                     )
-                case What.PROGRESS:
+                case ContentKind.PROGRESS:
                     line = {"timestamp": stamp, "agent": entry.agent, **(entry.value or {}), "attempt": entry.attempt}
                     self._add(self.layout.progress_file(task_id), "", json.dumps(line, ensure_ascii=False) + "\n")
-                case What.ARCHIVE:
+                case ContentKind.ARCHIVE:
                     self.archive(facts.task, entry.at)
-                case What.RESTORE:
+                case ContentKind.RESTORE:
                     return self.restore(task_id)
         return []
 
