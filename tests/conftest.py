@@ -104,7 +104,12 @@ def open_at(address: str, clock: FakeClock, tmp_path: Path) -> Iterator[Callable
 
     def open_one(*, actor: str = "ana", **settings: Any) -> Ledger:
         ledger = open_ledger(
-            address, settings=Settings(**settings), actor=actor, create=True, clock=clock, vault=tmp_path / "vault"
+            address,
+            settings=Settings(**settings),
+            actor=actor,
+            create=True,
+            clock=clock,
+            vault=(tmp_path / "vault", tmp_path / "spool"),
         )
         opened.append(ledger)
         return ledger

@@ -113,7 +113,6 @@ def test_vault_of_people_is_adopted_with_nothing_changed(shell: Shell, tmp_path:
     shell("vault", "sync")
     assert (notes / "010-tasks/active/T1.md").exists()
     assert "Idea.md" in git(tmp_path / "remote.git", "ls-tree", "--name-only", "HEAD")
-    assert ".shoal-spool" not in git(notes, "ls-files")
     shell("vault", "init", str(notes))
     assert (shell.home / "shoal.toml").read_text().count("vault =") == 1
 

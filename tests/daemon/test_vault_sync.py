@@ -490,7 +490,7 @@ def test_vault_may_be_a_worktree(ledger: Ledger, vault: Path, tmp_path: Path, sy
     ledger.tasks.create(title="a")
     sync()
     assert f"{ACTIVE}/T1.md" in git(vault, "ls-files")
-    assert ".shoal-spool" not in git(vault, "status", "--porcelain")
+    assert git(vault, "status", "--porcelain") == ""
 
 
 def test_remote_that_is_away_makes_no_work_twice(ledger: Ledger, vault: Path, remote: Path, person: Path) -> None:
@@ -570,6 +570,11 @@ def test_half_done_rebase_or_merge_is_ended_and_nothing_of_it_is_lost(
     (vault / "other.md").write_text("edited meanwhile\n")
     (vault / "new.md").write_text("new\n")
     ledger.tasks.create(title="b")
+    with pytest.raises(GitError, match="finish it"):
+        sync()
+    for name in ("rebase-merge", "MERGE_HEAD"):
+        if (vault / ".git" / name).exists():
+            os.utime(vault / ".git" / name, (1, 1))
 
     report = sync()
     assert any("unfinished" in line for line in report.healed)
@@ -674,7 +679,8 @@ from shoal.settings import Settings
 from shoal.daemon.vault_sync import VaultSync
 
 address, vault, last = sys.argv[1:]
-ledger = open_ledger(address, settings=Settings(), actor="ana", create=True, vault=Path(vault))
+place = Path(vault), Path(vault).with_name("spool")
+ledger = open_ledger(address, settings=Settings(), actor="ana", create=True, vault=place)
 VaultSync(ledger.engine, on_step=lambda step: os._exit(9) if step == last else None).run()
 os._exit(0)
 """

@@ -178,12 +178,12 @@ def test_shared_context_that_is_broken_is_left_alone_and_nothing_is_lost(ledger:
     path = vault / "050-context/T1.yaml"
     path.parent.mkdir(parents=True)
     path.write_text("context: [a\n")
-    ledger.tasks.share(1, key="k", value=1)
-    with pytest.raises(VaultError, match=r"T1\.yaml"):
-        ledger.tasks.context(1)
+    for use in (lambda: ledger.tasks.context(1), lambda: ledger.tasks.share(1, key="k", value=1)):
+        with pytest.raises(VaultError, match=r"T1\.yaml"):
+            use()
     assert path.read_text() == "context: [a\n"
     path.write_text("context:\n  mine: 2  # kept\n")
-    ledger.engine.settler.recover()  # type: ignore[attr-defined]
+    ledger.tasks.share(1, key="k", value=1)
     assert ledger.tasks.context(1).values == {"mine": 2, "k": 1}
     assert "  mine: 2  # kept\n" in path.read_text()
 
@@ -239,7 +239,9 @@ def test_archive_takes_all_files_away_and_restore_brings_them_back(ledger: Ledge
     ):
         with pytest.raises(Refused, match="archive T1 --restore"):
             refused()
-    assert [path.name for path in vault.rglob("*T1*")] == ["task_T1_20270115T080000Z.tar.gz"]
+    assert [path.name for path in vault.rglob("*T1*")] == [
+        path.name for path in vault.glob("090-archive/task_T1_20270115T080000Z-*.tar.gz")
+    ]
     ledger.tasks.restore(1)
     ledger.tasks.body(1)
     assert {path: path.read_bytes() for path in vault.rglob("*T1*")} == before
@@ -301,19 +303,19 @@ def test_odd_values_of_people_in_the_shared_context_are_no_crash(ledger: Ledger,
     path = vault / "050-context/T1.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(f"context:\n  {value}\n")
-    with contextlib.suppress(VaultError):
-        ledger.tasks.context(1)
-    ledger.tasks.share(1, key="k", value=1)
+    for use in (lambda: ledger.tasks.context(1), lambda: ledger.tasks.share(1, key="k", value=1)):
+        with contextlib.suppress(VaultError):
+            use()
     ledger.tasks.body(1)
     assert f"  {value}\n" in path.read_text()
 
 
 def test_damaged_spool_is_put_aside_and_stops_nothing(ledger: Ledger, vault: Path) -> None:
-    (vault / ".shoal-spool").mkdir(parents=True)
-    (vault / ".shoal-spool" / "1-a.jsonl").write_bytes(b"no json\n{}\n")
+    (vault.with_name("spool")).mkdir(parents=True)
+    (vault.with_name("spool") / "1-a.jsonl").write_bytes(b"no json\n{}\n")
     ledger.tasks.create(title="a", body="x\n")
     assert ledger.tasks.body(1).text == "x\n"
-    assert (vault / ".shoal-spool" / "1-a.damaged").read_bytes() == b"no json\n{}\n"
+    assert (vault.with_name("spool") / "1-a.damaged").read_bytes() == b"no json\n{}\n"
     told = list(ledger.engine.settler.vault.spool.report(2**60))  # type: ignore[attr-defined]
     assert any("1-a.damaged" in line for line in told)
 
@@ -368,9 +370,9 @@ def test_link_in_the_vault_shows_no_other_file(ledger: Ledger, vault: Path, tmp_
     ledger.tasks.create(title="a")
     with pytest.raises(ShoalError):
         ledger.tasks.body(1)
-    ledger.tasks.share(1, key="k", value=1)
-    with pytest.raises(ShoalError):
-        ledger.tasks.context(1)
+    for use in (lambda: ledger.tasks.context(1), lambda: ledger.tasks.share(1, key="k", value=1)):
+        with pytest.raises(ShoalError):
+            use()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("T1")) == []
 
 
@@ -392,7 +394,7 @@ from shoal.settings import Settings
 from shoal.ledger import settler
 from shoal.adapters.vault import files, spool
 
-address, vault, point = sys.argv[1:]
+address, vault, spool_folder, point = sys.argv[1:]
 
 def die(*_, **__):
     os._exit(9)
@@ -407,7 +409,7 @@ def after(owner, name):
         die()
     setattr(owner, name, wrapped)
 
-ledger = open_ledger(address, settings=Settings(), actor="ana", create=True, vault=Path(vault))
+ledger = open_ledger(address, settings=Settings(), actor="ana", create=True, vault=(Path(vault), Path(spool_folder)))
 before_or_after, owner, name = point.split()
 owners = {"Settler": settler.Settler, "Spool": spool.Spool, "files": files, "Path": Path}
 (before if before_or_after == "before" else after)(owners[owner], name)
@@ -434,11 +436,13 @@ ledger.close()
 )
 def test_body_survives_death_at_any_step(address: str, tmp_path: Path, point: str) -> None:
     vault = tmp_path / "vault"
-    victim = [sys.executable, "-c", VICTIM, address, str(vault), point]
+    victim = [sys.executable, "-c", VICTIM, address, str(vault), str(vault.with_name("spool")), point]
     said = subprocess.run(victim, capture_output=True, text=True, check=False)
     assert said.returncode == 9, said.stderr
 
-    with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=vault) as ledger:
+    with open_ledger(
+        address, settings=Settings(), actor="ana", create=True, vault=(vault, vault.with_name("spool"))
+    ) as ledger:
         ledger.engine.settler.settle()  # type: ignore[attr-defined]
         tasks = ledger.tasks.list()
         assert len(tasks) == 1 or "acknowledged" not in said.stdout
@@ -446,7 +450,7 @@ def test_body_survives_death_at_any_step(address: str, tmp_path: Path, point: st
         for task in tasks:
             assert ledger.tasks.body(task.id).text == "# Body\n"
         assert [path.name for path in vault.rglob("*.md")] == [f"{task.task_id}.md" for task in tasks]
-    assert list((vault / ".shoal-spool").glob("*.jsonl")) == []
+    assert list((vault.with_name("spool")).glob("*.jsonl")) == []
 
 
 def test_killed_creators_lose_no_acknowledged_body(address: str, tmp_path: Path) -> None:
@@ -455,7 +459,8 @@ import sys
 from pathlib import Path
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings
-ledger = open_ledger(sys.argv[1], settings=Settings(), actor="ana", create=True, vault=Path(sys.argv[2]))
+vault = Path(sys.argv[2]), Path(sys.argv[2]).with_name("spool")
+ledger = open_ledger(sys.argv[1], settings=Settings(), actor="ana", create=True, vault=vault)
 while True:
     task = ledger.tasks.create(title="x", body="body " * 2000)
     ledger.tasks.result(task.id, text="result " * 2000)
@@ -473,7 +478,9 @@ while True:
         acknowledged += [int(line) for line in creator.stdout.read().split("\n")[:-1]]
         creator.wait()
         creator.stdout.close()
-    with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=vault) as ledger:
+    with open_ledger(
+        address, settings=Settings(), actor="ana", create=True, vault=(vault, vault.with_name("spool"))
+    ) as ledger:
         for task in acknowledged:
             text = ledger.tasks.body(task).text
             assert text.count("body ") == 2000

@@ -165,7 +165,7 @@ class Cycle:
         except GitError as error:
             return error  # most likely a file was saved since we looked: an edit like the others
         if self._commit is not None:
-            self._commit = None if tip == upstream else tip
+            self._commit = self._merger.newest
         self._bring_back([one.path for one in arrived if one.deleted], base)
         return None
 

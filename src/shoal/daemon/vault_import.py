@@ -41,7 +41,7 @@ STATUSES = {
     "error": Status.FAILED,
 }
 BY_FOLDER = {"active": Status.QUEUED, "completed": Status.COMPLETED, "failed": Status.FAILED}
-_NUMBERED = re.compile(r"([A-Za-z]{1,8})(\d+)")
+_NUMBERED = re.compile(r"([A-Za-z]{1,8})([1-9]\d{0,17})")
 _HEADING = re.compile(r"^#[ \t]+(.+?)[ \t]*#*[ \t]*$", re.MULTILINE)
 
 

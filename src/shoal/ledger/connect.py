@@ -47,8 +47,10 @@ def open_home(
     place.expect_database(address)
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
-    vault = place.vault(settings)
-    return open_ledger(address, settings=settings, actor=actor, create=create, clock=clock, vault=vault)
+    folder, spool = place.vault(settings), place.folder / "spool"
+    return open_ledger(
+        address, settings=settings, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
+    )
 
 
 def open_ledger(
@@ -58,14 +60,16 @@ def open_ledger(
     actor: str,
     create: bool,
     clock: Clock | None = None,
-    vault: Path | None = None,
+    vault: tuple[Path, Path] | None = None,
 ) -> Ledger:
-    """The ledger in a database, and its vault."""
-    from shoal.ledger.embedded import EmbeddedEngine
+    """The ledger in a database, and its vault: the folder, and another one where content waits on its way there."""
+    from shoal.ledger.embedded import EmbeddedEngine, VaultPlace
     from shoal.store.connect import open_database
 
     database = open_database(address, create=create, patience_seconds=settings.patience_seconds)
-    return Ledger(EmbeddedEngine(database, settings=settings, clock=clock, vault=vault), actor=actor)
+    return Ledger(
+        EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault)), actor=actor
+    )
 
 
 def default_actor() -> str:

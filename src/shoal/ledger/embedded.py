@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from shoal.clock import Clock, SystemClock, monotonic_seconds
 from shoal.ledger.settler import Settler
@@ -18,11 +18,18 @@ from shoal.settings import Settings
 from shoal.store.database import Database, Joint, Transaction
 
 
+class VaultPlace(NamedTuple):
+    """Where a vault is, and where content waits on its way there: outside of what git and other people reach."""
+
+    folder: Path
+    spool: Path
+
+
 class EmbeddedEngine:
     """Verbs on a database of this process: one verb, one transaction."""
 
     def __init__(
-        self, database: Database, *, settings: Settings, clock: Clock | None = None, vault: Path | None = None
+        self, database: Database, *, settings: Settings, clock: Clock | None = None, vault: VaultPlace | None = None
     ) -> None:
         self.database = database
         self.settings = settings
@@ -35,7 +42,7 @@ class EmbeddedEngine:
         database.on_commit = self._tell
         self.settler: Settler | None = None
         if vault is not None:
-            self.settler = Settler(vault, settings, read=self.read, tell=self._submit)
+            self.settler = Settler(vault.folder, vault.spool, settings, read=self.read, tell=self._submit)
             database.journal = self.settler
 
     @property

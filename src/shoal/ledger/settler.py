@@ -35,6 +35,7 @@ class Settler:
     def __init__(
         self,
         root: Path,
+        spool: Path,
         settings: Settings,
         *,
         read: Callable[[Callable[[Tx], Any]], Any],
@@ -45,6 +46,7 @@ class Settler:
         self.waiting: dict[str, str] = {}
         """Why content that was promised is not in its file yet, by its token."""
         self._late: dict[str, Entry] = {}
+        self._spool = spool
         self._settings = settings
         self._read = read
         self._tell = tell
@@ -59,10 +61,12 @@ class Settler:
     @cached_property
     def vault(self) -> Vault:
         """The vault; made when it is first needed, because YAML takes 15 ms to import."""
+        from shoal.adapters.vault.git import Git
         from shoal.adapters.vault.layout import Layout
         from shoal.adapters.vault.vault import Vault
 
-        return Vault(self.root, Layout.of(self._settings))
+        git = Git(self.root, timeout_seconds=self._settings.vault_git_seconds)
+        return Vault(self.root, Layout.of(self._settings), self._spool, git.keep)
 
     def open_vault(self) -> Vault:
         """The vault."""

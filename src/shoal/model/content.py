@@ -31,7 +31,8 @@ class ContentKind(StrEnum):
 class Entry(Struct, frozen=True):
     """A piece of content on its way into the vault. `token` stands in the event of the transaction that it belongs to.
 
-    `key` and `value` are what is shared; `base` is the version of the body that a new body replaces.
+    `key` and `value` are what is shared; `base` is the version of the body that a new body replaces, with `whole`
+    also what others wrote under its headings.
     """
 
     token: str
@@ -43,6 +44,7 @@ class Entry(Struct, frozen=True):
     key: str | None = None
     value: Any = None
     base: str | None = None
+    whole: bool = False
     attempt: int | None = None
 
 

@@ -12,9 +12,10 @@ from msgspec import Meta
 from shoal.errors import BadInput, NotFound, Refused, TooLarge, WrongStatus
 from shoal.model.content import Body, ContentKind, Context, Entry, Facts, Key, Notes, ProgressLine, Written
 from shoal.model.event import Kind
-from shoal.model.fields import Markdown, Name, Positive, TaskRef
+from shoal.model.fields import Markdown, Name, Positive, TaskRef, Text
 from shoal.model.task import FINISHED, Task
 from shoal.services import events
+from shoal.services.changes import is_deep
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
@@ -22,6 +23,8 @@ from shoal.services.verb import verb
 
 ARCHIVED = "archived"  # a cursor that stands at a completed_at, not at an event
 VALUE_LIMIT = 256 * 1024
+CONTEXT_LIMIT = 1024 * 1024
+VALUE_DEPTH = 50
 Given = Annotated[Markdown, Meta(min_length=1)]
 _encode = msgspec.json.Encoder().encode
 
@@ -53,12 +56,16 @@ def set_body(
     and `## Result` stays, unless the text has these headings itself.
     """
     found = _writable(tx, task, attempt)
-    if version is not None and (now := tx.vault.body(found).version) != version:
+    now = tx.vault.body(found).version
+    if version not in (None, now):
         raise Refused(
             f"the body of {found.task_id} was changed meanwhile (version {now}); read it again and bring in both",
             field="version",
         )
-    return _write(tx, found, Kind.TASK_WRITTEN, ContentKind.BODY, text, attempt=attempt, base=version)
+    # What somebody writes until this is in the file is not overwritten.
+    whole = version is not None
+    kind = ContentKind.BODY
+    return _write(tx, found, Kind.TASK_WRITTEN, kind, text, attempt=attempt, base=now, whole=whole)
 
 
 @verb("POST /tasks/{task}/result", status=201)
@@ -78,7 +85,7 @@ def result(
     return _write(tx, found, Kind.TASK_REPORTED, ContentKind.RESULT, text, attempt=attempt, told=told)
 
 
-@verb("POST /tasks/{task}/context")
+@verb("POST /tasks/{task}/context", reads_vault=True)
 def share(
     tx: Tx,
     *,
@@ -89,7 +96,13 @@ def share(
 ) -> Written:
     """Set a key of the context that the participants of a task share. Other keys stay as they are."""
     found = _writable(tx, task, attempt)
-    _check_value(value)
+    size = _check_value(value) + len(_encode(tx.vault.context(found.task_id).values))
+    if size > CONTEXT_LIMIT:
+        raise TooLarge(
+            f"the context of {found.task_id} would have {size} bytes, the limit is {CONTEXT_LIMIT}; "
+            "share the path of a file instead",
+            field="value",
+        )
     return _write(
         tx, found, Kind.TASK_SHARED, ContentKind.SHARED, "", attempt=attempt, told={"key": key}, key=key, value=value
     )
@@ -128,7 +141,7 @@ def discover(
     tx: Tx,
     *,
     task: TaskRef,
-    text: Annotated[str, Meta(min_length=1, max_length=20_000)],
+    text: Annotated[Text, Meta(min_length=1)],
     attempt: Positive | None = None,
 ) -> Written:
     """Tell every participant of a task what you found out; it also stands under `## Notes` of its file."""
@@ -227,13 +240,17 @@ def _writable(tx: Tx, task: str | int, attempt: int | None) -> Task:
     return found
 
 
-def _check_value(value: Any) -> None:
+def _check_value(value: Any) -> int:
+    """The bytes of a value that may be shared."""
+    if is_deep(value, VALUE_DEPTH):
+        raise BadInput(f"value is nested more than {VALUE_DEPTH} levels deep", field="value")
     try:
         encoded = _encode(value)
     except (TypeError, RecursionError, UnicodeEncodeError) as error:
         raise BadInput(f"value is not JSON: {error}", field="value") from None
     if len(encoded) > VALUE_LIMIT:
         raise TooLarge(f"value has {len(encoded)} bytes, the limit is {VALUE_LIMIT}; put it into a file", field="value")
+    return len(encoded)
 
 
 def _link(url: str) -> str:

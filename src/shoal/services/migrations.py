@@ -41,6 +41,8 @@ def migrate(
     for old in tasks:
         try:
             known = _known(tx, old)
+            if known in created.values():
+                raise Refused(f"{old.slug or old.name!r} is the slug of another file of this vault; change one of them")
             if known is not None:
                 existing[old.name] = known
             if known is not None or dry_run:

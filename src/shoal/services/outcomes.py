@@ -17,7 +17,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Delay, Minutes, Name, Positive, Score, TaskRef, Text
 from shoal.model.task import ClaimOutcome, Completion, Feedback, Status, Task
 from shoal.services import leases
-from shoal.services.changes import change, place, require
+from shoal.services.changes import change, is_deep, place, require
 from shoal.services.dependencies import release_dependents
 from shoal.services.leases import held, lost
 from shoal.services.refs import lock_task, task_number
@@ -299,20 +299,10 @@ def _refuse_held(task: Task, verb: str) -> None:
         )
 
 
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(RESULT_DEPTH):
-        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
-        if not inner:
-            return False
-        level = [one for part in inner for one in part]
-    return True
-
-
 def _stored_result(result: Any) -> str | None:
     if result is None:
         return None
-    if _is_deep(result):
+    if is_deep(result, RESULT_DEPTH):
         raise BadInput(f"result is nested more than {RESULT_DEPTH} levels deep", field="result")
     try:
         encoded = _encode(result)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from shoal.adapters.vault import files
+from shoal.adapters.vault.layout import Layout
 from shoal.errors import VaultError
 
 
@@ -34,21 +34,21 @@ def pack(root: Path, places: list[PurePosixPath], target: Path) -> None:
         files.sync_folder(folder)
 
 
-def unpack(root: Path, source: Path, beside: Callable[[PurePosixPath], PurePosixPath]) -> list[PurePosixPath]:
+def unpack(root: Path, source: Path, layout: Layout, mark: str) -> list[PurePosixPath]:
     """Bring the files of an archive back and remove it; where those went in whose place there is another by now."""
     others = []
     try:
         with tarfile.open(fileobj=io.BytesIO(files.read_bytes(source)), mode="r:gz") as tar:
             for member in tar.getmembers():
                 place = PurePosixPath(member.name)
-                if not member.isfile() or place.is_absolute() or ".." in place.parts or ".git" in place.parts:
+                if not member.isfile() or place.parent not in layout.content_folders:
                     raise VaultError(f"{source} holds {member.name!r}, which is no file of a vault; unpack it by hand")
                 found = tar.extractfile(member)
                 assert found is not None  # noqa: S101 - it is a file
                 data = found.read()
                 path = files.inside(root, root / place)
                 if path.exists() and files.read_bytes(path) != data:
-                    place = beside(place)
+                    place = layout.beside(place, mark)
                     path = root / place
                     others.append(place)
                 files.write_bytes(path, data)

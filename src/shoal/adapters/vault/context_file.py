@@ -14,7 +14,7 @@ from shoal.errors import VaultError
 from shoal.model.content import Context
 
 LARGEST = 2_000_000
-MOST_NESTED = 1000
+MOST_NESTED = 100
 ROOT = "context"
 
 
@@ -74,15 +74,14 @@ def _set(text: str, path: list[str], lines: str) -> str:
 def _values(text: str) -> Any:
     try:
         return yaml.load(text, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # Such as a date that there is not, a tag of somebody's own, a list as a key.
         raise VaultError(f"a value cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _root(text: str) -> MappingNode | None:
-    if len(text) > LARGEST or text.count("[") + text.count("{") > 50 * MOST_NESTED:
-        raise VaultError("the file is too large, or nested too deeply")
     try:
+        _check_depth(text)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -93,6 +92,22 @@ def _root(text: str) -> MappingNode | None:
     if root is not None and (not isinstance(root, MappingNode) or root.flow_style):
         raise VaultError("the file must hold keys with values, a line each")
     return root
+
+
+def _check_depth(text: str) -> None:
+    """The parser of values is recursive, in C: deep nesting would end the process, and aliases grow without bound."""
+    if len(text) > LARGEST:
+        raise VaultError(f"the file is larger than {LARGEST:,} characters")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            raise VaultError("aliases (*name) are not understood here")
+        if depth > MOST_NESTED:
+            raise VaultError("it is nested too deeply")
 
 
 def _last(text: str, node: yaml.Node) -> int:

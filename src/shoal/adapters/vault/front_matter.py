@@ -63,6 +63,8 @@ class FrontMatter:
     def __init__(self, text: str) -> None:
         """Raises Unreadable with the line and the reason."""
         self.text = text
+        if "\0" in text or text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
+            raise Unreadable("the file is no UTF-8 text")
         opening = _OPENING.match(text)
         self._exists = opening is not None
         self._start, self._end, self.body_start = 0, 0, 1 if text.startswith("\ufeff") else 0
@@ -124,7 +126,18 @@ class FrontMatter:
         text = self.text
         for start, end, new in sorted(splices, reverse=True):
             text = text[:start] + new + text[end:]
+        self._check(text, values)
         return text
+
+    def _check(self, changed: str, values: Mapping[str, Value]) -> None:
+        """What an anchor, say, makes of a change cannot be foreseen: the others must still say what they did."""
+        try:
+            after = FrontMatter(changed)
+        except Unreadable as error:
+            raise Unreadable(f"it could not be read after a change: {error.message}") from None
+        for name in self._pairs.keys() - values.keys():
+            if after.values.get(name) != self.values.get(name) or not after.has(name):
+                raise Unreadable(f"{name} would say something else after a change of {', '.join(values)}")
 
     @cached_property
     def _pairs(self) -> dict[str, Node]:
@@ -177,6 +190,10 @@ class FrontMatter:
                 f"line {self._keys[name].start_mark.line + 2}: {name} is written in a way Shoal cannot change"
             )
         after = colon.end()
+        between = self.text[after : start if not _is_empty(node) else after]
+        if "#" in between and "\n" in between and not isinstance(node, SequenceNode):
+            line = self._keys[name].start_mark.line + 2
+            raise Unreadable(f"line {line}: a comment stands within the value of {name}")
         if value is None:
             return after, max(after, end) if not _is_empty(node) else after, ""
         if _is_empty(node):

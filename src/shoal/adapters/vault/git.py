@@ -13,12 +13,14 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
+from shoal.clock import SystemClock
 from shoal.errors import GitError
 
 AUTHOR = {"NAME": "Shoal", "EMAIL": "shoal@localhost"}
@@ -36,7 +38,9 @@ CONFIGURATION = {
     "index.version": "4",
     "init.defaultBranch": "main",
 }
-_PASSWORD = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+REPLACED = "refs/shoal/replaced"
+REPLACED_DAYS = 90
+_PASSWORD = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=[?&])[^=\s]*(?:token|password|secret|key)[^=\s]*=[^&\s'\"]+", re.I)
 _NOT_TAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|failed to update ref|reference already exists")
 
 
@@ -99,7 +103,8 @@ class Git:
             output, errors = process.communicate(given, timeout=self._timeout)
         except BaseException as error:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=1)  # a child that left the group may keep the pipes open
             if isinstance(error, subprocess.TimeoutExpired):
                 raise GitError(f"git {arguments[0]} took longer than {self._timeout:.0f} s in {self.root}") from None
             raise
@@ -120,6 +125,11 @@ class Git:
     def exists(self) -> bool:
         """Whether the root is a repository of its own."""
         return (self.root / ".git").exists()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether git takes the root for a repository."""
+        return self.exists and self.run("rev-parse", "--git-dir", codes=(0, 128)).returncode == 0
 
     def enclosing(self) -> Path | None:
         """The repository around the root, if it lies within one."""
@@ -215,7 +225,9 @@ class Git:
 
         It takes the place of the commit `replacing`, if that is still the newest.
         """
-        self.run("add", "--all", "--", ".")
+        # A repository of somebody's own in a folder, with no commit yet, would make git refuse everything.
+        others = [f":(exclude,literal){one.path}" for one in self.changed() if one.path.endswith("/")]
+        self.run("add", "--all", "--", ".", *others)
         tree = self.text("write-tree")
         head = self.commit_of("HEAD")
         replaced = head is not None and head == replacing
@@ -295,6 +307,11 @@ class Git:
 
     def move_to(self, commit: str) -> None:
         """Bring branch and working tree to a commit. Refused by git when that would touch what is not committed."""
+        head = self.commit_of("HEAD")
+        for path, entry in self.differences(head, commit).items() if head else ():
+            # What git ignores here it would overwrite without a word.
+            if entry is not None and (self.root / path).exists() and self.entry_at(str(head), path) is None:
+                (self.root / path).rename(self.root / f"{path}.other-{commit[:8]}")
         self.run("reset", "--quiet", "--keep", commit)
 
     def untracked(self, name: str) -> list[str]:
@@ -307,8 +324,21 @@ class Git:
         self.run("checkout", "--quiet", commit, "--", f":(literal){path}")
 
     def pack(self) -> None:
-        """Pack loose objects when there are many."""
+        """Pack loose objects when there are many, and let go of pages that were replaced long ago."""
+        oldest = SystemClock().now_ms() - REPLACED_DAYS * 86_400_000
+        for ref in self.text("for-each-ref", "--format=%(refname)", REPLACED).split():
+            if int(ref.rpartition("/")[2]) < oldest:
+                self.run("update-ref", "-d", ref)
         self.run("gc", "--auto", "--quiet")
+
+    def keep(self, path: PurePosixPath) -> None:
+        """Keep a file that will be written over as a ref, unless the last commit has it as it is."""
+        if not self.exists:
+            return
+        has = self.commit_of("HEAD") is not None and self.entry_at("HEAD", str(path)) is not None
+        if not has or self.run("diff", "--quiet", "HEAD", "--", str(path), codes=(0, 1)).returncode:
+            blob = self.write_blob((self.root / path).read_bytes())
+            self.run("update-ref", f"{REPLACED}/{path.stem}/{SystemClock().now_ms()}", blob)
 
     def stay_on(self, branch: str) -> None:
         """Remember which branch is synced. Raises GitError when that is another one than was before."""
@@ -329,9 +359,13 @@ class Git:
             return {}
         basic = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
         host = url.netloc.rpartition("@")[2]
+        if url.scheme == "http" and url.hostname not in ("127.0.0.1", "::1", "localhost"):
+            raise GitError(f"the remote {host} is not encrypted, so the token is not sent there; use https")
         number = len(CONFIGURATION)
         return {
-            "GIT_CONFIG_COUNT": str(number + 1),
+            "GIT_CONFIG_COUNT": str(number + 2),
+            f"GIT_CONFIG_KEY_{number + 1}": "http.followRedirects",
+            f"GIT_CONFIG_VALUE_{number + 1}": "false",
             f"GIT_CONFIG_KEY_{number}": f"http.{url.scheme}://{host}/.extraHeader",
             f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {basic}",
         }

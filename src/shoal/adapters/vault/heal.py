@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from shoal.adapters.vault.files import read_bytes
 from shoal.adapters.vault.git import Git, records
 from shoal.clock import SystemClock
 from shoal.errors import GitError
@@ -12,13 +13,21 @@ from shoal.errors import GitError
 LOCKS = ("index.lock", "HEAD.lock", "config.lock", "packed-refs.lock", "shallow.lock")
 LOCK_SECONDS = 5.0
 OTHER_LOCK_SECONDS = 600.0
+PEOPLE_SECONDS = 1800.0
 UNDER_WAY = ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
 
 
 def heal(git: Git) -> list[str]:
     """Clear away what dead processes left: locks, a rebase or merge half done, a broken index; what was done."""
     told = [f"removed {path.name}, which a dead process left" for path in _dead_locks(git)]
-    if any((git.folder / name).exists() for name in UNDER_WAY):
+    tree = git.text("config", "--local", "--get", "core.worktree", codes=(0, 1))
+    if tree and (git.folder / tree).resolve() != git.root.resolve():
+        raise GitError(
+            f"core.worktree in {git.folder}/config leads to {tree}; remove it: git config --unset core.worktree"
+        )
+    under_way = [git.folder / name for name in UNDER_WAY if (git.folder / name).exists()]
+    if under_way:
+        _leave_to_people(git, under_way)
         told.append(_rescue(git))
     checked = git.run("ls-files", "--error-unmatch", ".gitignore", codes=(0, 1, 128))
     if checked.returncode == 128 and b"index" in checked.stderr:
@@ -26,6 +35,16 @@ def heal(git: Git) -> list[str]:
         git.run("reset", "--quiet")
         told.append("made a broken index anew")
     return told
+
+
+def _leave_to_people(git: Git, under_way: list[Path]) -> None:
+    """Somebody may be resolving it right now."""
+    age = SystemClock().now_ms() / 1000 - max(path.stat().st_mtime for path in under_way)
+    if age < PEOPLE_SECONDS:
+        raise GitError(
+            f"a rebase or merge is under way in {git.root}; finish it, or it is ended in "
+            f"{(PEOPLE_SECONDS - age) / 60:.0f} minutes with its working tree kept"
+        )
 
 
 def _dead_locks(git: Git) -> Iterator[Path]:
@@ -49,7 +68,11 @@ def _rescue(git: Git) -> str:
     unmerged = {entry.partition("\t")[2] for entry in records(git.run("ls-files", "-u", "-z").stdout)}
     head = git.commit_of("HEAD")
     edited = [one for one in git.changed() if one.path not in unmerged]
-    kept = {one.path: None if one.deleted else (git.root / one.path).read_bytes() for one in edited}
+    kept = {
+        one.path: None if one.deleted else read_bytes(git.root / one.path)
+        for one in edited
+        if one.deleted or _is_plain(git.root / one.path)
+    }
     git.run("add", "--all", "--", ".")
     tree = git.text("write-tree")
     rescued = git.make_commit(tree, [head] if head else [], "Working tree of an unfinished rebase or merge\n")
@@ -75,6 +98,10 @@ def _rescue(git: Git) -> str:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
     return f"ended an unfinished rebase or merge; its working tree is kept as {ref}"
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _branch_of_rebase(git: Git) -> str | None:

@@ -18,6 +18,8 @@ PLACES = {
 }
 OVERVIEW = "_overview.md"
 LONGEST_NUMBER = 18
+LONGEST_NAME = 100  # bytes
+_HASHED = re.compile(r"-[0-9a-f]{8}$")
 _ARCHIVE = re.compile(r"task_([A-Za-z]{1,8}\d+)_.*\.tar\.gz")
 _UNFIT = re.compile(r"[^\w.@+-]+")
 
@@ -49,6 +51,11 @@ class Layout(Struct, frozen=True):
     def task_folders(self) -> list[PurePosixPath]:
         """The folders with tasks' files."""
         return [self.tasks / place for place in ("active", "completed", "failed")]
+
+    @property
+    def content_folders(self) -> list[PurePosixPath]:
+        """The folders with files of tasks."""
+        return [*self.task_folders, self.context, self.notes]
 
     @property
     def overview(self) -> PurePosixPath:
@@ -108,8 +115,9 @@ class Layout(Struct, frozen=True):
 def fit(name: str) -> str:
     """A name as part of a file's name; two names never become one."""
     fitting = _UNFIT.sub("-", name).strip(".-") or "-"
-    if fitting == name:
+    if fitting == name and len(name.encode()) <= LONGEST_NAME and not _HASHED.search(name):
         return name
     import hashlib
 
-    return f"{fitting[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    short = fitting.encode()[:LONGEST_NAME].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -21,6 +21,7 @@ from shoal.adapters.vault.task_file import OWNED
 from shoal.errors import VaultError
 
 NOTHING = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the empty tree
+LINES_OF_TEXT = frozenset({".md", ".txt", ".jsonl"})  # where the lines of both sides may stand below each other
 MARKER = 60  # longer than any ruler that people draw
 
 
@@ -46,6 +47,8 @@ class Merger:
         self._git = git
         self._layout = layout
         self.conflicts: list[Conflict] = []
+        self.newest: str | None = None
+        """What the last commit became that was put on top; None when there was nothing left of it."""
 
     def rebase(self, upstream: str) -> str:
         """The commit that holds upstream and every local commit; the branch does not point at it yet.
@@ -67,12 +70,14 @@ class Merger:
         git = self._git
         parents = git.parents(commit)
         tree = self._combined(parents[0] if parents else NOTHING, tip, commit)
+        self.newest = None
         if tree == git.tree_of(tip):
             return tip
-        shown = git.run("show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%B", commit).stdout
+        shown = git.run("show", "--no-patch", "--format=%an%x00%ae%x00%at %ad%x00%B", "--date=format:%z", commit).stdout
         name, email, date, message = shown.decode("utf-8", "surrogateescape").split("\0", 3)
-        author = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email, "GIT_AUTHOR_DATE": date}
-        return git.make_commit(tree, [tip], message.rstrip("\n") + "\n", author)
+        author = {"GIT_AUTHOR_NAME": name or "unknown", "GIT_AUTHOR_EMAIL": email, "GIT_AUTHOR_DATE": f"@{date}"}
+        self.newest = git.make_commit(tree, [tip], message.rstrip("\n") + "\n", author)
+        return self.newest
 
     def _combined(self, base: str, upstream: str, local: str) -> str:
         """The tree of upstream with what changed from base to local."""
@@ -134,13 +139,16 @@ class Merger:
 
     def _merged(self, path: PurePosixPath, sides: Sides) -> bytes | None:
         """One text of both sides; None when they must stay apart."""
-        if any(b"\0" in side for side in (sides.upstream, sides.local) if side is not None):
+        if any(b"\0" in side for side in (sides.base, sides.upstream, sides.local) if side is not None):
             return None
         if path.parent == self._layout.context and path.suffix == ".yaml":
             return _merged_context(path.stem, sides)
         if path.suffix == ".md":
             return self._merged_page(path, sides)
-        return self._merged_text(str(path), sides.base or b"", sides.upstream or b"", sides.local or b"")
+        texts = sides.base or b"", sides.upstream or b"", sides.local or b""
+        if path.suffix in LINES_OF_TEXT:
+            return self._merged_text(str(path), *texts)
+        return self._merge_file(*texts)
 
     def _merged_page(self, path: PurePosixPath, sides: Sides) -> bytes | None:
         """One page of both sides: its front matter by keys, its body by lines."""
@@ -199,8 +207,8 @@ class Merger:
             for name, data in (("upstream", upstream), ("base", base), ("local", local)):
                 (Path(folder) / name).write_bytes(data)
                 names.append(str(Path(folder) / name))
-            merged = self._git.run("merge-file", "-p", "--quiet", *options, *names, codes=range(128))
-            return merged.stdout if merged.returncode == 0 or conflicts else None
+            merged = self._git.run("merge-file", "-p", "--quiet", *options, *names, codes=range(256))
+            return merged.stdout if merged.returncode == 0 or (conflicts and merged.returncode < 128) else None
 
     def _elsewhere(self, path: PurePosixPath, commit: str) -> tuple[PurePosixPath, Entry] | None:
         """Where else a side has the page of that name."""

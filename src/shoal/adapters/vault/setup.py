@@ -8,11 +8,9 @@ from shoal.adapters.vault import files
 from shoal.adapters.vault.files import PARTIAL
 from shoal.adapters.vault.git import Git, without_credentials
 from shoal.adapters.vault.layout import Layout
-from shoal.adapters.vault.spool import FOLDER
 from shoal.errors import BadInput
 
 IGNORED = f"""# Shoal's own, of this machine only
-{FOLDER}/
 {PARTIAL}*
 # Obsidian's, of this machine only
 .obsidian/workspace*
@@ -37,8 +35,10 @@ def ensure(root: Path, layout: Layout, git: Git, *, remote: str | None = None) -
         if not path.is_dir():
             path.mkdir(parents=True, exist_ok=True)
             made.append(f"{folder}/")
-    if not git.exists:
-        git.run("init", "--quiet")
+    begun = git.exists
+    if not git.is_whole:
+        git.run("init", "--quiet")  # also where a full disk or a power cut left half of one
+    if not begun:
         made.append(".git")
         for name, text in ((".gitignore", IGNORED), (".gitattributes", ATTRIBUTES)):
             if not (root / name).exists():
@@ -66,22 +66,24 @@ def _ignored(git: Git) -> bool:
 
 
 def _exclude(git: Git) -> None:
-    """What git leaves alone here, also in a vault whose .gitignore is somebody's own."""
-    path = git.folder / "info" / "exclude"
-    was = path.read_text() if path.exists() else ""
-    missing = [line for line in (f"{FOLDER}/", f"{PARTIAL}*") if line not in was.splitlines()]
-    if missing and git.folder.is_dir():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(
-            was + ("" if not was or was.endswith("\n") else "\n") + "".join(f"{line}\n" for line in missing)
-        )
+    """What git leaves alone here, also in a vault whose .gitignore and .gitattributes are somebody's own.
+
+    What somebody pushes as attributes must not change people's bytes, nor run a filter of this machine.
+    """
+    wanted = {"exclude": f"{PARTIAL}*", "attributes": "* -text -ident -filter -working-tree-encoding !merge"}
+    for name, line in wanted.items():
+        path = git.folder / "info" / name
+        was = path.read_text() if path.exists() else ""
+        if line not in was.splitlines():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(was + ("" if not was or was.endswith("\n") else "\n") + f"{line}\n")
 
 
 def _add_remote(git: Git, remote: str) -> list[str]:
     if not remote.strip() or set(remote) & set(" \t\n\0"):
         raise BadInput(f"{remote!r} is not the address of a git repository", field="remote")
     url = without_credentials(remote)
-    if url != remote:
+    if url != remote or ":" in remote.partition("://")[2].partition("/")[0].rpartition("@")[0]:
         raise BadInput(
             f"leave the credentials out of the remote ({url}): git would store them in its configuration; "
             "set SHOAL_VAULT_TOKEN, or give git a credential helper",

@@ -18,7 +18,6 @@ import msgspec
 
 from shoal.model.content import Entry
 
-FOLDER = ".shoal-spool"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,8 +34,8 @@ _decode = msgspec.json.Decoder(Line).decode
 class Spool:
     """The log of this process; the file is made with the first entry and locked for as long as the process lives."""
 
-    def __init__(self, vault: Path) -> None:
-        self.folder = vault / FOLDER
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._lock = threading.Lock()
         self._path: Path | None = None
         self._descriptor = -1
@@ -91,7 +90,7 @@ class Spool:
         for path in sorted(self.folder.glob("*.jsonl")):
             if path == self._path:
                 continue
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            with contextlib.suppress(OSError), path.open("rb") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
@@ -106,7 +105,7 @@ class Spool:
     def report(self, older_than: int) -> Iterator[str]:
         """What has waited here since before that moment, in whichever process, and what cannot be read."""
         for path in sorted(self.folder.glob("*.jsonl")):
-            with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            with contextlib.suppress(OSError, msgspec.DecodeError):
                 late = [one for one in unfinished(path.read_bytes()) if one.at < older_than]
                 if late:
                     told = ", ".join(sorted({f"{one.what} of task {one.task}" for one in late}))

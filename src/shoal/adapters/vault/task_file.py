@@ -15,7 +15,7 @@ from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value, body_sta
 from shoal.model.content import Facts
 from shoal.model.task import PRIORITY_WORDS, Criterion, Status, Task
 
-_SPAN = re.compile(r"~?(\d+(?:\.\d+)?)\s*(m|min|minutes?|h|hours?|d|days?)?", re.IGNORECASE)
+_SPAN = re.compile(r"~?(\d{1,9}(?:\.\d{1,9})?)\s*(m|min|minutes?|h|hours?|d|days?)?", re.IGNORECASE)
 _MINUTES = {"m": 1, "h": 60, "d": 480}
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 SECTIONS = ("Objective", "Acceptance criteria", "Notes", "Result")

@@ -24,7 +24,7 @@ from shoal.adapters.vault import archive, context_file, files, task_file
 from shoal.adapters.vault.front_matter import Unreadable, body_start
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
-from shoal.adapters.vault.spool import FOLDER, Spool
+from shoal.adapters.vault.spool import Spool
 from shoal.clock import monotonic_seconds
 from shoal.errors import VaultError
 from shoal.model.content import Body, ContentKind, Context, Entry, Facts, ProgressLine
@@ -38,10 +38,12 @@ _progress_line = msgspec.json.Decoder(ProgressLine, strict=False).decode
 class Vault:
     """A vault's folder, as this process sees it."""
 
-    def __init__(self, root: Path, layout: Layout) -> None:
+    def __init__(self, root: Path, layout: Layout, spool: Path, keep: Callable[[PurePosixPath], None]) -> None:
+        """`spool` is where content waits; `keep` is asked to keep a page that will be written over."""
         self.root = root
         self.layout = layout
-        self.spool = Spool(root)
+        self.spool = Spool(spool)
+        self.keep = keep
         self.old_names = OldNames(root, layout)
         self._turn = threading.RLock()
         self._depth = 0
@@ -63,7 +65,7 @@ class Vault:
                     os.close(self._lock_file)
 
     def _locked(self) -> int:
-        folder = self.root / FOLDER
+        folder = self.spool.folder
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = monotonic_seconds() + PATIENCE_SECONDS
@@ -181,12 +183,12 @@ class Vault:
                     line = {"timestamp": stamp, "agent": entry.agent, **(entry.value or {}), "attempt": entry.attempt}
                     self._add(self.layout.progress_file(task_id), "", json.dumps(line, ensure_ascii=False) + "\n")
                 case ContentKind.ARCHIVE:
-                    self.archive(facts.task, entry.at)
+                    self.archive(facts.task, f"{file_moment(entry.at)}-{entry.token[:8]}")
                 case ContentKind.RESTORE:
                     return self.restore(task_id)
         return []
 
-    def archive(self, task: Task, at: int) -> None:
+    def archive(self, task: Task, name: str) -> None:
         """Pack a task's files into an archive and take them away."""
         with self.exclusive():
             place = self.find(task)
@@ -194,7 +196,7 @@ class Vault:
             beside = [self.layout.context_file(task.task_id), self.layout.progress_file(task.task_id)]
             own += [one for one in beside if (self.root / one).is_file()]
             own += [PurePosixPath(path.relative_to(self.root)) for path in self.notes_of(task.task_id)]
-            archive.pack(self.root, own, self.path(self.layout.archive_file(task.task_id, file_moment(at))))
+            archive.pack(self.root, own, self.path(self.layout.archive_file(task.task_id, name)))
 
     def restore(self, task_id: str) -> list[PurePosixPath]:
         """Bring the files of a task's newest archive back; where those went in whose place there is another by now."""
@@ -203,7 +205,7 @@ class Vault:
             if place is None:
                 return []
             mark = version(place.name)[:8]
-            return archive.unpack(self.root, self.path(place), lambda file: self.layout.beside(file, mark))
+            return archive.unpack(self.root, self.path(place), self.layout, mark)
 
     def close(self) -> None:
         """Let go of the spool."""
@@ -214,17 +216,21 @@ class Vault:
             if text is None:
                 return task_file.written(facts, _ended(entry.text))
             start = body_start(text)
+            if start == 0 and text.startswith("---"):
+                raise VaultError(f"{place} opens front matter that no later line closes; the body waits until it does")
             was = _without_first_blank(text[start:])
             if was in (entry.text, _ended(entry.text)):
                 return text
-            if entry.base is not None and version(was) != entry.base and not _is_unwritten(was, facts.task):
+            if version(was) != entry.base and not _is_unwritten(was, facts.task):
                 return None
             blank = text[start : len(text) - len(was)]
-            if entry.base is None:
+            if not entry.whole:
+                self.keep(place)
                 return text[:start] + blank + task_file.with_sections_of(_ended(entry.text), was)
             return text[:start] + blank + (_ended(entry.text) if was.endswith("\n") or not was else entry.text)
 
-        return self._place(entry, facts, change, _ended(entry.text))
+        place = self.find(facts.task) or self.layout.task_file(facts.task)
+        return self._place(entry, place, change, _ended(entry.text))
 
     def _take_file(self, entry: Entry, facts: Facts) -> list[PurePosixPath]:
         """A whole file from another vault."""
@@ -238,13 +244,13 @@ class Vault:
                 return new
             return text if task_file.body(text) == task_file.body(new) else None
 
-        return self._place(entry, facts, change, new)
+        place = self.find(facts.task) or self.layout.task_file(facts.task)
+        return self._place(entry, place, change, new)
 
     def _place(
-        self, entry: Entry, facts: Facts, change: Callable[[str | None], str | None], text: str
+        self, entry: Entry, place: PurePosixPath, change: Callable[[str | None], str | None], text: str
     ) -> list[PurePosixPath]:
         """Change a task's file; where `change` refuses, because another text is there, this one goes beside it."""
-        place = self.find(facts.task) or self.layout.task_file(facts.task)
         refused = False
 
         def checked(was: str | None) -> str | None:
