@@ -20,7 +20,7 @@ class Trouble(Struct, frozen=True):
 
     path: str
     reason: str
-    task: int
+    task: int | None = None
 
 
 class TaskFiles:

@@ -17,7 +17,7 @@ from shoal.adapters.vault.vault import Vault
 from shoal.daemon.indexer import index
 from shoal.daemon.task_files import TaskFiles, Trouble
 from shoal.daemon.views import VIEWS
-from shoal.errors import GitError
+from shoal.errors import GitError, ShoalError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.content import Facts
 from shoal.model.event import Kind
@@ -225,8 +225,12 @@ class Cycle:
         self._say("views")
         for view in VIEWS:
             page = self._engine.write(lambda tx, view=view: view(tx, self._vault.layout))
-            with self._vault.exclusive():
-                files.write(self._vault.path(page.path), page.text)
+            try:
+                with self._vault.exclusive():
+                    files.write(self._vault.path(page.path), page.text)
+            except (ShoalError, OSError) as error:
+                reason = error.message if isinstance(error, ShoalError) else str(error)
+                self._files.troubles.append(Trouble(str(page.path), reason))
 
     def _push(self, remote: str) -> bool:
         git = self._git

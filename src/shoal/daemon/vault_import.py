@@ -168,8 +168,9 @@ def _read(folder: Path, layout: Layout, pattern: str | None) -> tuple[list[Sourc
             task = _task(place, files.read(files.inside(folder, path)))
             if task.name in names:
                 raise BadInput(f"{names[task.name]} has the same name")
-        except ShoalError as error:
-            refused.append(RefusedTask(str(place), error.message))
+        except (ShoalError, ValueError, OverflowError, OSError) as error:
+            reason = error.message if isinstance(error, ShoalError) else str(error)
+            refused.append(RefusedTask(str(place).encode(errors="replace").decode(), reason))
             continue
         names[task.name] = place
         sources.append(Source(place, task))

@@ -21,7 +21,6 @@ from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.event import Kind
 from shoal.services import Tx, sync, tasks
-from shoal.services.refs import get_task
 
 log = structlog.get_logger()
 LOCK_TTL_SECONDS = 15
@@ -177,20 +176,21 @@ class VaultSync:
             layout, prefix = self._settler.vault.layout, self._engine.identity.prefix
             for conflict in report.conflicts:
                 number = layout.number_of(PurePosixPath(conflict.path), prefix)
-                found = [] if number is None else tasks.by_numbers(tx, [number])
-                told = {"path": conflict.path, "reason": conflict.reason}
-                if found:
-                    tx.emit(Kind.VAULT_CONFLICT, found[0], was=found[0].status.value, data=told)
-                else:
-                    tx.emit(Kind.VAULT_CONFLICT, data=told)
+                _emit(tx, Kind.VAULT_CONFLICT, number, conflict.path, conflict.reason)
             for trouble in report.troubles:
                 if (trouble.path, trouble.reason) not in self._told:
-                    task = get_task(tx, trouble.task)
-                    data = {"path": trouble.path, "reason": trouble.reason}
-                    tx.emit(Kind.VAULT_UNREADABLE, task, was=task.status.value, data=data)
+                    _emit(tx, Kind.VAULT_UNREADABLE, trouble.task, trouble.path, trouble.reason)
 
         if report.conflicts or report.troubles:
             self._engine.write(tell)
             self._told |= {(trouble.path, trouble.reason) for trouble in report.troubles}
         for healed in report.healed:
             log.warning("vault healed", what=healed)
+
+
+def _emit(tx: Tx, kind: Kind, number: int | None, path: str, reason: str) -> None:
+    """Tell of a file; of its task, where it is a task's."""
+    found = [] if number is None else tasks.by_numbers(tx, [number])
+    task = found[0] if found else None
+    told = {"path": path.encode(errors="replace").decode(), "reason": reason}
+    tx.emit(kind, task, was=None if task is None else task.status.value, data=told)

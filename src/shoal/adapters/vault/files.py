@@ -102,7 +102,8 @@ def inside(root: Path, path: Path) -> Path:
 def clear_partials(folder: Path) -> None:
     """Remove what writers left behind in a folder that died in the middle. No writer may be at work there."""
     for path in folder.glob(f"{PARTIAL}*"):
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -63,8 +63,6 @@ class FrontMatter:
     def __init__(self, text: str) -> None:
         """Raises Unreadable with the line and the reason."""
         self.text = text
-        if "\0" in text or text.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-            raise Unreadable("the file is no UTF-8 text")
         opening = _OPENING.match(text)
         self._exists = opening is not None
         self._start, self._end, self.body_start = 0, 0, 1 if text.startswith("\ufeff") else 0
@@ -111,6 +109,8 @@ class FrontMatter:
     def changed(self, values: Mapping[str, Value]) -> str:
         """The whole text with these keys set; a key set to None stays, without a value."""
         if not self._exists:
+            if "\0" in self.text:
+                raise Unreadable("the file is no UTF-8 text")
             lines = "".join(f"{name}: {_written(value)}".rstrip() + self.newline for name, value in values.items())
             mark, rest = self.text[: self.body_start], self.text[self.body_start :]
             return f"{mark}---{self.newline}{lines}---{self.newline}{rest}"

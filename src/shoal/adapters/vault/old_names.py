@@ -54,7 +54,7 @@ class OldNames:
         found: dict[str, PurePosixPath] = {}
         ids: dict[str, PurePosixPath] = {}
         for folder in times:
-            for name in sorted(os.listdir(self._root / folder)):
+            for name in sorted(filter(_is_text, os.listdir(self._root / folder))):
                 if (
                     not name.endswith(".md")
                     or _NUMBERED.fullmatch(name)
@@ -78,6 +78,15 @@ class OldNames:
             known = self._ids.get(place)
             if known is None or known[0] != key:
                 known = self._ids[place] = (key, task_file.read(files.read(path)).get("id"))
-        except (ShoalError, OSError):
+        except (ShoalError, OSError, ValueError, OverflowError):
             return None
         return known[1]
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8; no task can be called otherwise."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
