@@ -175,6 +175,7 @@ class VaultError(ShoalError):
     """The vault cannot be read or written as it is; the message names the file."""
 
     code = "vault"
+    status = 409
 
 
 class NoVault(VaultError):

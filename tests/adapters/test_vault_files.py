@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.adapters.vault import files
-from shoal.errors import BadInput, NotFound
+from shoal.errors import BadInput, NotFound, VaultError
 
 
 @given(data=st.binary(max_size=200))
@@ -74,3 +74,45 @@ def test_killed_writer_leaves_the_old_text_or_the_new(tmp_path: Path) -> None:
         assert files.read(path) in {"a" * 300_000, "b" * 300_000}
     files.clear_partials(tmp_path)
     assert os.listdir(tmp_path) == ["a.md"]
+
+
+def test_text_that_somebody_saves_meanwhile_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("one\n")
+    real = files._partial
+    saves = iter(["by hand\n"])
+
+    def partial(*arguments: object, **keywords: object) -> Path:
+        if (text := next(saves, None)) is not None:
+            path.write_text(text)
+        return real(*arguments, **keywords)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "_partial", partial)
+    assert files.update(path, lambda text: f"{text}added\n")
+    assert path.read_text() == "by hand\nadded\n"
+    assert os.listdir(tmp_path) == ["a.md"]
+
+
+def test_of_many_texts_the_one_saved_meanwhile_is_refused(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text("old")
+    (tmp_path / "b").write_text("by hand")
+    wanted = {tmp_path / name: (b"old", "new") for name in "abc"} | {tmp_path / "d": (None, "new")}
+    assert files.write_all(wanted) == [tmp_path / "b"]
+    assert [(tmp_path / name).read_text() for name in "abcd"] == ["new", "by hand", "new", "new"]
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "c", "d"]
+
+
+def test_only_partial_files_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / f"{files.PARTIAL}1").write_text("x")
+    (tmp_path / f"{files.PARTIAL}folder").mkdir()
+    (tmp_path / "a.md").write_text("x")
+    files.clear_partials(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [f"{files.PARTIAL}folder", "a.md"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+def test_what_is_no_plain_file_is_not_read(tmp_path: Path, make: object) -> None:
+    make(tmp_path / "x")  # type: ignore[operator]
+    with pytest.raises(VaultError):
+        files.read(tmp_path / "x")

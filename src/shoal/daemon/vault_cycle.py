@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from msgspec import Struct
 
-from shoal.adapters.vault import files
+from shoal.adapters.vault import files, replaced
 from shoal.adapters.vault.git import Git, Rejected
 from shoal.adapters.vault.heal import heal
 from shoal.adapters.vault.merge import Conflict, Merger
@@ -102,7 +102,8 @@ class Cycle:
             self._say("cursor")
             self._engine.write(lambda tx: sync.move(tx, sync.CURSOR, upto))
             if self._commit is not None and int(self._commit[:8], 16) % PACKED_EVERY == 0:
-                self._git.pack()
+                replaced.clear(self._git)
+                self._git.run("gc", "--auto", "--quiet")
         return Report(
             position=upto if self._problem is None else after,
             tasks=len(self._written),

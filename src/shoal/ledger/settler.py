@@ -61,12 +61,13 @@ class Settler:
     @cached_property
     def vault(self) -> Vault:
         """The vault; made when it is first needed, because YAML takes 15 ms to import."""
+        from shoal.adapters.vault import replaced
         from shoal.adapters.vault.git import Git
         from shoal.adapters.vault.layout import Layout
         from shoal.adapters.vault.vault import Vault
 
         git = Git(self.root, timeout_seconds=self._settings.vault_git_seconds)
-        return Vault(self.root, Layout.of(self._settings), self._spool, git.keep)
+        return Vault(self.root, Layout.of(self._settings), self._spool, partial(replaced.keep, git))
 
     def open_vault(self) -> Vault:
         """The vault."""

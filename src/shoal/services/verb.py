@@ -25,6 +25,7 @@ Joins = Callable[[Any], Hashable | None]
 
 VERBS: dict[str, Verb[Any, Any]] = {}
 _AT = re.compile(r" - at `\$\.?([^`]*)`$")
+_PATTERN = re.compile(r"Expected `str` matching regex .*")
 _NAMED = re.compile(r"field `(\w+)`")
 
 
@@ -238,6 +239,7 @@ def bad_input(error: msgspec.ValidationError) -> BadInput:
     field = at[1] if at else None
     if at:
         message = message[: at.start()]
+    message = _PATTERN.sub("it is empty, or has characters or a form that are not allowed here", message)
     if named := _NAMED.search(message):
         field = f"{field}.{named[1]}" if field else named[1]
     return BadInput(f"{field}: {message}" if field else message, field=field or None)

@@ -6,7 +6,6 @@ credential travels in the environment: it is in no command line, no configuratio
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import signal
@@ -15,12 +14,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit, urlunsplit
+from pathlib import Path
 
 from msgspec import Struct
 
-from shoal.clock import SystemClock
+from shoal.adapters.vault import credentials
 from shoal.errors import GitError
 
 AUTHOR = {"NAME": "Shoal", "EMAIL": "shoal@localhost"}
@@ -38,9 +36,6 @@ CONFIGURATION = {
     "index.version": "4",
     "init.defaultBranch": "main",
 }
-REPLACED = "refs/shoal/replaced"
-REPLACED_DAYS = 90
-_PASSWORD = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=[?&])[^=\s]*(?:token|password|secret|key)[^=\s]*=[^&\s'\"]+", re.I)
 _NOT_TAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|failed to update ref|reference already exists")
 
 
@@ -323,23 +318,6 @@ class Git:
         """Bring a file that was deleted back as a commit has it."""
         self.run("checkout", "--quiet", commit, "--", f":(literal){path}")
 
-    def pack(self) -> None:
-        """Pack loose objects when there are many, and let go of pages that were replaced long ago."""
-        oldest = SystemClock().now_ms() - REPLACED_DAYS * 86_400_000
-        for ref in self.text("for-each-ref", "--format=%(refname)", REPLACED).split():
-            if int(ref.rpartition("/")[2]) < oldest:
-                self.run("update-ref", "-d", ref)
-        self.run("gc", "--auto", "--quiet")
-
-    def keep(self, path: PurePosixPath) -> None:
-        """Keep a file that will be written over as a ref, unless the last commit has it as it is."""
-        if not self.exists:
-            return
-        has = self.commit_of("HEAD") is not None and self.entry_at("HEAD", str(path)) is not None
-        if not has or self.run("diff", "--quiet", "HEAD", "--", str(path), codes=(0, 1)).returncode:
-            blob = self.write_blob((self.root / path).read_bytes())
-            self.run("update-ref", f"{REPLACED}/{path.stem}/{SystemClock().now_ms()}", blob)
-
     def stay_on(self, branch: str) -> None:
         """Remember which branch is synced. Raises GitError when that is another one than was before."""
         known = self.text("config", "--local", "--get", "shoal.branch", codes=(0, 1))
@@ -353,22 +331,7 @@ class Git:
             )
 
     def _credentials(self, remote: str) -> dict[str, str]:
-        """The token as a header for this remote's host and no other, as git takes it from its environment."""
-        url = urlsplit(self.text("remote", "get-url", remote))
-        if not self._token or not url.scheme.startswith("http") or not url.hostname:
-            return {}
-        basic = base64.b64encode(f"x-access-token:{self._token}".encode()).decode()
-        host = url.netloc.rpartition("@")[2]
-        if url.scheme == "http" and url.hostname not in ("127.0.0.1", "::1", "localhost"):
-            raise GitError(f"the remote {host} is not encrypted, so the token is not sent there; use https")
-        number = len(CONFIGURATION)
-        return {
-            "GIT_CONFIG_COUNT": str(number + 2),
-            f"GIT_CONFIG_KEY_{number + 1}": "http.followRedirects",
-            f"GIT_CONFIG_VALUE_{number + 1}": "false",
-            f"GIT_CONFIG_KEY_{number}": f"http.{url.scheme}://{host}/.extraHeader",
-            f"GIT_CONFIG_VALUE_{number}": f"Authorization: Basic {basic}",
-        }
+        return credentials.environment(self.text("remote", "get-url", remote), self._token, len(CONFIGURATION))
 
     def _make_environment(self) -> dict[str, str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
@@ -391,7 +354,7 @@ class Git:
         }
 
     def _error(self, arguments: tuple[str, ...], said: str) -> GitError:
-        said = redacted(" ".join(said.split()))
+        said = credentials.redacted(" ".join(said.split()))
         if "dubious ownership" in said:
             return GitError(
                 f"{self.root} belongs to another user, so git refuses to work in it; if you trust it: "
@@ -400,19 +363,6 @@ class Git:
         if any(word in said for word in ("Authentication failed", "could not read Username", "Permission denied")):
             said += "; set SHOAL_VAULT_TOKEN, or give git a credential helper or an SSH key"
         return GitError(f"git {arguments[0]} in {self.root}: {said or 'failed'}")
-
-
-def redacted(text: str) -> str:
-    """Text without the passwords of the URLs in it."""
-    return _PASSWORD.sub("***", text)
-
-
-def without_credentials(url: str) -> str:
-    """A remote's URL as it may be stored."""
-    parts = urlsplit(url)
-    if not parts.scheme.startswith("http") or "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def records(output: bytes) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from shoal.adapters.vault import files
+from shoal.adapters.vault.credentials import without_credentials
 from shoal.adapters.vault.files import PARTIAL
-from shoal.adapters.vault.git import Git, without_credentials
+from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
-from shoal.errors import BadInput
+from shoal.errors import BadInput, VaultError
 
 IGNORED = f"""# Shoal's own, of this machine only
 {PARTIAL}*
@@ -33,7 +34,10 @@ def ensure(root: Path, layout: Layout, git: Git, *, remote: str | None = None) -
     for folder in layout.folders:
         path = root / folder
         if not path.is_dir():
-            path.mkdir(parents=True, exist_ok=True)
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise VaultError(f"{path} must be a folder: {error.strerror}; move what is there away") from None
             made.append(f"{folder}/")
     begun = git.exists
     if not git.is_whole:
