@@ -103,14 +103,15 @@ def report(address: str, worker: str) -> None:
     """Claim, write a result and complete, for ever."""
     with connect(address, actor=worker) as ledger:
         while True:
-            claims = ledger.tasks.claim(worker=worker, lease_seconds=5).claims
-            for claim in claims:
-                with contextlib.suppress(ShoalError):
+            # The server is killed now and then; what was claimed meanwhile comes back when its lease ends.
+            with contextlib.suppress(ShoalError):
+                claims = ledger.tasks.claim(worker=worker, lease_seconds=5).claims
+                for claim in claims:
                     task, attempt = claim.task.task_id, claim.attempt
                     ledger.tasks.result(task, attempt=attempt, text=f"done by {task}")
                     ledger.tasks.complete(task, attempt=attempt)
-            if not claims:
-                ledger.wait_for_events(ledger.stats.get().last_event, 0.5)
+                if not claims:
+                    ledger.wait_for_events(ledger.stats.get().last_event, 0.5)
 
 
 if __name__ == "__main__":
