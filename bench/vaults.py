@@ -47,9 +47,9 @@ def syncs(ledger: Ledger) -> Iterator[tuple[str, float, float]]:
     engine: Any = ledger.engine
     sync = VaultSync(engine)
 
-    def timed(**how: bool) -> float:
+    def timed() -> float:
         began = time.perf_counter()
-        sync.run(**how)
+        sync.run()
         return time.perf_counter() - began
 
     yield "sync, all files new", timed(), 20.0
@@ -62,7 +62,8 @@ def syncs(ledger: Ledger) -> Iterator[tuple[str, float, float]]:
     yield "sync, 100 tasks changed", best, 1.0
     for path in (engine.settler.root / "010-tasks" / "active").glob("*.md"):
         path.write_text(path.read_text().replace("type: swe", "type: other"))
-    yield "sync, all files rewritten", timed(everything=True), 20.0
+    ledger.sync.trigger(everything=True)
+    yield "sync, all files rewritten", timed(), 20.0
 
 
 def searches(ledger: Ledger) -> Iterator[tuple[str, float]]:

@@ -28,7 +28,7 @@ CHUNK = 500
 TRIES = 8
 SHOWN = 50
 SETUP = (".gitignore", ".gitattributes")
-PACKED_EVERY = 100  # cycles
+PACKED_EVERY = 100  # cycles that committed, about
 TOLD = {
     Kind.TASK_CREATED: "created",
     Kind.TASK_CLAIMED: "claimed",
@@ -101,6 +101,7 @@ class Cycle:
         if self._problem is None:
             self._say("cursor")
             self._engine.write(lambda tx: sync.move(tx, sync.CURSOR, upto))
+            # By chance, so that nothing needs to be counted over restarts.
             if self._commit is not None and int(self._commit[:8], 16) % PACKED_EVERY == 0:
                 replaced.clear(self._git)
                 self._git.run("gc", "--auto", "--quiet")
