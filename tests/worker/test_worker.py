@@ -47,8 +47,8 @@ def work(tmp_path: Path) -> Iterator[Work]:
         worker.communicate()
 
 
-def finish(worker: subprocess.Popen[str]) -> str:
-    _, errors = worker.communicate(timeout=30)
+def finish(worker: subprocess.Popen[str], seconds: float = 30) -> str:
+    _, errors = worker.communicate(timeout=seconds)
     assert worker.returncode == 0, errors
     return errors
 
@@ -203,13 +203,14 @@ def test_worker_carries_on_through_a_restart_of_the_server(tmp_path: Path, work:
     server = Server(tmp_path / "home")
     port = server.url.rpartition(":")[2]
     with connect(server.url, actor="a") as ledger:
-        ledger.tasks.create_many(tasks=[{"title": f"t{n}", "max_attempts": 1} for n in range(30)])
-    worker = work("sh", "-c", "sleep 0.05", options=(*ONCE, "-n", "2", "--lease", "60"), SHOAL_URL=server.url)
+        ledger.tasks.create_many(tasks=[{"title": f"t{n}", "max_attempts": 2} for n in range(30)])
+    worker = work("sh", "-c", "sleep 0.05", options=(*ONCE, "-n", "2", "--lease", "20"), SHOAL_URL=server.url)
     with connect(server.url, actor="a") as ledger:
         wait_until(lambda: ledger.stats.get().counts["completed"] >= 5)
     server.kill()
     again = Server(tmp_path / "home", "--port", port)
-    finish(worker)
+    # A claim whose answer died with the server comes back when its lease ends.
+    finish(worker, seconds=90)
     with connect(again.url, actor="a") as ledger:
         assert ledger.stats.get().counts["completed"] == 30
     again.stop()
