@@ -11,8 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from shoal.clock import SystemClock
 from shoal.errors import ShoalError, VaultError
 from shoal.model.content import Entry, Facts
@@ -24,7 +22,6 @@ from shoal.settings import Settings
 if TYPE_CHECKING:
     from shoal.adapters.vault.vault import Vault
 
-log = structlog.get_logger()
 UNCERTAIN_MS = 600_000  # far longer than any transaction waits
 PATIENCE_SECONDS = 30.0
 
@@ -144,7 +141,7 @@ class Settler:
             try:
                 self._bring(entries, again=False)
             except Exception:
-                log.exception("content waits in the spool", entries=len(entries))
+                _logger().exception("content waits in the spool", entries=len(entries))
             finally:
                 with self._changed:
                     self._busy = False
@@ -169,7 +166,7 @@ class Settler:
 
     def _wait(self, entry: Entry, reason: str) -> None:
         if self.waiting.get(entry.token) != reason:
-            log.error("content waits in the spool", task=entry.task, what=entry.what, reason=reason)
+            _logger().error("content waits in the spool", task=entry.task, what=entry.what, reason=reason)
             self._log(entry, Kind.VAULT_UNREADABLE, str(self.vault.spool.folder), reason)
         self.waiting[entry.token] = reason
         self._late[entry.token] = entry
@@ -178,7 +175,13 @@ class Settler:
         try:
             self._tell(partial(_tell, entry=entry, kind=kind, path=path, reason=reason))
         except RuntimeError:
-            log.warning("the ledger closes and cannot take an event", kind=kind, path=path, reason=reason)
+            _logger().warning("the ledger closes and cannot take an event", kind=kind, path=path, reason=reason)
+
+
+def _logger() -> Any:
+    import structlog  # 50 ms, which no command of the command line should pay
+
+    return structlog.get_logger()
 
 
 def _facts(tx: Tx, entry: Entry) -> Facts | None:
