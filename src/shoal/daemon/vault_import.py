@@ -70,11 +70,11 @@ def run(
     """Bring the tasks of a vault into a ledger. A second time adds nothing; each file that is not taken is named."""
     sources, refused = _read(folder, Layout.of(_settings(ledger)), pattern)
     if dry_run:
-        known = ledger.tasks.migrate(
-            tasks=[msgspec.structs.replace(source.task, text=None) for source in sources], dry_run=True
-        )
-        new = [source.task.name for source in sources if source.task.name not in known.map]
-        return Import(new, known.existing, refused, dict.fromkeys(new, NEW) | known.map)
+        known: dict[str, str] = {}
+        for chunk in _chunks([msgspec.structs.replace(source.task, text=None) for source in sources]):
+            known |= ledger.tasks.migrate(tasks=chunk, dry_run=True).map
+        new = [source.task.name for source in sources if source.task.name not in known]
+        return Import(new, list(known.values()), refused, dict.fromkeys(new, NEW) | known)
     done = _migrate(ledger, [source.task for source in sources], refused)
     if rename:
         _rename(folder, sources, done.map)

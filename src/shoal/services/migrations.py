@@ -26,7 +26,7 @@ _ENDED = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
 def migrate(
     tx: Tx,
     *,
-    tasks: Annotated[list[OldTask], Meta(max_length=10_000)],
+    tasks: Annotated[list[OldTask], Meta(max_length=1000)],
     dry_run: Annotated[bool, Meta(description="Only say which are there already.")] = False,
 ) -> Migration:
     """Take tasks of an older vault into the ledger, in one transaction.
