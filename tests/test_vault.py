@@ -10,8 +10,8 @@ import pytest
 
 from shoal import connect
 from tests.conftest import wait_until
-from tests.daemon.test_vault_sync import git
 from tests.fleet import SHOAL, Server, environment, start
+from tests.vaults import git
 
 TASKS, EDITS = 200, 50
 

@@ -50,7 +50,7 @@ def test_file_saved_while_it_is_packed_stays(root: Path, monkeypatch: pytest.Mon
     "name",
     [
         "../out.md",
-        "/tmp/out.md",
+        "/out.md",
         "010-tasks/active/../../../out.md",
         ".git/hooks/post-commit",
         "030-knowledge/x.md",

@@ -13,8 +13,8 @@ import pytest
 from shoal import connect
 from tests.cli.test_cli import Shell
 from tests.conftest import wait_until
-from tests.daemon.test_vault_sync import git
 from tests.fleet import Server
+from tests.vaults import git
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""Brings content whose transaction is committed into its files, in the order of the commits, from a thread of its own.
+"""Brings content whose transaction is committed into its files, from a thread of its own.
 
-What cannot be brought there stays in the spool, and is tried again with `recover`.
+What a later transaction wrote is never overwritten: the log tells which came later. What cannot be brought there
+stays in the spool, and is tried again with `recover`.
 """
 
 from __future__ import annotations

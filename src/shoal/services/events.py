@@ -10,7 +10,7 @@ from shoal.errors import BadInput
 from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.fields import Count, Limit, Name, TaskRef, Text
 from shoal.model.page import Page
-from shoal.services.refs import get_task, task_number
+from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
@@ -126,6 +126,3 @@ def _position(cursor: str | None) -> int | None:
     if not cursor.removeprefix("-").isdecimal() or not cursor.isascii() or len(cursor) > 19:
         raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
     return int(cursor)
-
-
-_ = task_number
