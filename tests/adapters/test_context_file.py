@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shoal.adapters.vault import context_file
@@ -29,6 +29,7 @@ def set_(text: str | None, key: str, value: Any) -> str:
     return context_file.updated("T1", text, key=key, value=value, at="2026-01-01T00:00:00.000Z", by="ana")
 
 
+@example([("00", {"\x85": None})])
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=8))
 def test_what_was_set_last_comes_back(changes: list[tuple[str, Any]]) -> None:
     text: str | None = None

@@ -146,7 +146,7 @@ def _block(key: str, value: Any) -> str:
     written = yaml.safe_dump({key: value}, allow_unicode=True, sort_keys=False, width=120)
     if yaml.load(written, Loader=yaml.CSafeLoader) == {key: value}:
         return written.rstrip("\n")
-    return f"{key}: {escaped(json.dumps(value, ensure_ascii=False))}"
+    return escaped(json.dumps({key: value}, ensure_ascii=False)[1:-1])
 
 
 def _one(text: str) -> str:
