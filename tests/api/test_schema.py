@@ -17,10 +17,12 @@ def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.F
     options = [] if kind == "sqlite" else ["--db", request.getfixturevalue("postgres_url")]
     server = Server(tmp_path / "home", *options)
     try:
+        # One worker: `ast.parse` counts its depth per process in CPython 3.11.7 and before (python/cpython#106905), and
+        # hypothesis parses lambdas in every thread.
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
-                *("--phases", "coverage,fuzzing", "--max-examples", "8", "--workers", "2", "--seed", "1"),
+                *("--phases", "coverage,fuzzing", "--max-examples", "8", "--workers", "1", "--seed", "1"),
                 *("--exclude-path", "/api/v1/events/stream", "--exclude-path", "/api/v1/events/wait"),
                 *("--exclude-checks", "positive_data_acceptance"),
                 "--no-color",
