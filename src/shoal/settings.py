@@ -122,7 +122,9 @@ class Home:
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
         names = Settings.__struct_fields__
-        values |= {name: text for name in names if (text := os.environ.get(f"SHOAL_{name.upper()}"))}
+        variables = {name: os.environ.get(f"SHOAL_{name.upper()}") for name in names}
+        # Elsewhere an empty variable is one that was not set; here it says: no vault.
+        values |= {name: text for name, text in variables.items() if text or (text == "" and name == "vault")}
         values |= {name: value for name, value in given.items() if value is not None}
         try:
             return msgspec.convert(values, Settings, strict=False)

@@ -129,6 +129,13 @@ def test_pages_of_the_vault_before_are_not_left_behind(shell: Shell, tmp_path: P
     assert (tmp_path / "notes/010-tasks/active/T1.md").exists()
 
 
+def test_empty_variable_says_no_vault(shell: Shell) -> None:
+    shell("add", "First", SHOAL_VAULT="")
+    shell("vault", "sync", code=1, SHOAL_VAULT="")
+    assert "there is no vault" in shell.errors
+    assert not (shell.home / "vault").exists()
+
+
 def test_vault_inside_another_repository_is_refused(shell: Shell, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "project")
     shell("vault", "init", str(tmp_path / "project" / "vault"), code=2)

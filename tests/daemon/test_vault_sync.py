@@ -218,3 +218,15 @@ def test_cycle_that_dies_at_a_step_is_made_good_by_the_next(
     assert git(vault, "fsck", "--no-dangling") == ""
     assert git(vault, "rev-parse", "HEAD") == git(person, "rev-parse", "HEAD")
     assert ledger.sync.status().pending == 0
+
+
+def test_loop_makes_way_while_others_write(ledger: Ledger, vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("shoal.daemon.vault_sync.sleep", rests.append)
+    # The step comes after the loop looked how far the log is: what is written then is somebody else's.
+    busy = VaultSync(ledger.engine, on_step=lambda step: step == "edits" and ledger.tasks.create(title="b"))  # type: ignore
+    ledger.tasks.create(title="a")
+    busy.tick()
+    assert len(rests) == 1
+    VaultSync(ledger.engine).tick()  # type: ignore[arg-type]
+    assert len(rests) == 1

@@ -14,20 +14,14 @@ from shoal.model.content import Facts
 from shoal.model.search import Document, DocumentKind
 from shoal.services import search
 
-BATCH = 100
 _AGENT = re.compile(r"# \S+: notes of (.+)")
 
 
 def index(engine: EmbeddedEngine, vault: Vault, batch: list[Facts], *, anew: bool) -> None:
-    """Bring the index in step with the texts of these tasks, a few at a time: others write meanwhile.
-
-    With `anew` also where nothing seems to have changed.
-    """
-    for start in range(0, len(batch), BATCH):
-        part = batch[start : start + BATCH]
-        documents = [one for facts in part for one in _documents(vault, facts)]
-        tasks = [facts.task.id for facts in part]
-        engine.write(partial(search.replace, tasks=tasks, documents=documents, anew=anew))
+    """Bring the index in step with the texts of these tasks; with `anew` also where nothing seems to have changed."""
+    documents = [one for facts in batch for one in _documents(vault, facts)]
+    tasks = [facts.task.id for facts in batch]
+    engine.write(partial(search.replace, tasks=tasks, documents=documents, anew=anew))
 
 
 def _documents(vault: Vault, facts: Facts) -> Iterator[Document]:

@@ -14,6 +14,7 @@ from shoal.adapters.vault.git import Git, Rejected
 from shoal.adapters.vault.heal import heal
 from shoal.adapters.vault.merge import Conflict, Merger
 from shoal.adapters.vault.vault import Vault
+from shoal.clock import monotonic_seconds
 from shoal.daemon.indexer import index
 from shoal.daemon.task_files import TaskFiles, Trouble
 from shoal.daemon.views import VIEWS
@@ -24,7 +25,7 @@ from shoal.model.event import Kind
 from shoal.model.task import Task
 from shoal.services import Tx, contents, sync, tasks
 
-CHUNK = 500
+CHUNK = 100  # tasks at a time: others write meanwhile
 TRIES = 8
 SHOWN = 50
 SETUP = (".gitignore", ".gitattributes")
@@ -57,12 +58,22 @@ class Report(Struct, frozen=True):
 class Cycle:
     """The state of one cycle."""
 
-    def __init__(self, engine: EmbeddedEngine, vault: Vault, git: Git, *, on_step: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: EmbeddedEngine,
+        vault: Vault,
+        git: Git,
+        *,
+        on_step: Callable[[str], None],
+        on_batch: Callable[[float], None],
+    ) -> None:
+        """`on_batch` is called between batches of tasks, with the seconds that the last one took."""
         self._engine = engine
         self._vault = vault
         self._git = git
         self._everything = False
         self._say = on_step
+        self._on_batch = on_batch
         self._merger = Merger(git, vault.layout)
         self._files = TaskFiles(vault)
         self._remote = git.remote()
@@ -194,10 +205,13 @@ class Cycle:
 
     def _write_tasks(self, after: int, upto: int) -> None:
         self._say("tasks")
+        began = monotonic_seconds()
         for batch in self._batches(after, upto):
             self._written |= {facts.task.id for facts in batch}
             self._files.write(batch)
             index(self._engine, self._vault, batch, anew=self._everything)
+            self._on_batch(monotonic_seconds() - began)
+            began = monotonic_seconds()
         self._everything = False
         self._touched.clear()
 

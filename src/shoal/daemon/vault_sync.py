@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import PurePosixPath
+from time import sleep
 
 import structlog
 
@@ -26,6 +27,7 @@ log = structlog.get_logger()
 LOCK_TTL_SECONDS = 15
 LOOK_SECONDS = 0.5
 REST_SHARE = 10  # between prompt cycles: so many times as long as one takes
+WAY_SHARE = 4  # within a cycle while others write: so many times as long as a batch took
 GAP_SECONDS = 10.0  # between prompt cycles, so that a busy day does not make thousands of commits
 RETRY_SECONDS = 5.0  # after a failed cycle; twice as long after each further one
 SILENT = {Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
@@ -44,6 +46,7 @@ class VaultSync:
         self._told: set[tuple[str, str]] = set()
         self._looked = -1
         self._seconds = 0.0
+        self._seen = 0
         self._ended = monotonic_seconds() - GAP_SECONDS
         self._failures = 0
         self._git = Git(
@@ -52,11 +55,11 @@ class VaultSync:
             token=os.environ.get("SHOAL_VAULT_TOKEN"),
         )
 
-    def run(self) -> Report:
+    def run(self, *, on_batch: Callable[[float], None] = lambda _: None) -> Report:
         """One cycle. Raises Refused when another one does not end, and GitError with what went wrong."""
         began = monotonic_seconds()
         try:
-            report = self._run()
+            report = self._run(on_batch)
         except Refused:
             raise  # another cycle does not end: it will tell by itself
         except Exception as error:
@@ -95,8 +98,19 @@ class VaultSync:
     def tick(self) -> None:
         """One cycle of the loop; after a failed one the next comes soon."""
         self._failures += 1
-        self.run()
+        self._seen = self._horizon()
+        self.run(on_batch=self._make_way)
         self._failures = 0
+
+    def _make_way(self, seconds: float) -> None:
+        """While others write, take a part of the time only: what computes here holds up the requests (c. 40 %)."""
+        seen, self._seen = self._seen, self._horizon()
+        if self._seen > seen:
+            sleep(WAY_SHARE * seconds)
+
+    def _horizon(self) -> int:
+        upto: int = self._engine.read(lambda tx: tx.horizon())
+        return upto
 
     def _is_called_for(self) -> bool:
         def look(tx: Tx) -> tuple[bool, int]:
@@ -117,7 +131,7 @@ class VaultSync:
         asked: bool = self._engine.read(look)
         return asked
 
-    def _run(self) -> Report:
+    def _run(self, on_batch: Callable[[float], None]) -> Report:
         settler, git = self._settler, self._git
         if (upto := self._nothing_to_do()) is not None:
             self._remember(None)
@@ -128,7 +142,7 @@ class VaultSync:
         with ledger.lock(sync.LOCK, owner=owner, ttl_seconds=LOCK_TTL_SECONDS, wait_seconds=wait, quiet=True):
             setup.ensure(settler.root, settler.vault.layout, git)
             settler.recover()
-            report = Cycle(self._engine, settler.vault, git, on_step=self._say).run()
+            report = Cycle(self._engine, settler.vault, git, on_step=self._say, on_batch=on_batch).run()
             self._remember(report.problem, commits=0 if report.commit is None else 1)
         self._tell(report)
         return report
