@@ -18,8 +18,10 @@
     │   ├── SchemaTooNew     written by a newer Shoal
     │   └── StoreUnreachable
     ├── VaultError           the vault cannot be read or written as it is
-    │   ├── NoVault          this ledger has none
-    │   └── GitError         git refuses, or takes too long
+    │   └── NoVault          this ledger has none
+    ├── GitError             git refuses, or takes too long
+    ├── AgentError           an agent cannot be run as it is configured
+    │   └── WorkspaceError   its folder cannot be prepared or kept
     ├── ServerRunning        this home has a server already
     └── ServerUnreachable    nobody answers at the address
 
@@ -185,10 +187,24 @@ class NoVault(VaultError):
     status = 409
 
 
-class GitError(VaultError):
+class GitError(ShoalError):
     """A call of git failed; the message holds its words."""
 
     code = "git"
+    status = 409
+
+
+class AgentError(ShoalError):
+    """An agent cannot be run; the message names the setting or the program."""
+
+    code = "agent"
+    status = 409
+
+
+class WorkspaceError(AgentError):
+    """The folder of an attempt cannot be prepared or kept; the message names the repository."""
+
+    code = "workspace"
 
 
 class ServerRunning(ShoalError):

@@ -6,8 +6,9 @@ A setting comes from SHOAL_<NAME> in the environment, else from shoal.toml in th
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -16,10 +17,54 @@ from shoal.errors import BadInput, StoreMissing
 
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
+TABLES = {"agents", "workflows", "repositories"}  # in shoal.toml only
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
 # Relative, of plain names: nothing that a setting says leads out of the vault or into its git, or breaks a wikilink.
 _NAME = r"[^\x00-\x1f/\\|#^\[\].][^\x00-\x1f/\\|#^\[\]]*"
 FOLDER = Meta(pattern=rf"^{_NAME}(/{_NAME})*\Z", max_length=200)
+
+
+Dollars = Annotated[float, Meta(gt=0, le=1e9)]
+Names = Annotated[list[str], Meta(max_length=100)]
+
+
+class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An agent that workers run: `[agents.NAME]`. It takes the tasks whose model, workflow or type it lists."""
+
+    kind: Annotated[Literal["claude", "codex", "command"], Meta(description="Claude Code, Codex, or any program.")] = (
+        "claude"
+    )
+    program: Annotated[list[str], Meta(description="What is started; empty for the kind's own program.")] = []
+    model: Annotated[str | None, Meta(description="The model it is told to use; a task's own goes before.")] = None
+    args: Annotated[list[str], Meta(description="Further arguments.")] = []
+    env: Annotated[dict[str, str], Meta(description="Further environment; $NAME takes the worker's own.")] = {}
+    models: Annotated[Names, Meta(description="Tasks with one of these models are this agent's.")] = []
+    types: Annotated[Names, Meta(description="Tasks of these types are this agent's.")] = []
+    workflows: Annotated[Names, Meta(description="Tasks with one of these workflows are this agent's.")] = []
+    max_turns: Annotated[Whole | None, Meta(description="Turns that a session may take.")] = None
+    max_usd: Annotated[Dollars | None, Meta(description="Dollars that a session may cost.")] = None
+    max_tokens: Annotated[Whole | None, Meta(description="Tokens that a session may use, all kinds together.")] = None
+    max_memory_mb: Annotated[Whole | None, Meta(description="Memory of each of its processes.")] = None
+    max_open_files: Annotated[Whole | None, Meta(description="Open files of each of its processes.")] = None
+    timeout_seconds: Annotated[Whole | None, Meta(description="Wall time of a run; a task's own goes before.")] = None
+
+
+class WorkflowSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a workflow lays over every agent: `[workflows.NAME]`. The workflow `default` needs none."""
+
+    instructions: Annotated[str, Meta(description="Added to what an agent is told.")] = ""
+    allowed_tools: Annotated[list[str] | None, Meta(description="The only tools it may use; left out: all.")] = None
+    env: Annotated[dict[str, str], Meta(description="Further environment.")] = {}
+
+
+class RepositorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A repository that tasks name: `[repositories."owner/name"]`. One that is not here is taken from GitHub."""
+
+    url: Annotated[str | None, Meta(description="Where it is cloned from: a URL or a path.")] = None
+    base: Annotated[str | None, Meta(description="The branch that work begins at; else the remote's own.")] = None
+    push: Annotated[bool, Meta(description="Push a task's branch when an attempt ends.")] = False
+    setup: Annotated[list[str], Meta(description="Shell commands before the agent begins, in its folder.")] = []
+    teardown: Annotated[list[str], Meta(description="Shell commands after it has ended.")] = []
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +95,21 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_seconds: Annotated[Whole, Meta(description="How often SQLite's write-ahead log is folded in.")] = 30
     stop_seconds: Annotated[Whole, Meta(description="How long a stopping server waits for requests to finish.")] = 10
     body_limit_bytes: Annotated[Whole, Meta(description="Largest request body.")] = 8 * 1024 * 1024
+    agent: Annotated[str | None, Meta(description="The agent for tasks that none claims by what it lists.")] = None
+    episodes: Annotated[
+        Whole, Meta(description="How often an agent is run in one attempt until the success criteria hold.")
+    ] = 5
+    workspace_days: Annotated[
+        int, Meta(ge=0, le=36500, description="Days for which the folder of a failed attempt is kept.")
+    ] = 7
+    warn_minutes: Annotated[Whole, Meta(description="An attempt is warned of so long after its estimate.")] = 15
+    fail_factor: Annotated[float, Meta(ge=1, description="It fails at so many times its estimate.")] = 2.0
+    warn_unestimated_minutes: Annotated[Whole, Meta(description="Warned of after, without an estimate.")] = 45
+    fail_unestimated_minutes: Annotated[Whole, Meta(description="Failed after, without an estimate.")] = 90
+    stale_queued_days: Annotated[Whole, Meta(description="A task queued for longer is reported once.")] = 7
+    stale_active_hours: Annotated[Whole, Meta(description="One active without an event for longer too.")] = 48
+    supervise_seconds: Annotated[Whole, Meta(description="How often attempts are looked after.")] = 30
+    github_url: Annotated[str, Meta(description="GitHub's API.")] = "https://api.github.com"
     vault: Annotated[
         str, Meta(description="Folder of the vault, a relative one is meant from the home; empty for none.")
     ] = "vault"
@@ -70,20 +130,32 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     audits_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of audit reports.")] = "070-audits"
     views_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of views.")] = "080-views"
     archive_folder: Annotated[str, FOLDER, Meta(description="The vault's folder of archived tasks.")] = "090-archive"
+    agents: Annotated[dict[str, AgentSettings], Meta(description="Agents by name: [agents.NAME].")] = {}
+    workflows: Annotated[dict[str, WorkflowSettings], Meta(description="Workflows by name: [workflows.NAME].")] = {}
+    repositories: Annotated[
+        dict[str, RepositorySettings], Meta(description='Repositories by name: [repositories."owner/name"].')
+    ] = {}
 
 
 def setting_descriptions() -> dict[str, tuple[Any, str]]:
-    """Each setting's default and meaning, for the reference."""
+    """Each setting's default and meaning, for the reference; those of a table as `agents.NAME.kind`."""
     import msgspec.inspect as inspect
 
-    described = inspect.type_info(Settings)
-    assert isinstance(described, inspect.StructType)  # noqa: S101 - narrows the type
-    return {
-        field.name: (field.default, (field.type.extra_json_schema or {}).get("description", ""))
-        if isinstance(field.type, inspect.Metadata)
-        else (field.default, "")
-        for field in described.fields
-    }
+    def describe(struct: type[Struct], before: str) -> Iterator[tuple[str, tuple[Any, str]]]:
+        described = inspect.type_info(struct)
+        assert isinstance(described, inspect.StructType)  # noqa: S101 - narrows the type
+        for field in described.fields:
+            kind: Any = field.type
+            meaning = ""
+            while isinstance(kind, inspect.Metadata):
+                meaning = meaning or (kind.extra_json_schema or {}).get("description", "")
+                kind = kind.type
+            default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+            yield before + field.name, (default, meaning)
+            if isinstance(kind, inspect.DictType) and isinstance(kind.value_type, inspect.StructType):
+                yield from describe(kind.value_type.cls, f"{before}{field.name}.NAME.")
+
+    return dict(describe(Settings, ""))
 
 
 class Home:
@@ -121,7 +193,7 @@ class Home:
                 values = tomllib.loads(written.decode())
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
-        names = Settings.__struct_fields__
+        names = set(Settings.__struct_fields__) - TABLES
         variables = {name: os.environ.get(f"SHOAL_{name.upper()}") for name in names}
         # Elsewhere an empty variable is one that was not set; here it says: no vault.
         values |= {name: text for name, text in variables.items() if text or (text == "" and name == "vault")}

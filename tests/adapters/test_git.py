@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shoal.adapters.git.credentials import redacted
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault import replaced, setup
-from shoal.adapters.vault.credentials import redacted
-from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
 from shoal.errors import GitError
 from shoal.settings import Settings

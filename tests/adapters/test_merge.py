@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault.front_matter import FrontMatter
-from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.merge import Merger
 from shoal.settings import Settings

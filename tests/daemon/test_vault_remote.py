@@ -221,7 +221,7 @@ def test_what_a_person_resolved_in_a_merge_stays_resolved(
 def test_commit_of_a_person_is_never_amended(
     ledger: Ledger, vault: Path, person: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shoal.adapters.vault.git import Git, Rejected
+    from shoal.adapters.git.repository import Git, Rejected
 
     ledger.tasks.create(title="a")
     real = Git.push
@@ -265,8 +265,8 @@ def test_remote_that_is_away_makes_no_work_twice(ledger: Ledger, vault: Path, re
 def test_credentials_reach_neither_configuration_nor_messages(
     ledger: Ledger, vault: Path, sync: Callable[..., Report], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    from shoal.adapters.git.repository import Git
     from shoal.adapters.vault import setup
-    from shoal.adapters.vault.git import Git
     from shoal.adapters.vault.layout import Layout
     from shoal.settings import Settings
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault import files
 from shoal.adapters.vault.front_matter import FrontMatter
-from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.vault import Vault
 from shoal.errors import ShoalError
 from shoal.ledger.embedded import EmbeddedEngine

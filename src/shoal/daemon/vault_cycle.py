@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from msgspec import Struct
 
+from shoal.adapters.git.repository import Git, Rejected
 from shoal.adapters.vault import files, replaced
-from shoal.adapters.vault.git import Git, Rejected
 from shoal.adapters.vault.heal import heal
 from shoal.adapters.vault.merge import Conflict, Merger
 from shoal.adapters.vault.vault import Vault

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault import files, task_file
 from shoal.adapters.vault.front_matter import FrontMatter
-from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
 from shoal.clock import SystemClock
 from shoal.daemon.vault_setup import prepare

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault import files, setup
-from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
 from shoal.errors import NoVault, Refused, StoreMissing
 from shoal.ledger.instance import read_instance

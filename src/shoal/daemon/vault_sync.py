@@ -13,8 +13,8 @@ from time import sleep
 
 import structlog
 
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault import setup
-from shoal.adapters.vault.git import Git
 from shoal.clock import monotonic_seconds
 from shoal.daemon.vault_cycle import Cycle, Report
 from shoal.errors import GitError, NoVault, Refused, ShoalError, VaultError

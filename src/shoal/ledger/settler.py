@@ -59,8 +59,8 @@ class Settler:
     @cached_property
     def vault(self) -> Vault:
         """The vault; made when it is first needed, because YAML takes 15 ms to import."""
+        from shoal.adapters.git.repository import Git
         from shoal.adapters.vault import replaced
-        from shoal.adapters.vault.git import Git
         from shoal.adapters.vault.layout import Layout
         from shoal.adapters.vault.vault import Vault
 

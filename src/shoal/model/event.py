@@ -50,6 +50,20 @@ class Kind(StrEnum):
     QUEUE_LIMITED = "queue.limited"
     LOCK_ACQUIRED = "lock.acquired"
     LOCK_RELEASED = "lock.released"
+    TASK_TOLD = "task.told"
+    TASK_HEARD = "task.heard"
+    TASK_VERIFIED = "task.verified"
+    TASK_WARNED = "task.warned"
+    TASK_STALE = "task.stale"
+    TASK_ORPHANED = "task.orphaned"
+    SESSION_STARTED = "session.started"
+    SESSION_SAID = "session.said"
+    SESSION_ENDED = "session.ended"
+    TOOL_STARTED = "tool.started"
+    TOOL_COMPLETED = "tool.completed"
+    TOOL_FAILED = "tool.failed"
+    COST_RECORDED = "cost.recorded"
+    PULL_REQUEST_OPENED = "pull_request.opened"
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
@@ -95,6 +109,20 @@ KIND_MEANINGS = {
     Kind.QUEUE_LIMITED: "a queue's concurrency limit was set or lifted",
     Kind.LOCK_ACQUIRED: "a lock got a new owner",
     Kind.LOCK_RELEASED: "a lock was given back",
+    Kind.TASK_TOLD: "someone told whoever works on the task something",
+    Kind.TASK_HEARD: "what someone told the task was delivered to its agent",
+    Kind.TASK_VERIFIED: "the success criteria were checked",
+    Kind.TASK_WARNED: "an attempt takes longer than was thought; it will be ended",
+    Kind.TASK_STALE: "nothing has happened to the task for long",
+    Kind.TASK_ORPHANED: "whoever worked on the task is gone, and what was left of it was found",
+    Kind.SESSION_STARTED: "an agent began, or went on with, a session about the task",
+    Kind.SESSION_SAID: "the agent said something",
+    Kind.SESSION_ENDED: "a run of the agent ended",
+    Kind.TOOL_STARTED: "the agent called a tool",
+    Kind.TOOL_COMPLETED: "a tool answered",
+    Kind.TOOL_FAILED: "a tool failed",
+    Kind.COST_RECORDED: "model calls were put on the task's account",
+    Kind.PULL_REQUEST_OPENED: "a pull request was opened for the task",
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from shoal.adapters.git.repository import Git, records
 from shoal.adapters.vault.files import read_bytes
-from shoal.adapters.vault.git import Git, records
 from shoal.clock import SystemClock
 from shoal.errors import GitError
 

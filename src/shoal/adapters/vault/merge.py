@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from shoal.adapters.git.repository import Entry, Git
 from shoal.adapters.vault import context_file
 from shoal.adapters.vault.front_matter import FrontMatter, Unreadable, body_start
-from shoal.adapters.vault.git import Entry, Git
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.task_file import OWNED
 from shoal.errors import VaultError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from shoal.adapters.vault.git import Git
+from shoal.adapters.git.repository import Git
 from shoal.clock import SystemClock
 
 REFS = "refs/shoal/replaced"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shoal.adapters.git.credentials import without_credentials
+from shoal.adapters.git.repository import Git
 from shoal.adapters.vault import files
-from shoal.adapters.vault.credentials import without_credentials
 from shoal.adapters.vault.files import PARTIAL
-from shoal.adapters.vault.git import Git
 from shoal.adapters.vault.layout import Layout
 from shoal.errors import BadInput, VaultError
 

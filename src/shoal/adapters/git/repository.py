@@ -18,7 +18,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shoal.adapters.vault import credentials
+from shoal.adapters.git import credentials
 from shoal.errors import GitError
 
 AUTHOR = {"NAME": "Shoal", "EMAIL": "shoal@localhost"}

@@ -1,0 +1,77 @@
+"""What one model call used and cost. Sums are services/costs.py's; money is in millionths of a US dollar, whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from shoal.model.fields import Count, Moment, Name, Positive, TaskRef
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """The tokens of one model call, by kind: `input_tokens` leaves those read from and written to a cache out,
+    `output_tokens` has those of reasoning in it. `cost_usd_micros` is what the agent reported, if it did.
+    """
+
+    request_key: Annotated[Name, Meta(description="What the call is known by; the same key is counted once.")]
+    provider: Name
+    model: Name
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cache_read_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    cost_usd_micros: Count | None = None
+
+
+class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a cost is recorded from. Without `cost_usd_micros` the list price of the model is taken, where known."""
+
+    task: TaskRef
+    attempt: Positive | None = None
+    agent: Name | None = None
+    at: Moment | None = None
+
+
+class Cost(Struct, frozen=True):
+    """One model call on a task's account; its fields stand in the order of the table's columns.
+
+    `priced` says where the money is from: reported, list, or unknown (then it is null).
+    """
+
+    id: int
+    at: int
+    task: int
+    attempt: int | None
+    session: int | None
+    agent: str
+    provider: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd_micros: int | None
+    priced: str
+    request_key: str
+    task_id: str
+
+
+class CostSum(Struct, frozen=True):
+    """Costs of one task, agent, model, provider or day, summed exactly. `unpriced` counts the calls without a price."""
+
+    key: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd_micros: int
+    unpriced: int
+
+
+class CostOutcome(Struct, frozen=True):
+    """How many of the costs sent were new, and how many were known by their key already."""
+
+    counted: int
+    known: int

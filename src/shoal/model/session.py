@@ -1,0 +1,173 @@
+"""What a session is, and the items that an agent's stream or transcript says of it. How they are read from a provider's
+own format: adapters/agents; how they are kept: services/sessions.py.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shoal.model.cost import Usage
+from shoal.model.fields import NO_NUL, Count, Moment, Name
+
+PREVIEW_LIMIT = 500
+MESSAGE_LIMIT = 4000
+Preview = Annotated[str, Meta(max_length=PREVIEW_LIMIT, pattern=NO_NUL, description="The beginning of a longer text.")]
+Message = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
+
+
+class Outcome(StrEnum):
+    """How a run of an agent ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OVER_LIMIT = "over_limit"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+class Branch(Struct, frozen=True):
+    """Where a session's work on a repository stands: `head` is its newest commit, `base` the one it began at."""
+
+    repository: str
+    branch: str
+    base: str
+    head: str
+    commits: int = 0
+    pushed: bool = False
+
+
+class Started(Struct, frozen=True, tag="started", tag_field="item"):
+    """The agent has begun; `provider_session` is what its provider calls the session."""
+
+    provider_session: Name | None = None
+    model: Name | None = None
+
+
+class Said(Struct, frozen=True, tag="said", tag_field="item"):
+    """A message. `key` names it within the session, so that reading it twice keeps it once."""
+
+    key: Name
+    role: Literal["assistant", "reasoning", "user", "system"]
+    text: Message
+    at: Moment | None = None
+
+
+class ToolBegun(Struct, frozen=True, tag="tool_begun", tag_field="item"):
+    """The agent calls a tool."""
+
+    tool_call_id: Name
+    name: Name
+    arguments: Preview = ""
+    at: Moment | None = None
+
+
+class ToolEnded(Struct, frozen=True, tag="tool_ended", tag_field="item"):
+    """A tool has answered, or failed with `error`."""
+
+    tool_call_id: Name
+    result: Preview = ""
+    error: Preview | None = None
+    duration_ms: Count | None = None
+    at: Moment | None = None
+
+
+class Spent(Struct, frozen=True, tag="spent", tag_field="item"):
+    """What one model call used."""
+
+    usage: Usage
+
+
+class Finished(Struct, frozen=True, tag="finished", tag_field="item"):
+    """The agent's own last word on a run: the final text, and what it says that all of it cost."""
+
+    ok: bool
+    text: Message = ""
+    error: Preview | None = None
+    turns: Count | None = None
+    cost_usd_micros: Count | None = None
+
+
+Item = Started | Said | ToolBegun | ToolEnded | Spent | Finished
+
+
+class Session(Struct, frozen=True):
+    """One conversation of an agent about a task; its fields stand in the order of the table's columns.
+
+    `attempt` is the latest that continued it, `runs` how often the agent was started in it, `malformed` how many lines
+    of its stream could not be read. A limit that is null does not hold. `log` is a file on the worker's machine.
+    """
+
+    id: int
+    task: int
+    attempt: int
+    agent: str
+    kind: str
+    provider: str | None
+    model: str | None
+    workflow: str | None
+    provider_session: str | None
+    workspace: str | None
+    log: str | None
+    branches: list[Branch]
+    max_usd_micros: int | None
+    max_tokens: int | None
+    max_turns: int | None
+    runs: int
+    turns: int
+    malformed: int
+    outcome: str | None
+    error: str | None
+    started_at: int
+    ended_at: int | None
+    task_id: str
+
+
+class ToolCall(Struct, frozen=True):
+    """A tool that an agent called: previews of what it was given and what came back."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+    result: str | None
+    error: str | None
+    duration_ms: int | None
+
+
+class Line(Struct, frozen=True):
+    """One line of a session's transcript: a message (`role` and `text`), or a tool call."""
+
+    id: int
+    at: int
+    attempt: int
+    role: str
+    text: str | None = None
+    tool: ToolCall | None = None
+
+
+class Told(Struct, frozen=True):
+    """A message to whoever works on a task. `delivery` says how it gets there: live, next_turn or next_run."""
+
+    id: int
+    task_id: str
+    actor: str
+    text: str
+    at: int
+    delivery: str
+    delivered_at: int | None = None
+
+
+class Recorded(Struct, frozen=True):
+    """The answer to a run's report: what was said to it meanwhile, and why it must stop, if it must."""
+
+    told: list[Told] = []
+    stop: str | None = None
+
+
+def preview(text: str, limit: int = PREVIEW_LIMIT) -> str:
+    """The beginning of a text, as the ledger keeps it."""
+    text = text.replace("\x00", "�")
+    return text if len(text) <= limit else text[: limit - 1] + "…"
