@@ -16,6 +16,7 @@ from shoal.services import (
     sync,
     tasks,
     transfers,
+    verification,
 )
 from shoal.services.transaction import Identity, Tx
 from shoal.services.verb import VERBS, Arguments, Call, Verb
@@ -42,4 +43,5 @@ __all__ = [
     "sync",
     "tasks",
     "transfers",
+    "verification",
 ]
