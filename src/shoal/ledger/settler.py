@@ -55,6 +55,7 @@ class Settler:
         self._recovering = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._abandoned = False
 
     @cached_property
     def vault(self) -> Vault:
@@ -116,12 +117,14 @@ class Settler:
             self._recovered = True
 
     def close(self) -> None:
-        """Finish what was taken up and end the thread."""
+        """End the thread: what was taken up is finished, or waits in the spool when it is more than can be waited for."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(PATIENCE_SECONDS)
+            self._abandoned = True
+            self._thread.join()
             self.vault.close()
 
     def _wait_for_the_thread(self) -> None:
@@ -135,7 +138,7 @@ class Settler:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._taken_up or self._closed)
-                if not self._taken_up:
+                if not self._taken_up or self._abandoned:
                     return
                 entries, self._taken_up = self._taken_up, []
                 self._busy = True
@@ -151,6 +154,8 @@ class Settler:
     def _bring(self, entries: list[Entry], *, again: bool) -> None:
         done = []
         for entry in entries:
+            if self._abandoned:
+                break
             try:
                 facts = self._read(partial(_facts, entry=entry))
                 others = [] if facts is None else self.vault.take(entry, facts, again=again)
