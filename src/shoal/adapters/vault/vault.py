@@ -188,6 +188,19 @@ class Vault:
                     return self.restore(task_id)
         return []
 
+    def take_new(self, bodies: list[tuple[Entry, Facts]]) -> list[Entry]:
+        """Bring the bodies of tasks that have no page yet into one each, all with one barrier; which were taken."""
+        with self.exclusive():
+            texts: dict[Path, tuple[bytes | None, str]] = {}
+            taken = []
+            for entry, facts in bodies:
+                if self.find(facts.task) is None:
+                    path = self.path(self.layout.task_file(facts.task))
+                    texts[path] = (None, task_file.written(facts, _ended(entry.text)))
+                    taken.append((path, entry))
+            refused = files.write_all(texts)
+            return [entry for path, entry in taken if path not in refused]
+
     def archive(self, task: Task, name: str) -> None:
         """Pack a task's files into an archive and take them away."""
         with self.exclusive():
