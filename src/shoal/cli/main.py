@@ -15,7 +15,7 @@ from shoal.errors import ShoalError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("home", "Make a Shoal home: database, settings, folders."),
     "serve": ("serve", "Run the server: HTTP, and the loops that keep the ledger."),
-    "work": ("work", "Claim tasks and run a command once per task."),
+    "work": ("work", "Claim tasks and let agents work on them."),
     "add": ("tasks", "Add a task."),
     "list": ("tasks", "List tasks, newest first."),
     "show": ("tasks", "Show one task, what it waits for, and its history."),
