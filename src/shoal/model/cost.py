@@ -6,7 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from shoal.model.fields import Count, Moment, Name, Positive, TaskRef
+from shoal.model.fields import Moment, Name, Positive, TaskRef
+
+# Far above any call there is, and so far below 2**63 that no sum leaves the databases' integers.
+Tokens = Annotated[int, Meta(ge=0, le=10**9)]
+Micros = Annotated[int, Meta(ge=0, le=10**12, description="Millionths of a US dollar.")]
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -17,11 +21,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     request_key: Annotated[Name, Meta(description="What the call is known by; the same key is counted once.")]
     provider: Name
     model: Name
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cache_read_tokens: Count = 0
-    cache_write_tokens: Count = 0
-    cost_usd_micros: Count | None = None
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cache_read_tokens: Tokens = 0
+    cache_write_tokens: Tokens = 0
+    cost_usd_micros: Micros | None = None
 
 
 class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
