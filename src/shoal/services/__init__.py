@@ -2,6 +2,7 @@
 
 from shoal.services import (
     contents,
+    costs,
     dependencies,
     events,
     leases,
@@ -28,6 +29,7 @@ __all__ = [
     "Tx",
     "Verb",
     "contents",
+    "costs",
     "dependencies",
     "events",
     "leases",

@@ -6,16 +6,24 @@ Sums are added up in the transaction that records the calls: they are whole numb
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from datetime import date
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
-from shoal.model.cost import CostOutcome, Usage
+from shoal.errors import BadInput
+from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Usage, cost_from_row
 from shoal.model.event import Kind
+from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
+from shoal.model.page import Page
 from shoal.model.task import Task
 from shoal.services.prices import list_price
+from shoal.services.refs import get_task, task_number, unknown
 from shoal.services.transaction import Tx
+from shoal.services.verb import verb
 
+EPOCH = date(1970, 1, 1).toordinal()
 DAY_MS = 86_400_000
 COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd_micros")
 _json = msgspec.json.Encoder().encode
@@ -30,6 +38,85 @@ class Spent(NamedTuple):
     session: int | None
     agent: str
     at: int
+
+
+@verb("POST /costs", repeatable=True)
+def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) -> CostOutcome:
+    """Put model calls on their tasks' accounts, all of them or none. Each is counted once, by its request key.
+
+    A call whose key is known already is left as it was, whatever it says now. An attempt may have ended or lost its
+    lease: the money was spent. Without an agent it is the actor's.
+    """
+    tasks = _tasks(tx, costs)
+    spent = []
+    for place, cost in enumerate(costs):
+        task = tasks[cost.task]
+        if cost.attempt is not None and cost.attempt > task.attempt:
+            raise BadInput(
+                f"{task.task_id} has had {task.attempt} attempts, there is no attempt {cost.attempt}; leave it out "
+                "for a call outside of any",
+                field=f"costs[{place}].attempt",
+            )
+        at = tx.now if cost.at is None else cost.at
+        spent.append(Spent(cost, task, cost.attempt, None, cost.agent or tx.actor, at))
+    return put(tx, spent)
+
+
+@verb("GET /costs")
+def list_(
+    tx: Tx,
+    *,
+    task: TaskRef | None = None,
+    agent: Name | None = None,
+    session: Positive | None = None,
+    after: Annotated[Count, Meta(description="Only calls behind this id.")] = 0,
+    cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
+    limit: Limit = 100,
+) -> Page[Cost]:
+    """A page of the model calls, in the order in which they were recorded."""
+    filters = {name: value for name, value in (("agent", agent), ("session", session)) if value is not None}
+    if task is not None:
+        filters["task"] = get_task(tx, task).id
+    start = after if cursor is None else _position(cursor)
+    rows = tx.all("costs.list", after=start, limit=limit, **filters)
+    following = str(rows[-1][0]) if len(rows) == limit else None
+    return Page([cost_from_row(row, tx.identity.prefix) for row in rows], next=following)
+
+
+@verb("GET /costs/sums")
+def sums(
+    tx: Tx,
+    *,
+    by: Literal["task", "agent", "model", "provider", "day"] = "task",
+    task: TaskRef | None = None,
+    since: Annotated[Moment | None, Meta(description="Only calls at this moment or later.")] = None,
+    limit: Limit = 100,
+) -> list[CostSum]:
+    """What was used and spent, added up exactly by task, agent, model, provider or day.
+
+    Those with the most money first; days newest first, in UTC.
+    """
+    given: dict[str, Any] = {f"by_{by}": True, "day": 0}
+    if task is not None:
+        given["task"] = get_task(tx, task).id
+    if since is not None:
+        given["day"] = -(-since // DAY_MS)
+        if since % DAY_MS:
+            given["since"] = since
+            if task is not None:
+                given["of_task"] = given["task"]
+    rows = tx.all("costs.sums", limit=limit, **given)
+    return [CostSum(_key(tx, by, key), *counted) for key, *counted in rows]
+
+
+def by_agent_and_model(tx: Tx) -> dict[tuple[str, str], CostSum]:
+    """What each agent used with each model since the ledger began."""
+    return {(agent, model): CostSum(model, *found) for agent, model, *found in tx.all("costs.by_agent_and_model")}
+
+
+def of_tasks(tx: Tx, tasks: list[Task]) -> list[int]:
+    """What each of these tasks has cost, in millionths of a dollar."""
+    return [int(row[0]) for [row] in tx.many("costs.of_task", [{"task": task.id} for task in tasks])]
 
 
 def count(
@@ -61,6 +148,27 @@ def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
         tx.all("costs.add", rows=_encoded(sums))
         _tell(tx, counted, {call.task.id: call.task for call in calls})
     return CostOutcome(len(counted), len(calls) - len(counted))
+
+
+def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
+    numbers = {cost.task: task_number(tx, cost.task) for cost in costs}
+    found = tx.many("tasks.get", [{"id": number} for number in numbers.values()])
+    for ref, rows in zip(numbers, found, strict=True):
+        if not rows:
+            raise unknown(ref)
+    return {ref: tx.task(rows[0]) for ref, rows in zip(numbers, found, strict=True)}
+
+
+def _key(tx: Tx, by: str, key: Any) -> str:
+    if by == "task":
+        return tx.shown(key)
+    return date.fromordinal(EPOCH + key).isoformat() if by == "day" else str(key)
+
+
+def _position(cursor: str) -> int:
+    if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 19:
+        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
+    return int(cursor)
 
 
 def _row(call: Spent) -> dict[str, Any]:

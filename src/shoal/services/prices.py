@@ -12,6 +12,11 @@ MICRO = Decimal("0.000001")
 EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 
+def load() -> None:
+    """Read the tables now, which takes half a second, so that no transaction waits for them later."""
+    import genai_prices.data  # noqa: F401
+
+
 def list_price(usage: Usage, at: int) -> int | None:
     """What the call costs by the list of its time, in millionths of a dollar, rounded half to even once.
 

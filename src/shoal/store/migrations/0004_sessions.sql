@@ -64,7 +64,8 @@ CREATE TABLE costs (
   request_key TEXT NOT NULL UNIQUE
 );
 CREATE INDEX costs_of_task ON costs (task, id);
-CREATE INDEX costs_of_session ON costs (session) WHERE session IS NOT NULL;
+CREATE INDEX costs_of_agent ON costs (agent, id);
+CREATE INDEX costs_of_session ON costs (session, id) WHERE session IS NOT NULL;
 CREATE INDEX costs_at ON costs (at);
 
 -- The same, added up in the transaction that records them; `day` counts from 1970-01-01 UTC.
@@ -83,6 +84,7 @@ CREATE TABLE cost_sums (
   unpriced BIGINT NOT NULL,
   PRIMARY KEY (task, day, agent, provider, model)
 );
+CREATE INDEX cost_sums_of_day ON cost_sums (day);
 
 CREATE TABLE tells (
   id {{identity}},
