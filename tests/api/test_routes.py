@@ -239,6 +239,58 @@ def test_waiting_request_answers_when_there_is_something(ask: Any, remote: Ledge
     assert ask("GET", f"/api/v1/events/wait?after={last - 1}&wait_seconds=5").json == {"arrived": True}
 
 
+def test_metrics_count_what_agents_use(ask: Any, remote: Ledger) -> None:
+    assert "shoal_cached_input_ratio{" not in ask("GET", "/metrics").body.decode()
+    task = remote.tasks.create(title="a")
+    call = {"task": task.id, "provider": "anthropic", "agent": "bo"}
+    remote.costs.record(
+        costs=[
+            call | {"request_key": "k", "model": "one", "input_tokens": 50, "cost_usd_micros": 1_250_000},
+            call | {"request_key": "l", "model": "two", "cache_read_tokens": 300, "cache_write_tokens": 50},
+            call | {"request_key": "m", "model": "two", "output_tokens": 7, "cost_usd_micros": 500_000},
+        ]
+    )
+    metrics = ask("GET", "/metrics").body.decode().splitlines()
+    for line in (
+        'shoal_model_calls_total{agent="bo",model="two"} 2.0',
+        'shoal_model_calls_unpriced_total{agent="bo",model="two"} 1.0',
+        'shoal_cost_usd_total{agent="bo",model="one"} 1.25',
+        'shoal_tokens_total{agent="bo",kind="cache_read",model="two"} 300.0',
+        'shoal_tokens_total{agent="bo",kind="output",model="two"} 7.0',
+        'shoal_cached_input_ratio{agent="bo"} 0.75',
+    ):
+        assert line in metrics
+
+
+def test_costs_are_recorded_and_read_over_http(ask: Any, remote: Ledger) -> None:
+    remote.tasks.create(title="a")
+    costs = [
+        {"task": "T1", "request_key": f"k{n}", "provider": "openai", "model": "gpt-5", "input_tokens": 800}
+        for n in range(3)
+    ]
+    for counted, known in ((3, 0), (0, 3)):
+        assert ask("POST", "/api/v1/costs", {"costs": costs}).json == {"counted": counted, "known": known}
+    first = ask("GET", "/api/v1/costs?task=T1&limit=2")
+    assert [one["cost_usd_micros"] for one in first.json] == [1000, 1000]
+    page = remote.costs.list(task=1, limit=2)
+    assert [one.request_key for one in remote.costs.list(task=1, limit=2, cursor=page.next)] == ["k2"]
+    assert ask("GET", "/api/v1/costs/sums?by=model&task=T1&since=0").json == [
+        {
+            "key": "gpt-5",
+            "calls": 3,
+            "input_tokens": 2400,
+            "output_tokens": 0,
+            "cache_read_tokens": 0,
+            "cache_write_tokens": 0,
+            "cost_usd_micros": 3000,
+            "unpriced": 0,
+        }
+    ]
+    refused = ask("POST", "/api/v1/costs", {"costs": [*costs, costs[0] | {"input_tokens": "many"}]})
+    assert (refused.status, refused.json["field"]) == (400, "costs[3].input_tokens")
+    assert ask("GET", "/api/v1/costs/sums?by=weather").status == 400
+
+
 def test_health_metrics_page_and_description(ask: Any) -> None:
     health = ask("GET", "/health")
     assert health.status == 200

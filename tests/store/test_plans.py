@@ -11,13 +11,14 @@ import psycopg
 import psycopg.sql
 import pytest
 
-from shoal import connect
+from shoal import Ledger, connect
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.search import Document, DocumentKind
 from shoal.services import search
 from shoal.store import postgres, sqlite
 
 NOW = 1_800_000_000_000
+LATELY = NOW + 86_400_000
 READY, FUTURE, BLOCKED, DONE = 3000, 2000, 2000, 2000
 CLAIM = {"queue": "default", "limit": 1, "worker": "w", "agent": "a", "leased_until": NOW, "now": NOW}
 CLAIM_EACH = {
@@ -40,6 +41,16 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("tasks.newest", {"before": 2**62, "limit": 50, "status": "review"}),
     ("events.after", {"after": 5000, "horizon": 2**62, "limit": 50}),
     ("stats.oldest_queued", {"queue": "default"}),
+    ("costs.known", {"rows": json.dumps([{"request_key": "k7"}])}),
+    ("costs.list", {"after": 0, "limit": 20, "task": DONE}),
+    ("costs.list", {"after": 0, "limit": 20, "agent": "b"}),
+    ("costs.list", {"after": 0, "limit": 20, "agent": "b", "task": DONE}),
+    ("costs.list", {"after": 0, "limit": 20, "session": 1}),
+    ("costs.list", {"after": 0, "limit": 20}),
+    ("costs.of_task", {"task": DONE}),
+    ("costs.sums", {"by_task": True, "day": 0, "task": DONE, "limit": 20}),
+    ("costs.sums", {"by_model": True, "day": LATELY // 86_400_000, "limit": 20}),
+    ("costs.first_day", {"limit": 1}),
     ("views.recently_changed", {"scanned": 50, "limit": 20}),
     ("views.active", {"status": "active", "scanned": 50, "limit": 20}),
     ("views.scheduled", {"limit": 20}),
@@ -54,10 +65,18 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("views.count_blocked", {"status": "blocked", "scanned": 50}),
     ("views.open_edges", {"status": "blocked", "scanned": 50, "limit": 20}),
 ]
-IDS = [
-    f"{name}{'+' + '+'.join(set(given) & {'type', 'status'}) if set(given) & {'type', 'status'} else ''}"
-    for name, given in STATEMENTS
-]
+TOLD = ("type", "status", "task", "agent", "session", "by_task", "by_model")
+IDS = ["+".join([name, *(key for key in TOLD if key in given)]) for name, given in STATEMENTS]
+
+
+def spend(ledger: Ledger) -> None:
+    """Two calls of agent a for each finished task, and some more of b for the last one, a day later."""
+    call = {"provider": "p", "model": "m", "cost_usd_micros": 1}
+    for first in range(0, 2 * DONE, 1000):
+        of_a = [{"task": n % DONE + 1, "request_key": f"k{n}", "agent": "a"} for n in range(first, first + 1000)]
+        ledger.costs.record(costs=[call | one | {"at": NOW} for one in of_a])
+    of_b = [{"task": DONE, "request_key": f"l{n}", "agent": "b"} for n in range(9)]
+    ledger.costs.record(costs=[call | one | {"at": LATELY} for one in of_b])
 
 
 def fill(address: str) -> None:
@@ -77,6 +96,7 @@ def fill(address: str) -> None:
                 completions = [{"task": claim.task.id, "attempt": claim.attempt} for claim in claims]
                 for first in range(0, DONE, 100):
                     ledger.tasks.complete_many(completions=completions[first : first + 100])
+                spend(ledger)
         ledger.tasks.create(title="labelled", labels=["rare"])
         ledger.tasks.create(title="assigned", assignee="b", deadline=1)
         documents = [

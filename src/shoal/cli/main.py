@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Read or follow the log."),
     "watch": ("events", "Read an agent's inbox: events of its tasks, and broadcasts."),
     "broadcast": ("events", "Tell every agent something."),
+    "costs": ("costs", "What model calls used and cost."),
     "stats": ("stats", "Counts, ages and throughput."),
     "import": ("transfer", "Import tasks from JSON Lines, CSV or a markdown checklist."),
     "export": ("transfer", "Export tasks as JSON Lines, CSV or a markdown checklist."),

@@ -21,6 +21,10 @@ class Locks(Noun):
     """What only one may do at a time."""
 
 
+class Costs(Noun):
+    """What the agents' model calls used and cost."""
+
+
 class Stats(Noun):
     """Counts, ages and rates."""
 

@@ -2,6 +2,7 @@
 
 from shoal.services import (
     contents,
+    costs,
     dependencies,
     events,
     leases,
@@ -29,6 +30,7 @@ __all__ = [
     "Tx",
     "Verb",
     "contents",
+    "costs",
     "dependencies",
     "events",
     "leases",

@@ -64,8 +64,27 @@ CREATE TABLE costs (
   request_key TEXT NOT NULL UNIQUE
 );
 CREATE INDEX costs_of_task ON costs (task, id);
-CREATE INDEX costs_of_session ON costs (session) WHERE session IS NOT NULL;
+CREATE INDEX costs_of_agent ON costs (agent, id);
+CREATE INDEX costs_of_session ON costs (session, id) WHERE session IS NOT NULL;
 CREATE INDEX costs_at ON costs (at);
+
+-- The same, added up in the transaction that records them; `day` counts from 1970-01-01 UTC.
+CREATE TABLE cost_sums (
+  task BIGINT NOT NULL REFERENCES tasks (id),
+  day INTEGER NOT NULL,
+  agent TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  calls BIGINT NOT NULL,
+  input_tokens BIGINT NOT NULL,
+  output_tokens BIGINT NOT NULL,
+  cache_read_tokens BIGINT NOT NULL,
+  cache_write_tokens BIGINT NOT NULL,
+  cost_usd_micros BIGINT NOT NULL,
+  unpriced BIGINT NOT NULL,
+  PRIMARY KEY (task, day, agent, provider, model)
+);
+CREATE INDEX cost_sums_of_day ON cost_sums (day);
 
 CREATE TABLE tells (
   id {{identity}},
