@@ -21,6 +21,10 @@ class Locks(Noun):
     """What only one may do at a time."""
 
 
+class Sessions(Noun):
+    """What agents said and did."""
+
+
 class Stats(Noun):
     """Counts, ages and rates."""
 

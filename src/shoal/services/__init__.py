@@ -2,6 +2,7 @@
 
 from shoal.services import (
     contents,
+    costs,
     dependencies,
     events,
     leases,
@@ -12,9 +13,11 @@ from shoal.services import (
     queues,
     readiness,
     search,
+    sessions,
     stats,
     sync,
     tasks,
+    tells,
     transfers,
 )
 from shoal.services.transaction import Identity, Tx
@@ -28,6 +31,7 @@ __all__ = [
     "Tx",
     "Verb",
     "contents",
+    "costs",
     "dependencies",
     "events",
     "leases",
@@ -38,8 +42,10 @@ __all__ = [
     "queues",
     "readiness",
     "search",
+    "sessions",
     "stats",
     "sync",
     "tasks",
+    "tells",
     "transfers",
 ]
