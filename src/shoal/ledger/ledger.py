@@ -64,14 +64,18 @@ class Ledger:
 
     def follow(self, after: int | None = None, **filters: Any) -> Iterator[Event]:
         """Every event behind `after` (from now on, when left out), each once and in order, for ever."""
-        position = self.stats.get().last_event if after is None else after
+        position = reached = self.stats.get().last_event if after is None else after
         while True:
             page = self.events.list(after=position, **filters)
             yield from page
             if page:
                 position = page[-1].id
-            else:
-                self.wait_for_events(position, 5.0)
+                continue
+            # What others did up to here was looked through: waiting behind it, not behind the last event that fitted.
+            position = max(position, reached)
+            self.wait_for_events(position, 5.0)
+            newest = self.events.list(limit=1)
+            reached = newest[0].id if newest else 0
 
     @contextlib.contextmanager
     def lock(

@@ -154,10 +154,13 @@ def _took_of(row: dict[str, Any], began_at: int) -> int | None:
 
 
 def _took(duration_ms: int | None, began_at: int | None, ended_at: int | None) -> int | None:
-    """How long a tool took: as it was told, else from its beginning to its end where both were seen."""
-    if duration_ms is not None or began_at is None or ended_at is None:
+    """How long a tool took: as it was told, else from its beginning to its end where both were seen.
+
+    When both came in one report that says no times, nobody knows.
+    """
+    if duration_ms is not None or began_at is None or ended_at is None or ended_at <= began_at:
         return duration_ms
-    return max(0, ended_at - began_at)
+    return ended_at - began_at
 
 
 def _without_none(**values: Any) -> dict[str, Any]:
