@@ -233,6 +233,80 @@ def test_stream_tells_what_happens_while_it_is_open(server: Server, remote: Ledg
     assert [(event["kind"], event["task"]) for event in found] == [("task.commented", made.id)]
 
 
+def test_session_can_be_watched_over_http(server: Server, remote: Ledger, ask: Any) -> None:
+    import threading
+
+    task = remote.tasks.create(title="watched").id
+    remote.tasks.claim(worker="w", task=task)
+    session = remote.tasks.begin_session(task, attempt=1, agent="claude-1", kind="claude")
+    kinds = "session.said,tool.started,tool.completed,tool.failed"
+    found: list[dict[str, Any]] = []
+    path = f"/api/v1/events/stream?task=T{task}&kinds={kinds}&after=0"
+    reader = threading.Thread(target=lambda: found.extend(read_events(server, path, 3)))
+    reader.start()
+    reports = [
+        [{"item": "started", "provider_session": "abc"}],
+        [{"item": "said", "key": "m1", "role": "assistant", "text": "hello"}],
+        [{"item": "tool_begun", "tool_call_id": "t1", "name": "Bash"}],
+        [{"item": "tool_ended", "tool_call_id": "t1", "error": "exit 1", "duration_ms": 3}],
+    ]
+    for items in reports:
+        remote.tasks.create(title="something else")
+        for _ in range(2):
+            answer = ask("POST", f"/api/v1/sessions/{session.id}/record", {"attempt": 1, "items": items})
+            assert (answer.status, answer.json) == (200, {"told": [], "stop": None})
+    reader.join(10)
+    assert [(event["kind"], event["data"]["session"]) for event in found] == [
+        ("session.said", session.id),
+        ("tool.started", session.id),
+        ("tool.failed", session.id),
+    ]
+    assert found[2]["data"]["duration_ms"] == 3
+    first = ask("GET", f"/api/v1/sessions/{session.id}/transcript?limit=1")
+    link = first.headers["link"]
+    second = ask("GET", link[1 : link.index(">")])
+    assert [line["role"] for line in first.json + second.json] == ["assistant", "tool"]
+    assert remote.sessions.transcript(session.id)[1].tool.error == "exit 1"  # type: ignore[union-attr]
+    assert ask("GET", "/api/v1/sessions/nine").json["field"] == "session"
+    assert ask("POST", "/api/v1/sessions/nine/end", {"attempt": 1, "outcome": "lost"}).json["field"] == "session"
+    assert ask("POST", f"/api/v1/sessions/{session.id}/record", {"attempt": 7}).json["code"] == "lease_lost"
+
+
+def test_stream_of_one_task_sleeps_while_others_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from shoal.api import stream
+    from shoal.ledger.embedded import EmbeddedEngine
+
+    monkeypatch.setattr(stream, "KEEP_ALIVE_SECONDS", 0.2)
+
+    async def watch(ledger: Ledger) -> tuple[list[bytes], int]:
+        assert isinstance(ledger.engine, EmbeddedEngine)
+        tailer = stream.Tailer(ledger.engine)
+        pages = 0
+        page = tailer.page
+
+        async def counted(after: int, filters: dict[str, Any]) -> Any:
+            nonlocal pages
+            pages += 1
+            return await page(after, filters)
+
+        monkeypatch.setattr(tailer, "page", counted)
+        events = stream._events(tailer, 0, {"task": 1}, set())
+        told = [await asyncio.wait_for(anext(events), 10) for _ in range(4)]
+        tailer.stop_soon()
+        await events.aclose()
+        return told, pages
+
+    with connect(str(tmp_path / "ledger.db")) as ledger:
+        ledger.tasks.create(title="watched")
+        ledger.tasks.create_many(tasks=[{"title": "busy"}] * 5)
+        told, pages = asyncio.run(watch(ledger))
+    assert b"task.created" in told[1]
+    assert told[2:] == [b": still here\n\n"] * 2
+    assert pages <= 3
+
+
 def test_waiting_request_answers_when_there_is_something(ask: Any, remote: Ledger) -> None:
     last = remote.stats.get().last_event
     assert ask("GET", f"/api/v1/events/wait?after={last}&wait_seconds=0.05").json == {"arrived": False}

@@ -25,6 +25,10 @@ class Costs(Noun):
     """What the agents' model calls used and cost."""
 
 
+class Sessions(Noun):
+    """What agents said and did."""
+
+
 class Stats(Noun):
     """Counts, ages and rates."""
 

@@ -13,9 +13,11 @@ from shoal.services import (
     queues,
     readiness,
     search,
+    sessions,
     stats,
     sync,
     tasks,
+    tells,
     transfers,
     verification,
 )
@@ -41,9 +43,11 @@ __all__ = [
     "queues",
     "readiness",
     "search",
+    "sessions",
     "stats",
     "sync",
     "tasks",
+    "tells",
     "transfers",
     "verification",
 ]

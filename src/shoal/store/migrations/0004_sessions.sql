@@ -16,14 +16,18 @@ CREATE TABLE sessions (
   branches TEXT,
   max_usd_micros BIGINT,
   max_tokens BIGINT,
-  max_turns INTEGER,
+  max_turns BIGINT,
   runs INTEGER NOT NULL DEFAULT 1,
-  turns INTEGER NOT NULL DEFAULT 0,
-  malformed INTEGER NOT NULL DEFAULT 0,
+  turns BIGINT NOT NULL DEFAULT 0,
+  malformed BIGINT NOT NULL DEFAULT 0,
   outcome TEXT,
   error TEXT,
   started_at BIGINT NOT NULL,
-  ended_at BIGINT
+  ended_at BIGINT,
+  takes_messages INTEGER NOT NULL,
+  turns_before BIGINT NOT NULL DEFAULT 0,
+  stop TEXT,
+  stop_at BIGINT
 );
 CREATE INDEX sessions_of_task ON sessions (task, id);
 
@@ -44,7 +48,7 @@ CREATE TABLE transcript_lines (
   ended_at BIGINT,
   UNIQUE (session, role, key)
 );
-CREATE INDEX transcript_lines_of ON transcript_lines (session, id);
+CREATE INDEX transcript_lines_of ON transcript_lines (session, at, id);
 
 CREATE TABLE costs (
   id {{identity}},
@@ -86,6 +90,7 @@ CREATE TABLE cost_sums (
 );
 CREATE INDEX cost_sums_of_day ON cost_sums (day);
 
+-- `delivered_at` is when a run was handed the message, `heard_at` when it was certain that its agent has it.
 CREATE TABLE tells (
   id {{identity}},
   task BIGINT NOT NULL REFERENCES tasks (id),
@@ -94,9 +99,12 @@ CREATE TABLE tells (
   text TEXT NOT NULL,
   delivery TEXT NOT NULL CHECK (delivery IN ('live', 'next_turn', 'next_run')),
   delivered_at BIGINT,
-  attempt INTEGER
+  attempt INTEGER,
+  session BIGINT REFERENCES sessions (id),
+  run INTEGER,
+  heard_at BIGINT
 );
-CREATE INDEX tells_waiting ON tells (task, id) WHERE delivered_at IS NULL;
+CREATE INDEX tells_waiting ON tells (task, id) WHERE heard_at IS NULL;
 
 -- What supervision has said about an attempt: each rule once.
 CREATE TABLE warnings (
