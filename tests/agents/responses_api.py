@@ -192,8 +192,12 @@ def tool_outputs(request: dict[str, Any]) -> list[str]:
 
 
 def codex_home(folder: Path, api: ResponsesAPI, **settings: Any) -> dict[str, str]:
-    """A home for Codex that knows this server only, and the environment that leads to it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """A home for Codex that knows this server only, and the environment that leads to it.
+
+    Codex runs commands in a login shell; what the profile of whoever runs the tests does there is kept out.
+    """
+    user = folder / "user"
+    user.mkdir(parents=True, exist_ok=True)
     lines = [
         'model_provider = "local"',
         f'model = "{MODEL}"',
@@ -209,7 +213,7 @@ def codex_home(folder: Path, api: ResponsesAPI, **settings: Any) -> dict[str, st
         "stream_max_retries = 0",
     ]
     (folder / "config.toml").write_text("\n".join(lines) + "\n")
-    return {"CODEX_HOME": str(folder), "LOCAL_KEY": "none"}
+    return {"CODEX_HOME": str(folder), "LOCAL_KEY": "none", "HOME": str(user)}
 
 
 class _Server(ThreadingHTTPServer):

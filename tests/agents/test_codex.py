@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -259,7 +260,7 @@ def test_may_commit_in_a_worktree_and_open_sockets(bench: Bench, tmp_path: Path)
     git("config", "user.name", "ana")
     git("config", "user.email", "ana@example.org")
     git("worktree", "add", "-q", str(tmp_path / "tree"), "-b", "shoal/T1-x")
-    listen = "python3 -c 'import socket; socket.create_server((\"127.0.0.1\", 0))'"
+    listen = f"{sys.executable} -c 'import socket; socket.create_server((\"127.0.0.1\", 0))'"
     script = f"echo 1 > f && git add f && git commit -qm second && {listen} && echo fine"
 
     run = bench.run(answer(Shell(script)), answer("ok"), folder=tmp_path / "tree")
@@ -286,7 +287,7 @@ def test_every_kind_of_tool_has_the_same_key_in_stream_and_rollout(bench: Bench,
         answer(Call("add", {"b": 2, "a": 1}, "mcp__sums"), Call("add", {}, "mcp__sums")),
         answer(Call("no_such_tool", {}), Call("exec_command", "no json")),
         answer("ok"),
-        args=["-c", f'mcp_servers.sums={{command="python3",args=["{server}"]}}'],
+        args=["-c", f'mcp_servers.sums={{command="{sys.executable}",args=["{server}"]}}'],
     )
     transcript = run.transcript()
 
