@@ -7,6 +7,7 @@ after it. What both have bears the same key (codex_keys.py), so that nothing is 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,8 +27,10 @@ from shoal.settings import AgentSettings
 INSTALL = "npm install -g @openai/codex"
 UNSANDBOXED = "--dangerously-bypass-approvals-and-sandbox"
 # With one of these in `args`, people decide themselves what Codex may do.
-_SANDBOXES = ("-s", "--sandbox", "--approve-for-me", "--full-auto", UNSANDBOXED)
-_SANDBOX_SETTINGS = ("sandbox_mode", "sandbox_workspace_write", "default_permissions", "permissions")
+_SANDBOX = re.compile(
+    rf"(--sandbox|--approve-for-me|--full-auto|{UNSANDBOXED})(=|\Z)|-s(?!-)"
+    r"|(-c|--config)?=?(sandbox_mode|sandbox_workspace_write|default_permissions|permissions)[.=]"
+)
 ARGUMENT_LIMIT = 100_000  # bytes; Linux takes no argument of more than 128 KiB
 
 
@@ -69,7 +72,7 @@ class Codex:
         environment = self.environment(assignment)
         program = find_program(self._settings, environment, own="codex", install=INSTALL)
         given = ["--json", "--skip-git-repo-check", "--cd", str(assignment.folder.absolute())]
-        if not _decides_sandbox(self._settings.args):
+        if not any(map(_SANDBOX.match, self._settings.args)):
             given.append(UNSANDBOXED)
         if self._model:
             given += ["--model", self._model]
@@ -202,16 +205,6 @@ def _home(added: dict[str, str]) -> Path:
     """Codex's own folder, $CODEX_HOME."""
     named = added.get("CODEX_HOME") or os.environ.get("CODEX_HOME")
     return Path(named) if named else Path(added.get("HOME") or Path.home()) / ".codex"
-
-
-def _decides_sandbox(arguments: list[str]) -> bool:
-    for word in arguments:
-        name = word.partition("=")[0]
-        if name in _SANDBOXES or (word.startswith("-s") and not word.startswith("--")):
-            return True
-        if name.removeprefix("-c").removeprefix("--config").partition(".")[0] in _SANDBOX_SETTINGS:
-            return True
-    return False
 
 
 def _as_toml(text: str) -> str:
