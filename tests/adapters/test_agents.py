@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -255,6 +255,13 @@ def test_a_program_that_goes_on_is_told_only_what_is_new(tmp_path: Path) -> None
     added = chosen.environment(assignment(tmp_path, resumes="s-1", workflow=WorkflowSettings(allowed_tools=["a", "b"])))
     assert Path(added["SHOAL_PROMPT_FILE"]).read_text() == "Do it.\n"
     assert (added["SHOAL_RESUMES"], added["SHOAL_MODEL"], added["SHOAL_ALLOWED_TOOLS"]) == ("s-1", "m", "a b")
+
+
+def test_the_items_of_the_guide_are_items() -> None:
+    guide = (Path(__file__).parents[2] / "docs/guides/agents.md").read_bytes()
+    command = Command(AgentSettings(kind="command"))
+    shown = [line for line in guide.splitlines() if line.startswith(b'{"item"')]
+    assert [type(item) for line in shown for item in command.read(line)] == list(get_args(Item))
 
 
 @pytest.mark.parametrize(

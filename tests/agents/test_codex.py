@@ -465,3 +465,10 @@ def test_its_own_sandbox_is_taken_when_the_arguments_ask_for_it(bench: Bench, tm
 def test_a_workflow_with_allowed_tools_is_refused(bench: Bench) -> None:
     with pytest.raises(AgentError, match="allowed_tools"):
         bench.start("x", workflow=WorkflowSettings(allowed_tools=["Read"]))
+
+
+def test_commands_have_the_environment_of_the_task(bench: Bench) -> None:
+    bench.settings.env.update({"SHOAL_TASK_ID": "T1", "SHOAL_TASK_KEY": "k", "MY_SECRET_TOKEN": "s"})
+    run = bench.run(answer(Shell("echo $SHOAL_TASK_ID $SHOAL_TASK_KEY $MY_SECRET_TOKEN")), answer("ok"))
+
+    assert run.of(ToolEnded)[0].result == "T1 k s\n"
