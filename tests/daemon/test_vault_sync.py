@@ -180,7 +180,7 @@ def test_two_syncs_at_once_take_turns(ledger: Ledger, vault: Path, open_at: Call
     assert git(vault, "status", "--porcelain") == ""
 
 
-STEPS = ["heal", "edits", "fetch", "rebase", "move", "tasks", "views", "commit", "push", "cursor"]
+STEPS = ["heal", "edits", "fetch", "rebase", "move", "tasks", "views", "commit", "push", "knowledge", "cursor"]
 
 
 VICTIM = """

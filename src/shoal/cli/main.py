@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context": ("contents", "Show the context that a task's participants share."),
     "note": ("contents", "Write a private note on a task, or show yours."),
     "discover": ("contents", "Tell a task's participants what you found out."),
+    "prompt": ("prompts", "Show what an agent would be told about a task, with sizes."),
     "archive": ("contents", "Pack a finished task's files into an archive, or bring them back."),
     "dep": ("dependencies", "What waits for what: add, remove, list, graph."),
     "task": ("main", "All commands about tasks, under one name."),

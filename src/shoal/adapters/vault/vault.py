@@ -26,7 +26,7 @@ from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
 from shoal.adapters.vault.spool import Spool
 from shoal.clock import monotonic_seconds
-from shoal.errors import VaultError
+from shoal.errors import ShoalError, VaultError
 from shoal.model.content import Body, ContentKind, Context, Entry, Facts, ProgressLine
 from shoal.model.task import Task
 
@@ -131,6 +131,13 @@ class Vault:
     def notes_of(self, task_id: str) -> list[Path]:
         """The files of all notes on a task."""
         return sorted(self.folder(self.layout.notes).glob(f"{task_id}.*.md"))
+
+    def knowledge(self, path: str) -> str:
+        """The text of a knowledge note, without its front matter; nothing when it is gone or cannot be read."""
+        try:
+            return task_file.body(files.read(self.path(PurePosixPath(path))))
+        except ShoalError:
+            return ""
 
     def progress(self, task_id: str) -> list[ProgressLine]:
         """The progress log of a task, oldest first; lines that are none are passed over."""
