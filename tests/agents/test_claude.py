@@ -453,8 +453,8 @@ def test_sub_agents_and_calls_beside_the_conversation_are_counted(house: House) 
     # Read again, and by a later run of the session, all of it is known.
     house.api.script("T13", Answer("Again.", tokens=Tokens(9, 9, 9, 9)))
     again = house.run("And once more", resumes=run.session)
-    lists = [run.items, run.transcript(), run.transcript(), again.items, again.transcript()]
-    assert counted_once(*lists) == [*calls, usage(run.session, house.api.served("T13")[0])]
+    more = counted_once([Spent(call) for call in calls], run.transcript(), again.items, again.transcript())
+    assert more == [*calls, usage(run.session, house.api.served("T13")[0])]
 
 
 def test_background_work_gets_its_turn_before_the_end(house: House) -> None:
