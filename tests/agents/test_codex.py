@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from shoal.adapters.agents.agent import Agent, Assignment, Malformed
 from shoal.errors import AgentError
 from shoal.model.session import Finished, Item, Said, Spent, Started, ToolBegun, ToolEnded
 from shoal.settings import AgentSettings, WorkflowSettings
+from tests.agents.programs import program
 from tests.agents.responses_api import (
     MODEL,
     Call,
@@ -64,12 +64,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="session")
 def codex_program() -> str:
-    folder = os.environ.get("SHOAL_TEST_AGENTS")
-    path = f"{folder}/node_modules/.bin" if folder else None
-    found = shutil.which("codex", path=path)
-    if found is None:
-        pytest.skip("Codex is not installed: `make test-agents` does it")
-    return found
+    return str(program("codex"))
 
 
 @pytest.fixture
@@ -142,12 +137,12 @@ class Run:
 class Bench:
     """A folder in which Codex works, and its home."""
 
-    def __init__(self, folder: Path, program: str, api: ResponsesAPI) -> None:
+    def __init__(self, folder: Path, codex: str, api: ResponsesAPI) -> None:
         self.api = api
         self.folder = folder / "work"
         self.folder.mkdir()
         self.home = folder
-        self.settings = AgentSettings(kind="codex", program=[program], env=codex_home(folder / "codex", api))
+        self.settings = AgentSettings(kind="codex", program=[codex], env=codex_home(folder / "codex", api))
 
     def start(
         self,
