@@ -137,12 +137,12 @@ class Run:
 class Bench:
     """A folder in which Codex works, and its home."""
 
-    def __init__(self, folder: Path, program: str, api: ResponsesAPI) -> None:
+    def __init__(self, folder: Path, codex: str, api: ResponsesAPI) -> None:
         self.api = api
         self.folder = folder / "work"
         self.folder.mkdir()
         self.home = folder
-        self.settings = AgentSettings(kind="codex", program=[program], env=codex_home(folder / "codex", api))
+        self.settings = AgentSettings(kind="codex", program=[codex], env=codex_home(folder / "codex", api))
 
     def start(
         self,
