@@ -18,7 +18,8 @@ from shoal import Ledger
 from shoal.errors import BadInput, NotFound
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.cost import Cost, CostSum, Usage, dollars
-from shoal.services import contents, costs, prices
+from shoal.model.session import Spent
+from shoal.services import contents, prices
 from shoal.services.refs import get_task
 from tests.conftest import START_MS, FakeClock
 
@@ -184,19 +185,19 @@ def test_event_tells_what_one_agent_used_of_one_model(ledger: Ledger) -> None:
     assert (other.data["model"], other.data["calls"]) == ("claude-opus-4-5", 1)
 
 
-def test_session_counts_its_calls_through_the_same_door(ledger: Ledger) -> None:
+def test_calls_of_a_session_are_counted_and_found_by_it(ledger: Ledger) -> None:
     ledger.tasks.create(title="a")
-    usages = [Usage(request_key=key, **SONNET, input_tokens=100) for key in ("a", "b", "a")]
-
-    def record(tx: Any) -> Any:
-        task = get_task(tx, 1)
-        return costs.count(tx, task=task, attempt=2, session=None, agent="bo", usages=usages, at=tx.now - DAY)
-
-    outcome = engine_of(ledger).write(record)
-    assert (outcome.counted, outcome.known) == (2, 1)
-    assert {(one.agent, one.attempt, one.at, one.priced) for one in ledger.costs.list()} == {
-        ("bo", 2, START_MS - DAY, "list")
-    }
+    ledger.tasks.claim(worker="w", agent="bo")
+    session = ledger.tasks.begin_session(1, attempt=1, agent="fast", kind="command").id
+    items = [Spent(Usage(request_key=key, **SONNET, input_tokens=100)) for key in ("a", "b", "a")]
+    for _ in range(2):
+        ledger.sessions.record(session, attempt=1, items=items)
+    ledger.costs.record(costs=[call("b"), call("c", agent="fast")])
+    told = [(one.request_key, one.agent, one.attempt, one.priced) for one in ledger.costs.list(session=session)]
+    assert told == [("a", "fast", 1, "list"), ("b", "fast", 1, "list")]
+    [found] = ledger.costs.sums(by="agent")
+    assert (found.key, found.calls, found.cost_usd_micros) == ("fast", 3, 1600)
+    assert ledger.events.list(kind="cost.recorded")[-1].data["session"] == session
 
 
 def test_money_of_a_lost_attempt_counts(ledger: Ledger, clock: FakeClock) -> None:
