@@ -185,7 +185,7 @@ class Settler:
                 break
             some = bodies[start : start + TOGETHER]
             try:
-                facts = self._read(lambda tx, some=some: [_facts(tx, entry) for entry in some])
+                facts = self._read(partial(_facts_of, entries=some))
                 given = [(entry, found) for entry, found in zip(some, facts, strict=True) if found is not None]
                 done += [entry.token for entry in self.vault.take_new(given)]
             except Exception:
@@ -220,3 +220,7 @@ def _facts(tx: Tx, entry: Entry) -> Facts | None:
 def _tell(tx: Tx, *, entry: Entry, kind: Kind, path: str, reason: str) -> None:
     task = get_task(tx, entry.task)
     tx.emit(kind, task, was=task.status.value, data={"path": path, "reason": reason, "content": entry.what})
+
+
+def _facts_of(tx: Tx, *, entries: list[Entry]) -> list[Facts | None]:
+    return [_facts(tx, entry) for entry in entries]

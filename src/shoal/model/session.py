@@ -90,6 +90,7 @@ class Finished(Struct, frozen=True, tag="finished", tag_field="item"):
     error: Preview | None = None
     turns: Count | None = None
     cost_usd_micros: Count | None = None
+    over_limit: bool = False
 
 
 Item = Started | Said | ToolBegun | ToolEnded | Spent | Finished

@@ -12,25 +12,28 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
-from shoal.errors import AgentError, GitError, LeaseLost, NotFound, ServerUnreachable, StoreError
+from shoal.errors import LeaseLost, NotFound, ServerUnreachable, ShoalError, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.settings import AgentSettings, Settings
 from shoal.worker.choice import Choice, choose
+from shoal.worker.commands import Commands, RunCommand
 from shoal.worker.episodes import Conclusion, Episodes, report
 from shoal.worker.groups import Groups
 from shoal.worker.processes import Processes, Stopped
-from shoal.worker.workspace import Workspace, Workspaces
+from shoal.worker.workspace import Workspace
+from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
 TAIL_BYTES = 4000
 REPORT_WAIT_SECONDS = 1.0
+OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 ON_THE_SPOT = "command"  # the agent that a command line names
 
 
 class Terms(Struct, frozen=True):
-    """How a worker runs its agents. `folder` is for workspaces, mirrors and files of runs; a `command` of its own stands
-    in for the agents that are configured.
+    """How a worker runs its agents. `folder` is for workspaces, mirrors and files of runs; a `command` of its own
+    stands in for the agents that are configured.
     """
 
     settings: Settings
@@ -82,8 +85,13 @@ class Attempt:
                     task_log.warning("attempt lost")
                     return
                 conclusion = Conclusion(how="release", text="the worker was stopped")
-            except (AgentError, GitError) as error:
+            except OF_THE_LEDGER:
+                raise
+            except ShoalError as error:
                 conclusion = Conclusion(how="fail", text=error.message)
+            except Exception as error:
+                task_log.exception("attempt broke")
+                conclusion = Conclusion(how="fail", text=f"the worker broke: {error!r}")
             self._conclude(conclusion)
             task_log.info("attempt ended", how=conclusion.how)
         except (LeaseLost, NotFound) as error:
@@ -98,9 +106,19 @@ class Attempt:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._home.mkdir(parents=True, exist_ok=True)
         choice = self._choose()
-        workspace = self._prepare()
+        environment = self._environment(choice)
+        run_command = Commands(
+            self._processes,
+            log=self.log_file,
+            environment=environment,
+            grace_seconds=self._terms.grace_seconds,
+            check=self._processes.check,
+        )
+        workspace = self._prepare(run_command)
         done = False
         try:
+            for note in workspace.notes:
+                log.info("workspace", task=task.task_id, note=note)
             conclusion = Episodes(
                 self.claim,
                 choice,
@@ -108,9 +126,10 @@ class Attempt:
                 ledger=self._ledger,
                 settings=self._terms.settings,
                 processes=self._processes,
-                environment=self._environment(workspace, choice),
+                environment=environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
                 log_file=self.log_file,
                 home=self._home,
+                run_command=run_command,
                 timeout_seconds=self._terms.timeout_seconds,
                 give_up=self._give_up,
                 say=self._say,
@@ -131,15 +150,18 @@ class Attempt:
             program[0] = str(Path(program[0]).absolute())  # it is not run in the folder where it was named
         return Choice(ON_THE_SPOT, AgentSettings(kind="command", program=program), self.claim.task.model)
 
-    def _prepare(self) -> Workspace:
+    def _prepare(self, run_command: RunCommand) -> Workspace:
         """The folder of the attempt; a command of the worker's own runs where the worker does, unless there is code."""
         task = self.claim.task
         if self._terms.command and not task.repos:
             return Workspace.in_place(Path.cwd())
-        earlier = self._ledger.tasks.sessions(task.id)
-        branches = [branch for session in earlier for branch in session.branches]
+        earlier = self._say(lambda: self._ledger.tasks.sessions(task.id))
         return self._workspaces.prepare(
-            task, self.claim.attempt, branches=branches, processes=self._processes, log_file=self.log_file
+            task,
+            self.claim.attempt,
+            branches=[branch for session in reversed(earlier) for branch in session.branches],
+            run_command=run_command,
+            stop=lambda: self._processes.stop_reason is not None,
         )
 
     def _conclude(self, conclusion: Conclusion) -> None:
@@ -167,7 +189,7 @@ class Attempt:
                 if self._give_up.wait(REPORT_WAIT_SECONDS):
                     raise
 
-    def _environment(self, workspace: Workspace, choice: Choice) -> dict[str, str]:
+    def _environment(self, choice: Choice) -> dict[str, str]:
         claim, task = self.claim, self.claim.task
         given: dict[str, Any] = {
             "ID": task.task_id,
@@ -184,7 +206,7 @@ class Attempt:
             "WORKFLOW": task.workflow or "",
         }
         named = {f"SHOAL_TASK_{name}": str(value) for name, value in given.items()}
-        place = {"SHOAL_WORKSPACE": str(workspace.folder), "SHOAL_RESULT_FILE": str(self._home / "result.json")}
+        place = {"SHOAL_RESULT_FILE": str(self._home / "result.json")}
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
         return dict(os.environ) | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
@@ -200,4 +222,3 @@ def read_tail(path: Path) -> str:
     except OSError:
         return ""
     return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()
-

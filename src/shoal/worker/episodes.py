@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,24 @@ from msgspec import Struct
 
 from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
-from shoal.errors import LeaseLost, NoVault
+from shoal.errors import LeaseLost, NoVault, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
+from shoal.model.prompt import Failure, Prompt, Way
 from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice
+from shoal.worker.commands import RunCommand
 from shoal.worker.groups import Limits
-from shoal.worker.processes import Processes
+from shoal.worker.processes import Processes, Stopped
 from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
 from shoal.worker.workspace import Workspace
 
 log = structlog.get_logger()
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
-CHECK_SECONDS = 600.0  # for one command that checks a criterion
+NOT_STARTED = 127
 RESULT_BYTES = 64 * 1024
 _PULL_REQUEST = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+/pull/\d+")
 
@@ -62,6 +65,7 @@ class Episodes:
         environment: Mapping[str, str],
         log_file: Path,
         home: Path,
+        run_command: RunCommand,
         timeout_seconds: float | None,
         give_up: threading.Event,
         say: Callable[[Callable[[], Any]], Any],
@@ -77,6 +81,7 @@ class Episodes:
         self._environment = dict(environment)
         self._log_file = log_file
         self._home = home
+        self._run_command = run_command
         self._timeout = timeout_seconds
         self._give_up = give_up
         self._say = say
@@ -84,47 +89,74 @@ class Episodes:
         self._workflow = settings.workflows.get(claim.task.workflow or "default", WorkflowSettings())
         self._result_file = home / "result.json"
         self._session: Session | None = None
+        self._heard = 0
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
-        task, attempt = self._claim.task, self._claim.attempt
-        way = "first" if attempt == 1 else "continuation"
-        failures = [task.last_error] if task.last_error and attempt > 1 else []
-        told: list[int] = []
+        way = Way.FIRST if self._claim.attempt == 1 else Way.CONTINUATION
+        failures: list[Failure] = []
         left = self._settings.episodes
         while True:
-            ended, branches = self._episode(way, failures, told)
+            ended, branches = self._episode(way, failures)
             if ended.outcome is not Outcome.COMPLETED:
                 return self._ended_badly(ended)
-            if ended.told:
-                way, failures, told = "batch", [], [one.id for one in ended.told]
+            if ended.unheard:
+                way, failures = Way.BATCH, []
                 continue
             left -= 1
             given = self._result()
             verdict = self._verify(ended, given, branches)
             if not verdict.failed:
                 return self._ended_well(ended, given, branches, verdict)
-            failures = [f"{one.criterion}: {one.reason}" for one in verdict.failed]
+            way = Way.CONTINUATION
+            failures = [Failure(one.criterion, one.reason) for one in verdict.failed]
             if left == 0:
                 runs = self._settings.episodes
-                listed = "\n".join(f"- {failure}" for failure in failures)
+                listed = "\n".join(f"- {one.criterion}: {one.reason}" for one in verdict.failed)
                 what = f"after {runs} run{'' if runs == 1 else 's'} these do not hold:\n{listed}"
                 return Conclusion(how="fail", text=what, permanent=True)
-            way, told = "continuation", []
 
-    def _episode(self, way: str, failures: list[str], told: list[int]) -> tuple[Ended, list[Branch]]:
+    def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
         """One run, reported, and what it left in its repositories."""
-        session = self._session = self._say(lambda: self._begin())
-        tasks, task, attempt = self._ledger.tasks, self._claim.task.id, self._claim.attempt
-        prompt = self._say(
-            lambda: tasks.prompt(
-                task,
+        attempt = self._claim.attempt
+        session = self._session = self._say(self._begin)
+        outcome, error = Outcome.LOST, "the worker broke"
+        branches: list[Branch] = []
+        try:
+            ended = self._run_agent(session, way, failures)
+            outcome, error = ended.outcome, ended.reason or ""
+            self._heard = max(self._heard, ended.heard)
+        except Stopped as stopped:
+            lost = stopped.args[0] == "lost"
+            outcome, error = Outcome.LOST if lost else Outcome.STOPPED, "" if lost else "the worker was stopped"
+            raise
+        except ShoalError as problem:
+            outcome, error = Outcome.FAILED, problem.message
+            raise
+        finally:
+            branches = self._workspace.keep(f"{self._claim.task.task_id}: what attempt {attempt} left uncommitted")
+            with suppress(LeaseLost):
+                self._say(
+                    lambda: self._ledger.sessions.end(
+                        session.id, attempt=attempt, outcome=outcome, error=error or None, branches=branches
+                    )
+                )
+        return ended, branches
+
+    def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
+        """The agent's program, from the prompt to its end."""
+        task = self._claim.task
+        waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
+        if waiting.stop is not None:
+            return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
+        prompt: Prompt = self._say(
+            lambda: self._ledger.tasks.prompt(
+                task.id,
                 agent=self._choice.name,
-                workflow=self._claim.task.workflow,
                 way=way,
                 session=session.id,
                 failures=failures,
-                told=told,
+                told=waiting.told,
             )
         )
         resumes = session.provider_session
@@ -132,75 +164,61 @@ class Episodes:
             folder=self._workspace.folder,
             home=self._home,
             system=prompt.system,
-            text=prompt.latest if resumes else prompt.conversation + prompt.latest,
+            text=prompt.latest if resumes else f"{prompt.conversation}\n\n{prompt.latest}".strip(),
             claim=msgspec.json.encode(self._claim),
             model=self._choice.model,
             resumes=resumes,
             workflow=self._workflow,
         )
-        agent = agents.agent(self._choice.settings)
         settings = self._choice.settings
+        agent = agents.agent(settings)
+        environment = self._environment | agent.environment(assignment)
         run = Run(
             agent,
             assignment,
             processes=self._processes,
-            environment=self._environment | self._workflow.env | agent.environment(assignment),
+            environment=environment,
             log_file=self._log_file,
             limits=Limits(memory_mb=settings.max_memory_mb, open_files=settings.max_open_files),
-            timeout_seconds=self._claim.task.timeout_seconds or settings.timeout_seconds or self._timeout,
+            timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._timeout,
             give_up=self._give_up,
-            record=lambda items, malformed: self._record(session, items, malformed),
+            heard=max([self._heard, *(one.id for one in waiting.told)]),
+            record=lambda items, malformed, heard: self._record(session, items, malformed, heard),
         )
-        outcome, error = Outcome.LOST, "the worker broke"
-        branches: list[Branch] = []
         try:
-            ended = run.go()
-            outcome, error = ended.outcome, ended.reason or ""
-        except OSError as problem:
-            outcome, error = Outcome.FAILED, f"cannot start {agent.command(assignment)[0]}: {problem}"
-            ended = Ended(outcome=outcome, code=127, reason=error)
-        finally:
-            stopped = self._processes.stop_reason
-            if stopped is not None:
-                outcome, error = (Outcome.LOST if stopped == "lost" else Outcome.STOPPED), stopped
-            branches = self._workspace.keep(f"{self._claim.task.task_id}: what attempt {attempt} left uncommitted")
-            try:
-                self._say(
-                    lambda: self._ledger.sessions.end(
-                        session.id, attempt=attempt, outcome=outcome, error=error or None, branches=branches
-                    )
-                )
-            except LeaseLost:
-                log.warning("session ended late", task=self._claim.task.task_id, session=session.id)
-        return ended, branches
+            return run.go()
+        except OSError as error:
+            return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
 
     def _begin(self) -> Session:
         task, choice, settings = self._claim.task, self._choice, self._choice.settings
-        if self._session is not None:
-            resumes: int | None = self._session.id
-        else:
-            earlier = self._ledger.tasks.sessions(task.id)
-            resumes = earlier[-1].id if earlier and earlier[-1].agent == choice.name else None
+        resumes = None if self._session is None else self._session.id
+        if resumes is None:
+            earlier = self._ledger.tasks.sessions(task.id, limit=1)
+            if earlier and (earlier[0].agent, earlier[0].kind) == (choice.name, settings.kind):
+                resumes = earlier[0].id
+        agent = agents.agent(settings)
         return self._ledger.tasks.begin_session(
             task.id,
             attempt=self._claim.attempt,
             agent=choice.name,
             kind=settings.kind,
+            provider=agent.provider,
             model=choice.model,
             workflow=task.workflow,
             workspace=str(self._workspace.folder),
             log=str(self._log_file),
-            takes_messages=agents.agent(settings).takes_messages,
+            takes_messages=agent.takes_messages,
             max_usd_micros=None if settings.max_usd is None else round(settings.max_usd * 1_000_000),
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
             resumes=resumes,
         )
 
-    def _record(self, session: Session, items: list[Item], malformed: int) -> Recorded:
+    def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
         try:
             return self._ledger.sessions.record(
-                session.id, attempt=self._claim.attempt, items=items, malformed=malformed
+                session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
             )
         except LeaseLost:
             # The money was spent all the same.
@@ -219,9 +237,9 @@ class Episodes:
             raise
 
     def _ended_badly(self, ended: Ended) -> Conclusion:
-        said = ended.finished.error if ended.finished is not None and ended.finished.error else ""
+        said = (ended.finished.error if ended.finished is not None else None) or ""
         if ended.outcome is Outcome.OVER_LIMIT:
-            return Conclusion(how="fail", text=ended.reason or "over a limit", permanent=True)
+            return Conclusion(how="fail", text=ended.reason or said or "over a limit", permanent=True)
         if ended.code == RETRY_LATER and self._choice.settings.kind == "command":
             return Conclusion(how="release", text=f"exit {ended.code}\n{self._tail()}".strip())
         why = ended.reason or said or f"exit {ended.code}"
@@ -238,7 +256,7 @@ class Episodes:
             result_text=text,
             branches=branches,
             pull_requests=_PULL_REQUEST.findall(text),
-            run_command=self._check,
+            run_command=self._run_command,
         )
         if task.success_criteria or verdict.failed:
             self._say(
@@ -250,11 +268,6 @@ class Episodes:
                 )
             )
         return verdict
-
-    def _check(self, command: list[str], folder: Path, output: Any) -> int | None:
-        return self._processes.run(
-            command, environment=self._environment, folder=folder, output=output, timeout_seconds=CHECK_SECONDS
-        )
 
     def _ended_well(self, ended: Ended, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
         text = self._final_text(ended)

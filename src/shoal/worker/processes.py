@@ -1,5 +1,5 @@
-"""The processes of one attempt: its agent, its repositories' commands, its checks. One at a time, each in a group of its
-own, and all of them ended by one word.
+"""The processes of one attempt: its agent, the commands of its repositories, its checks. One runs at a time, each in a
+group of its own, and one word ends them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import IO, Any
 from shoal.worker.groups import NO_LIMITS, Groups, Limits
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody said so
+class Stopped(Exception):
     """The attempt was told to stop; `args[0]` says why."""
 
 
@@ -47,30 +47,10 @@ class Processes:
                 output=output,
                 errors=errors,
                 environment=environment,
-                folder=None if folder is None else str(folder),
+                folder=folder,
                 limits=limits,
             )
             return self._process
-
-    def run(
-        self,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str],
-        folder: Path,
-        output: IO[Any],
-        timeout_seconds: float,
-    ) -> int | None:
-        """Run a program to its end: its exit code, or None when the time was up. Raises Stopped."""
-        process = self.start(command, environment=environment, folder=folder, output=output)
-        try:
-            code: int | None = process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            self.end(process)
-        self.check()
-        return code
 
     def end(self, process: subprocess.Popen[bytes], grace_seconds: float | None = None) -> None:
         """End a program with all that it started, if it has not ended."""

@@ -1,5 +1,5 @@
-"""One run of an agent: its program is started, its stream read and reported, people's messages are passed on, its end is
-awaited. What follows from the end is not decided here.
+"""One run of an agent: its program is started, its stream is read and reported, people's messages are passed on, its
+end is awaited. What follows from the end is not decided here.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
@@ -30,7 +31,7 @@ LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
-    by itself; `told` is what people said and the agent has not heard.
+    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more.
     """
 
     outcome: Outcome
@@ -39,11 +40,14 @@ class Ended(Struct, frozen=True, kw_only=True):
     finished: Finished | None = None
     said: str | None = None
     provider_session: str | None = None
-    told: list[Told] = []
+    heard: int = 0
+    unheard: bool = False
 
 
 class Run:
-    """An agent at work. `record` reports items and the number of unreadable lines, and hears what people said."""
+    """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages that
+    the agent was given; it answers with those behind that.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,8 @@ class Run:
         limits: Limits,
         timeout_seconds: float | None,
         give_up: threading.Event,
-        record: Callable[[list[Item], int], Recorded],
+        heard: int,
+        record: Callable[[list[Item], int, int], Recorded],
     ) -> None:
         self._agent = agent
         self._assignment = assignment
@@ -66,6 +71,8 @@ class Run:
         self._limits = limits
         self._timeout = timeout_seconds
         self._give_up = give_up
+        self._heard = heard
+        self._unheard = False
         self._record = record
         self._lock = threading.Lock()
         self._items: list[Item] = []
@@ -74,7 +81,6 @@ class Run:
         self._over = False
         self._ended = False
         self._to_agent: SimpleQueue[bytes | None] = SimpleQueue()
-        self._told: list[Told] = []
         self._provider_session = assignment.resumes
         self._finished: Finished | None = None
         self._said: str | None = None
@@ -116,7 +122,8 @@ class Run:
         self._finish()
         self._processes.check()
         if outcome is Outcome.COMPLETED and not (code == 0 or (self._finished is not None and self._finished.ok)):
-            outcome = Outcome.FAILED
+            over = self._finished is not None and self._finished.over_limit
+            outcome = Outcome.OVER_LIMIT if over else Outcome.FAILED
         return Ended(
             outcome=outcome,
             code=code,
@@ -124,7 +131,8 @@ class Run:
             finished=self._finished,
             said=self._said,
             provider_session=self._provider_session,
-            told=self._told,
+            heard=self._heard,
+            unheard=self._unheard,
         )
 
     def _watch(self, process: subprocess.Popen[bytes]) -> tuple[Outcome, str | None]:
@@ -166,7 +174,7 @@ class Run:
         while True:
             batch, items = items[:BATCH], items[BATCH:]
             try:
-                answer = self._record(batch, malformed)
+                answer = self._record(batch, malformed, self._heard)
             except (ServerUnreachable, StoreError) as error:
                 log.warning("report waits", reason=error.message)
                 with self._lock:
@@ -174,8 +182,10 @@ class Run:
                     self._malformed += malformed
                 return None
             except LeaseLost:
-                with self._lock:
-                    self._items = items + self._items
+                while items:  # what they cost is counted all the same
+                    with suppress(LeaseLost):
+                        self._record(items[:BATCH], 0, self._heard)
+                    items = items[BATCH:]
                 raise
             malformed = 0
             stop = answer.stop or stop
@@ -184,12 +194,16 @@ class Run:
                 return stop
 
     def _hear(self, told: list[Told]) -> None:
+        """Pass on what the agent can take now; the rest waits for its next run."""
+        self._unheard = bool(told)
+        if not self._agent.takes_messages or self._ended:
+            return
         for one in told:
-            if self._agent.takes_messages and not self._ended:
+            if one.id > self._heard:
                 self._over = False
                 self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
-            else:
-                self._told.append(one)
+                self._heard = one.id
+        self._unheard = False
 
     def _finish(self) -> None:
         """Report what is left, with what the agent's own transcript has and the stream had not, until it is heard."""

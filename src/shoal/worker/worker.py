@@ -22,7 +22,7 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.groups import Groups
-from shoal.worker.workspace import Workspaces
+from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 3
@@ -54,7 +54,7 @@ class Worker:
         self._ledger = ledger
         self._orders = orders
         self._terms = terms
-        self._workspaces = Workspaces(terms.folder, terms.settings)
+        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
         self._say = on_change or (lambda _: None)
         self._groups = Groups()
         self._running: dict[threading.Thread, Attempt] = {}

@@ -49,6 +49,7 @@ class Claude:
 
     provider: str | None = PROVIDER
     takes_messages = True
+    separates_errors = True
 
     def __init__(self, settings: AgentSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings

@@ -260,6 +260,7 @@ class Reading:
             error=None if ok else preview(error),
             turns=len(self._turns),
             cost_usd_micros=None if cost is None else round(cost * 1_000_000),
+            over_limit=(line.subtype or "").startswith("error_max_"),
         )
 
     def _ended(self, block: Block, at: int | None) -> Iterator[ToolEnded]:

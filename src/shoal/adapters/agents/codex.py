@@ -50,6 +50,7 @@ class Codex:
 
     provider: str | None = "openai"
     takes_messages = False
+    separates_errors = True
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings

@@ -25,6 +25,7 @@ class Command:
 
     provider: str | None = None
     takes_messages = False
+    separates_errors = False
 
     def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
