@@ -13,19 +13,14 @@ UPDATE tells SET delivered_at = :now, attempt = :attempt, session = :session, ru
 WHERE task = :task AND heard_at IS NULL AND (attempt IS NULL OR attempt <> :attempt)
 RETURNING {{told}}
 
--- name: unheard
--- What this attempt was handed and its worker does not know of.
+-- name: not_received
+-- What this attempt was handed in an answer that its worker did not get.
 SELECT {{told}} FROM tells
-WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id > :heard
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id > :received
 ORDER BY id
 
--- name: heard_upto
--- The worker says what its agent has got.
-UPDATE tells SET heard_at = :now
-WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :heard
-
 -- name: went_on
--- The agent went on after it was handed these: at once when it takes messages, else only in a later run.
+-- The agent went on after its worker got these: at once when it takes messages, else only in a later run.
 UPDATE tells SET heard_at = :now
-WHERE task = :task AND heard_at IS NULL AND attempt = :attempt
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :received
   AND (:takes_messages = 1 OR session <> :session OR run < :run)
