@@ -20,6 +20,8 @@
     ├── VaultError           the vault cannot be read or written as it is
     │   └── NoVault          this ledger has none
     ├── GitError             git refuses, or takes too long
+    ├── ForgeError           a forge (GitHub) refuses
+    │   └── ForgeUnreachable it cannot be asked now
     ├── AgentError           an agent cannot be run as it is configured
     │   └── WorkspaceError   its folder cannot be prepared or kept
     ├── ServerRunning        this home has a server already
@@ -192,6 +194,21 @@ class GitError(ShoalError):
 
     code = "git"
     status = 409
+
+
+class ForgeError(ShoalError):
+    """A forge refused; the message holds its words."""
+
+    code = "forge"
+    status = 409
+
+
+class ForgeUnreachable(ForgeError):
+    """A forge cannot be asked now: it does not answer, or asks to wait; try again later."""
+
+    code = "forge_unreachable"
+    status = 503
+    exit_code = 7
 
 
 class AgentError(ShoalError):

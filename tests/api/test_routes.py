@@ -369,7 +369,7 @@ def test_health_metrics_page_and_description(ask: Any) -> None:
     health = ask("GET", "/health")
     assert health.status == 200
     assert health.json["ok"]
-    assert set(health.json["loops"]) == {"reaper", "pruner", "checkpointer", "backup", "vault"}
+    assert set(health.json["loops"]) == {"reaper", "pruner", "checkpointer", "backup", "vault", "supervisor"}
     assert health.json["database"]["database_bytes"] > 0
     metrics = ask("GET", "/metrics").body.decode()
     for name in (

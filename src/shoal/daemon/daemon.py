@@ -7,6 +7,7 @@ from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
 from shoal.daemon.loop import Loop
+from shoal.daemon.supervisor import Executor, Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import prices
@@ -19,12 +20,17 @@ ARCHIVE_SECONDS = 600.0
 class Daemon:
     """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
 
-    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings) -> None:
+    def __init__(
+        self, engine: EmbeddedEngine, home: Home, settings: Settings, executor: Executor | None = None
+    ) -> None:
+        forge, remark = forge_of(settings)
+        self.supervisor = Supervisor(engine, forge, executor, remark)
         self.loops = [
             Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
             Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
+            Loop("supervisor", settings.supervise_seconds, self.supervisor.tick, vital=False),
         ]
         if engine.settler is not None:
             vault = VaultSync(engine)
@@ -36,6 +42,7 @@ class Daemon:
     def start(self) -> None:
         """Start every loop."""
         threading.Thread(target=prices.load, name="shoal-prices", daemon=True).start()
+        self.supervisor.begin()
         for loop in [*self.loops, self._watch]:
             loop.start()
 
@@ -45,6 +52,7 @@ class Daemon:
             loop.stop()
         for loop in self.loops:
             loop.join(seconds)
+        self.supervisor.close()
 
     def report(self) -> dict[str, dict[str, Any]]:
         """How each loop is."""

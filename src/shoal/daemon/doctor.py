@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 from msgspec import Struct
 
 from shoal.daemon import backup
+from shoal.daemon.supervisor import TOKEN, forge_of
 from shoal.errors import ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.ledger.instance import read_instance
-from shoal.settings import Home
+from shoal.settings import Home, Settings
 
 FREE_BYTES_WANTED = 200 * 1024 * 1024
 SHOWN = 5
@@ -33,10 +35,11 @@ def examine(home: Home) -> list[Finding]:
         return [Finding("home", False, f"there is none at {home}; `shoal init` makes one")]
     findings = [Finding("home", True, str(home))]
     try:
-        home.settings()
+        settings = home.settings()
     except ShoalError as error:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(_space(home))
+    findings.append(_forge(settings))
     instance = read_instance(home)
     told = f"runs as pid {instance.pid} at {instance.url}" if instance else "does not run; `shoal serve` starts it"
     findings.append(Finding("server", True, told))
@@ -87,6 +90,13 @@ def _counts(tx: Any) -> str:
     real = {(queue, status): number for queue, status, number in tx.all("stats.recount")}
     wrong = sorted(key for key in kept.keys() | real.keys() if kept.get(key, 0) != real.get(key, 0))
     return ", ".join(f"{queue}/{status}" for queue, status in wrong[:SHOWN])
+
+
+def _forge(settings: Settings) -> Finding:
+    forge, remark = forge_of(settings)
+    if forge is not None:
+        return Finding("forge", True, f"{forge.address}, with ${TOKEN}")
+    return Finding("forge", not os.environ.get(TOKEN), remark)
 
 
 def _space(home: Home) -> Finding:

@@ -34,6 +34,7 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
         "answered_in_ms": round((monotonic_seconds() - began) * 1000, 1),
         "tasks": counts,
         "loops": loops,
+        "supervision": daemon.supervisor.report(),
         "problems": problems,
         # A remote that is away is no reason to restart a server.
         "warnings": [text for name, text in told.items() if not loops[name]["vital"]],

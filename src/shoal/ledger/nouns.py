@@ -35,3 +35,7 @@ class Stats(Noun):
 
 class Sync(Noun):
     """How far the vault follows the ledger."""
+
+
+class Supervision(Noun):
+    """What is done about attempts that take too long, orphans, and tasks that nobody touches."""

@@ -66,6 +66,7 @@ TRANSITIONS: dict[str, tuple[frozenset[Status], frozenset[Status]]] = {
     "release": (frozenset({Status.ACTIVE}), WAITING),
     "retry": (frozenset({Status.ACTIVE}), WAITING),
     "expire": (frozenset({Status.ACTIVE}), WAITING | {Status.FAILED}),
+    "rescue": (frozenset({Status.ACTIVE}), frozenset({Status.REVIEW})),
     "complete": (WAITING | {Status.ACTIVE}, frozenset({Status.REVIEW, Status.COMPLETED})),
     "fail": (WAITING | {Status.ACTIVE}, frozenset({Status.FAILED})),
     "approve": (frozenset({Status.REVIEW}), frozenset({Status.COMPLETED})),

@@ -163,15 +163,7 @@ def fail(
         return found
     else:
         held(tx, found, attempt)
-    failures = found.failures + (attempt is not None)
-    fields: dict[str, Any] = {"failures": failures, "last_error": error, "worker": None, "leased_until": None}
-    if permanent or failures >= found.max_attempts:
-        fields |= {"status": Status.FAILED, "completed_at": tx.now}
-        return change(tx, found, Kind.TASK_FAILED, fields, attempt=attempt)
-    wait = retry_wait_ms(tx, failures) if retry_after_seconds is None else 1000 * retry_after_seconds
-    run_at = tx.now + wait
-    fields |= {"run_at": run_at, "releases": 0} | place(found, tx.now, run_at=run_at)
-    return change(tx, found, Kind.TASK_RETRIED, fields, attempt=attempt, data={"retry_after_ms": wait})
+    return end_badly(tx, found, error, attempt=attempt, permanent=permanent, retry_after_seconds=retry_after_seconds)
 
 
 @verb("POST /tasks/{task}/review")
@@ -198,6 +190,29 @@ def feedback(
     """Say how good the work was; a later word replaces an earlier one, and the log keeps both."""
     found = lock_task(tx, task)
     return change(tx, found, Kind.TASK_RATED, {"feedback": Feedback(quality, timeliness, notes)})
+
+
+def end_badly(
+    tx: Tx,
+    found: Task,
+    error: str,
+    *,
+    attempt: int | None,
+    permanent: bool = False,
+    retry_after_seconds: int | None = None,
+    told: dict[str, Any] | None = None,
+) -> Task:
+    """End an attempt of a task that the transaction has locked; `told` stands in the event as well."""
+    failures = found.failures + (attempt is not None)
+    fields: dict[str, Any] = {"failures": failures, "last_error": error, "worker": None, "leased_until": None}
+    if permanent or failures >= found.max_attempts:
+        fields |= {"status": Status.FAILED, "completed_at": tx.now}
+        return change(tx, found, Kind.TASK_FAILED, fields, attempt=attempt, data=told)
+    wait = retry_wait_ms(tx, failures) if retry_after_seconds is None else 1000 * retry_after_seconds
+    run_at = tx.now + wait
+    fields |= {"run_at": run_at, "releases": 0} | place(found, tx.now, run_at=run_at)
+    data = {"retry_after_ms": wait, **(told or {})}
+    return change(tx, found, Kind.TASK_RETRIED, fields, attempt=attempt, data=data)
 
 
 def retry_wait_ms(tx: Tx, failures: int) -> int:

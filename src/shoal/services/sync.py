@@ -24,6 +24,7 @@ PROMPT = frozenset(
         Kind.TASK_FAILED,
         Kind.TASK_CANCELLED,
         Kind.TASK_SUBMITTED,
+        Kind.TASK_ORPHANED,
         Kind.TASK_APPROVED,
         Kind.TASK_WRITTEN,
         Kind.TASK_REPORTED,

@@ -107,8 +107,8 @@ WHERE t.worker = :worker AND t.status = 'active' AND s.attempt = t.attempt AND s
 ORDER BY t.id
 
 -- name: start
--- The attempt begins its work.
-UPDATE tasks SET started_at = :now, updated_at = :now
+-- The attempt begins its work; saying it again does not make it begin later.
+UPDATE tasks SET started_at = COALESCE(started_at, :now), updated_at = :now
 WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
 RETURNING *
 
@@ -152,9 +152,14 @@ RETURNING {{returning}}
 
 -- name: expire
 -- Take back leases that ended without a word. Few tasks are active at a time, so this reads them all.
+-- While a supervisor promises to look for what was left in repositories, the tasks that have some are left to it.
 WITH picked AS MATERIALIZED (
   SELECT t.id FROM tasks AS t
   WHERE t.status = 'active' AND t.leased_until < :now
+    AND (
+      NOT EXISTS (SELECT 1 FROM cursors AS c WHERE c.name = 'orphans' AND c.position > :now)
+      OR (t.repos IS NULL AND NOT EXISTS (SELECT 1 FROM sessions AS s WHERE s.task = t.id AND s.branches IS NOT NULL))
+    )
   ORDER BY t.id
   LIMIT :limit
   {{skip_locked}}
