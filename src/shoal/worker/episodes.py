@@ -21,7 +21,7 @@ from shoal.errors import LeaseLost, NoVault, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
-from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent, Told
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice
@@ -89,7 +89,7 @@ class Episodes:
         self._workflow = settings.workflows.get(claim.task.workflow or "default", WorkflowSettings())
         self._result_file = home / "result.json"
         self._session: Session | None = None
-        self._heard = 0
+        self._unheard: list[Told] = []
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
@@ -101,6 +101,7 @@ class Episodes:
             if ended.outcome is not Outcome.COMPLETED:
                 return self._ended_badly(ended)
             if ended.unheard:
+                self._unheard = ended.unheard
                 way, failures = Way.BATCH, []
                 continue
             left -= 1
@@ -125,7 +126,6 @@ class Episodes:
         try:
             ended = self._run_agent(session, way, failures)
             outcome, error = ended.outcome, ended.reason or ""
-            self._heard = max(self._heard, ended.heard)
         except Stopped as stopped:
             lost = stopped.args[0] == "lost"
             outcome, error = Outcome.LOST if lost else Outcome.STOPPED, "" if lost else "the worker was stopped"
@@ -146,7 +146,7 @@ class Episodes:
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
         task = self._claim.task
-        waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
+        waiting: Recorded = self._say(lambda: self._record(session, [], 0))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
         prompt: Prompt = self._say(
@@ -156,9 +156,10 @@ class Episodes:
                 way=way,
                 session=session.id,
                 failures=failures,
-                told=waiting.told,
+                told=[*self._unheard, *waiting.told],
             )
         )
+        self._unheard = []
         resumes = session.provider_session
         assignment = Assignment(
             folder=self._workspace.folder,
@@ -182,8 +183,7 @@ class Episodes:
             limits=Limits(memory_mb=settings.max_memory_mb, open_files=settings.max_open_files),
             timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._timeout,
             give_up=self._give_up,
-            heard=max([self._heard, *(one.id for one in waiting.told)]),
-            record=lambda items, malformed, heard: self._record(session, items, malformed, heard),
+            record=lambda items, malformed: self._record(session, items, malformed),
         )
         try:
             return run.go()
@@ -215,10 +215,10 @@ class Episodes:
             resumes=resumes,
         )
 
-    def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
+    def _record(self, session: Session, items: list[Item], malformed: int) -> Recorded:
         try:
             return self._ledger.sessions.record(
-                session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
+                session.id, attempt=self._claim.attempt, items=items, malformed=malformed
             )
         except LeaseLost:
             # The money was spent all the same.

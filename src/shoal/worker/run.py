@@ -31,7 +31,7 @@ LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
-    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more.
+    by itself; `unheard` is what people said that the agent was not given.
     """
 
     outcome: Outcome
@@ -40,14 +40,11 @@ class Ended(Struct, frozen=True, kw_only=True):
     finished: Finished | None = None
     said: str | None = None
     provider_session: str | None = None
-    heard: int = 0
-    unheard: bool = False
+    unheard: list[Told] = []
 
 
 class Run:
-    """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages that
-    the agent was given; it answers with those behind that.
-    """
+    """An agent at work. `record` reports items and the number of unreadable lines, and hears what people said."""
 
     def __init__(
         self,
@@ -60,8 +57,7 @@ class Run:
         limits: Limits,
         timeout_seconds: float | None,
         give_up: threading.Event,
-        heard: int,
-        record: Callable[[list[Item], int, int], Recorded],
+        record: Callable[[list[Item], int], Recorded],
     ) -> None:
         self._agent = agent
         self._assignment = assignment
@@ -71,8 +67,7 @@ class Run:
         self._limits = limits
         self._timeout = timeout_seconds
         self._give_up = give_up
-        self._heard = heard
-        self._unheard = False
+        self._unheard: list[Told] = []
         self._record = record
         self._lock = threading.Lock()
         self._items: list[Item] = []
@@ -131,7 +126,6 @@ class Run:
             finished=self._finished,
             said=self._said,
             provider_session=self._provider_session,
-            heard=self._heard,
             unheard=self._unheard,
         )
 
@@ -174,7 +168,7 @@ class Run:
         while True:
             batch, items = items[:BATCH], items[BATCH:]
             try:
-                answer = self._record(batch, malformed, self._heard)
+                answer = self._record(batch, malformed)
             except (ServerUnreachable, StoreError) as error:
                 log.warning("report waits", reason=error.message)
                 with self._lock:
@@ -184,7 +178,7 @@ class Run:
             except LeaseLost:
                 while items:  # what they cost is counted all the same
                     with suppress(LeaseLost):
-                        self._record(items[:BATCH], 0, self._heard)
+                        self._record(items[:BATCH], 0)
                     items = items[BATCH:]
                 raise
             malformed = 0
@@ -195,15 +189,12 @@ class Run:
 
     def _hear(self, told: list[Told]) -> None:
         """Pass on what the agent can take now; the rest waits for its next run."""
-        self._unheard = bool(told)
         if not self._agent.takes_messages or self._ended:
+            self._unheard += told
             return
         for one in told:
-            if one.id > self._heard:
-                self._over = False
-                self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
-                self._heard = one.id
-        self._unheard = False
+            self._over = False
+            self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
 
     def _finish(self) -> None:
         """Report what is left, with what the agent's own transcript has and the stream had not, until it is heard."""
