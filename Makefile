@@ -5,9 +5,9 @@ BIN := .venv/bin
 HOME_FOLDER ?= .shoal
 ARGS ?=
 
-.PHONY: help serve test check fix bench docs lock clean
+.PHONY: help serve test test-agents check fix bench docs lock clean
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .venv/made:
 	@test -n "$(PYTHON)" || { echo "Shoal needs Python 3.11 or newer: install it, or name one with PYTHON=..."; exit 1; }
@@ -36,6 +36,10 @@ serve: .venv/serves ## Start Shoal on SQLite in ./.shoal and print its address
 test: .venv/tests ## Run every test, on SQLite and on a PostgreSQL of its own
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
+test-agents: .venv/tests ## Run the tests with the real agents, fetched from npm into .agents
+	$(BIN)/python -m tests.agents.programs
+	$(BIN)/python -m pytest -n auto tests/agents $(ARGS)
+
 check: .venv/tests ## Format, lint, types, import directions, the project's rules about itself
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -59,4 +63,4 @@ lock: .venv/tests ## Pin what development uses now in constraints.txt
 	mv constraints.new constraints.txt
 
 clean: ## Remove what these commands made, except a home
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench .dataview dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench .dataview .agents dist

@@ -174,6 +174,9 @@ class Bench:
         with vaults.opened(folder) as ledger:
             self.rate("SQLite: create with a 2 KB body, 16 threads", vaults.create_with_body(ledger), callers=16)
         with vaults.opened(folder) as ledger:
+            rate = vaults.into_files(ledger)
+            self.lines.append(Line("SQLite: 2 KB bodies, until each is in its file", f"{rate:,.0f} /s"))
+        with vaults.opened(folder) as ledger:
             print("  vault of 10,000 files ...", file=sys.stderr, flush=True)
             workloads.fill(ledger, vaults.FILES)
             for what, seconds, limit in vaults.syncs(ledger):

@@ -18,7 +18,7 @@ from shoal.model.search import Document, DocumentKind
 from shoal.services import search
 from shoal.settings import Home
 
-FILES, CHANGED, NOTES = 10_000, 100, 100_000
+FILES, CHANGED, NOTES, BODIES = 10_000, 100, 100_000, 5_000
 
 
 @contextmanager
@@ -40,6 +40,16 @@ def create_with_body(ledger: Ledger) -> Callable[[int], int]:
         return 1
 
     return operation
+
+
+def into_files(ledger: Ledger) -> float:
+    """How many bodies a second get all the way into their files."""
+    engine: Any = ledger.engine
+    engine.settler.settle()
+    began = time.perf_counter()
+    ledger.tasks.create_many(tasks=[{"title": "a task", "body": "A line of text for people.\n" * 76}] * BODIES)
+    engine.settler.settle()
+    return BODIES / (time.perf_counter() - began)
 
 
 def syncs(ledger: Ledger) -> Iterator[tuple[str, float, float]]:

@@ -114,5 +114,23 @@ def report(address: str, worker: str) -> None:
                     ledger.wait_for_events(ledger.stats.get().last_event, 0.5)
 
 
+def converse(address: str, session: str) -> None:
+    """Report 30 messages and tool calls of a session, some of them twice."""
+    from shoal.model.session import Said, ToolBegun, ToolEnded
+
+    with connect(address, actor="claude-1") as ledger:
+        for number in range(30):
+            items = [
+                item
+                for one in range(max(0, number - 3), number + 1)
+                for item in (
+                    Said(f"m{one}", "assistant", f"message {one}"),
+                    ToolBegun(f"t{one}", "Bash"),
+                    ToolEnded(f"t{one}", "ok"),
+                )
+            ]
+            ledger.sessions.record(int(session), attempt=1, items=items)
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

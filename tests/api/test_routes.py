@@ -233,10 +233,136 @@ def test_stream_tells_what_happens_while_it_is_open(server: Server, remote: Ledg
     assert [(event["kind"], event["task"]) for event in found] == [("task.commented", made.id)]
 
 
+def test_session_can_be_watched_over_http(server: Server, remote: Ledger, ask: Any) -> None:
+    import threading
+
+    task = remote.tasks.create(title="watched").id
+    remote.tasks.claim(worker="w", task=task)
+    session = remote.tasks.begin_session(task, attempt=1, agent="claude-1", kind="claude")
+    kinds = "session.said,tool.started,tool.completed,tool.failed"
+    found: list[dict[str, Any]] = []
+    path = f"/api/v1/events/stream?task=T{task}&kinds={kinds}&after=0"
+    reader = threading.Thread(target=lambda: found.extend(read_events(server, path, 3)))
+    reader.start()
+    reports = [
+        [{"item": "started", "provider_session": "abc"}],
+        [{"item": "said", "key": "m1", "role": "assistant", "text": "hello"}],
+        [{"item": "tool_begun", "tool_call_id": "t1", "name": "Bash"}],
+        [{"item": "tool_ended", "tool_call_id": "t1", "error": "exit 1", "duration_ms": 3}],
+    ]
+    for items in reports:
+        remote.tasks.create(title="something else")
+        for _ in range(2):
+            answer = ask("POST", f"/api/v1/sessions/{session.id}/record", {"attempt": 1, "items": items})
+            assert (answer.status, answer.json) == (200, {"told": [], "stop": None})
+    reader.join(10)
+    assert [(event["kind"], event["data"]["session"]) for event in found] == [
+        ("session.said", session.id),
+        ("tool.started", session.id),
+        ("tool.failed", session.id),
+    ]
+    assert found[2]["data"]["duration_ms"] == 3
+    first = ask("GET", f"/api/v1/sessions/{session.id}/transcript?limit=1")
+    link = first.headers["link"]
+    second = ask("GET", link[1 : link.index(">")])
+    assert [line["role"] for line in first.json + second.json] == ["assistant", "tool"]
+    assert remote.sessions.transcript(session.id)[1].tool.error == "exit 1"  # type: ignore[union-attr]
+    assert ask("GET", "/api/v1/sessions/nine").json["field"] == "session"
+    assert ask("POST", "/api/v1/sessions/nine/end", {"attempt": 1, "outcome": "lost"}).json["field"] == "session"
+    assert ask("POST", f"/api/v1/sessions/{session.id}/record", {"attempt": 7}).json["code"] == "lease_lost"
+
+
+def test_stream_of_one_task_sleeps_while_others_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from shoal.api import stream
+    from shoal.ledger.embedded import EmbeddedEngine
+
+    monkeypatch.setattr(stream, "KEEP_ALIVE_SECONDS", 0.2)
+
+    async def watch(ledger: Ledger) -> tuple[list[bytes], int]:
+        assert isinstance(ledger.engine, EmbeddedEngine)
+        tailer = stream.Tailer(ledger.engine)
+        pages = 0
+        page = tailer.page
+
+        async def counted(after: int, filters: dict[str, Any]) -> Any:
+            nonlocal pages
+            pages += 1
+            return await page(after, filters)
+
+        monkeypatch.setattr(tailer, "page", counted)
+        events = stream._events(tailer, 0, {"task": 1}, set())
+        told = [await asyncio.wait_for(anext(events), 10) for _ in range(4)]
+        tailer.stop_soon()
+        await events.aclose()
+        return told, pages
+
+    with connect(str(tmp_path / "ledger.db")) as ledger:
+        ledger.tasks.create(title="watched")
+        ledger.tasks.create_many(tasks=[{"title": "busy"}] * 5)
+        told, pages = asyncio.run(watch(ledger))
+    assert b"task.created" in told[1]
+    assert told[2:] == [b": still here\n\n"] * 2
+    assert pages <= 3
+
+
 def test_waiting_request_answers_when_there_is_something(ask: Any, remote: Ledger) -> None:
     last = remote.stats.get().last_event
     assert ask("GET", f"/api/v1/events/wait?after={last}&wait_seconds=0.05").json == {"arrived": False}
     assert ask("GET", f"/api/v1/events/wait?after={last - 1}&wait_seconds=5").json == {"arrived": True}
+
+
+def test_metrics_count_what_agents_use(ask: Any, remote: Ledger) -> None:
+    assert "shoal_cached_input_ratio{" not in ask("GET", "/metrics").body.decode()
+    task = remote.tasks.create(title="a")
+    call = {"task": task.id, "provider": "anthropic", "agent": "bo"}
+    remote.costs.record(
+        costs=[
+            call | {"request_key": "k", "model": "one", "input_tokens": 50, "cost_usd_micros": 1_250_000},
+            call | {"request_key": "l", "model": "two", "cache_read_tokens": 300, "cache_write_tokens": 50},
+            call | {"request_key": "m", "model": "two", "output_tokens": 7, "cost_usd_micros": 500_000},
+        ]
+    )
+    metrics = ask("GET", "/metrics").body.decode().splitlines()
+    for line in (
+        'shoal_model_calls_total{agent="bo",model="two"} 2.0',
+        'shoal_model_calls_unpriced_total{agent="bo",model="two"} 1.0',
+        'shoal_cost_usd_total{agent="bo",model="one"} 1.25',
+        'shoal_tokens_total{agent="bo",kind="cache_read",model="two"} 300.0',
+        'shoal_tokens_total{agent="bo",kind="output",model="two"} 7.0',
+        'shoal_cached_input_ratio{agent="bo"} 0.75',
+    ):
+        assert line in metrics
+
+
+def test_costs_are_recorded_and_read_over_http(ask: Any, remote: Ledger) -> None:
+    remote.tasks.create(title="a")
+    costs = [
+        {"task": "T1", "request_key": f"k{n}", "provider": "openai", "model": "gpt-5", "input_tokens": 800}
+        for n in range(3)
+    ]
+    for counted, known in ((3, 0), (0, 3)):
+        assert ask("POST", "/api/v1/costs", {"costs": costs}).json == {"counted": counted, "known": known}
+    first = ask("GET", "/api/v1/costs?task=T1&limit=2")
+    assert [one["cost_usd_micros"] for one in first.json] == [1000, 1000]
+    page = remote.costs.list(task=1, limit=2)
+    assert [one.request_key for one in remote.costs.list(task=1, limit=2, cursor=page.next)] == ["k2"]
+    assert ask("GET", "/api/v1/costs/sums?by=model&task=T1&since=0").json == [
+        {
+            "key": "gpt-5",
+            "calls": 3,
+            "input_tokens": 2400,
+            "output_tokens": 0,
+            "cache_read_tokens": 0,
+            "cache_write_tokens": 0,
+            "cost_usd_micros": 3000,
+            "unpriced": 0,
+        }
+    ]
+    refused = ask("POST", "/api/v1/costs", {"costs": [*costs, costs[0] | {"input_tokens": "many"}]})
+    assert (refused.status, refused.json["field"]) == (400, "costs[3].input_tokens")
+    assert ask("GET", "/api/v1/costs/sums?by=weather").status == 400
 
 
 def test_health_metrics_page_and_description(ask: Any) -> None:

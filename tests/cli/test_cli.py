@@ -106,6 +106,36 @@ def test_errors_are_json_when_asked(shell: Shell) -> None:
     assert (told["code"], told["field"]) == ("not_found", "task")
 
 
+def test_costs_of_tasks_and_agents(shell: Shell) -> None:
+    shell("add", "a")
+    shell("add", "b")
+    assert "No model call" in shell("costs")
+    assert "cost " not in shell("show", "T1")
+    sonnet = ("--provider", "anthropic", "--model", "claude-sonnet-4-5")
+    tokens = ("--input", "100", "--output", "10", "--cache-read", "1000", "--cache-write", "200")
+    assert shell("costs", "add", "T1", *sonnet, "--key", "k1", *tokens) == "counted\n"
+    assert "known already" in shell("costs", "add", "T1", *sonnet, "--key", "k1", *tokens)
+    shell("costs", "add", "t2", *sonnet, "--key", "k2", "--agent", "bo", "--usd-micros", "2500000", "--at", "9d")
+    shell("costs", "add", "T1", "--provider", "mine", "--model", "m", "--key", "k3", "--attempt", "1", code=2)
+    assert "T1 has had 0 attempts" in shell.errors
+    shell("costs", "add", "T1", "--provider", "mine", "--model", "m", "--key", "k3", "--input", "100")
+
+    [_, _, t2, t1] = shell("costs").splitlines()
+    assert t2.split() == ["T2", "1", "0", "0", "2.50"]
+    assert t1.split() == ["T1", "2", "1400", "71", "%", "10", "0.0015", "1"]
+    assert [one["key"] for one in shell.json("costs", "--by", "agent", "--since", "7d")] == ["ana"]
+    assert shell("costs", "--by", "model", "-n", "1", "-q") == "claude-sonnet-4-5\n"
+    assert len(shell.json("costs", "--by", "day")) == 2
+    of_task = shell("costs", "task", "T1")
+    assert "0.0015 list" in of_task
+    assert "unknown" in of_task
+    assert "T1: 0.0015 USD in 2 calls, 1 without a known price; 1400 tokens in, 10 out, 71 %" in of_task
+    told = shell.json("costs", "task", "T1", "--limit", "1", "--all")
+    assert ([one["request_key"] for one in told["calls"]], told["sum"]["cost_usd_micros"]) == (["k1", "k3"], 1500)
+    assert "cost         0.0015 USD in 2 calls" in shell("show", "T1")
+    shell("costs", "task", "T9", code=3)
+
+
 def test_every_verb_of_people_has_a_command(shell: Shell) -> None:
     shell("add", "a", "--requires-qa", "--criterion", "tests pass => make test", "--repo", "o/r", "--deadline", "3d")
     shell("add", "b", "-d", "T1")

@@ -222,6 +222,18 @@ def test_ledger_is_rebuilt_from_the_vault_alone(shell: Shell, tmp_path: Path) ->
             if ledger.tasks.get(number).status in {"queued", "blocked", "scheduled"}:
                 ledger.tasks.cancel(number)
         archived = [task.id for task in ledger.tasks.list(status="completed", limit=3)]
+        calls = [
+            {
+                "task": n,
+                "request_key": f"k{n}",
+                "provider": "p",
+                "model": "m",
+                "cost_usd_micros": chance.randrange(10**9),
+            }
+            for n in [*range(1, 1000, 7), *archived]
+        ]
+        ledger.costs.record(costs=calls)
+        shell("vault", "sync")
         for number in archived:
             ledger.tasks.archive(number)
     shell("vault", "sync")
@@ -236,6 +248,7 @@ def test_ledger_is_rebuilt_from_the_vault_alone(shell: Shell, tmp_path: Path) ->
                 if page.next is None:
                     break
                 cursor = {"cursor": page.next}
+            spent = {one.key: one.cost_usd_micros for one in ledger.costs.sums(limit=1000)}
             return {
                 task.id: (
                     task.title,
@@ -248,6 +261,7 @@ def test_ledger_is_rebuilt_from_the_vault_alone(shell: Shell, tmp_path: Path) ->
                     task.blockers,
                     sorted(edge.blocker for edge in ledger.tasks.dependencies(task.id) if edge.blocked == task.task_id),
                     ledger.tasks.body(task.id).text if task.id not in archived else None,
+                    spent.get(task.task_id, 0),
                 )
                 for task in found
             }

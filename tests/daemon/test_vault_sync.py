@@ -41,6 +41,23 @@ def test_cycle_writes_what_changed_in_one_commit(ledger: Ledger, vault: Path, sy
     assert git(vault, "status", "--porcelain") == ""
 
 
+def test_cost_is_in_the_front_matter_after_the_next_cycle(
+    ledger: Ledger, vault: Path, sync: Callable[..., Report]
+) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "a"}, {"title": "b"}])
+    sync()
+    cost = {"task": 1, "provider": "anthropic", "model": "claude", "cost_usd_micros": 1_250_000}
+    ledger.costs.record(costs=[cost | {"request_key": "k"}])
+    assert sync().tasks == 1
+    assert "cost_usd: 1.25\n" in (vault / ACTIVE / "T1.md").read_text()
+    assert "cost_usd" not in (vault / ACTIVE / "T2.md").read_text()
+    ledger.costs.record(costs=[cost | {"request_key": "k"}])
+    assert sync().commit is None
+    ledger.costs.record(costs=[cost | {"request_key": "l", "cost_usd_micros": 1}])
+    sync()
+    assert "cost_usd: 1.250001\n" in (vault / ACTIVE / "T1.md").read_text()
+
+
 def test_nothing_changed_makes_no_commit_and_no_event(ledger: Ledger, vault: Path, sync: Callable[..., Report]) -> None:
     ledger.tasks.create(title="a")
     sync()
@@ -163,7 +180,7 @@ def test_two_syncs_at_once_take_turns(ledger: Ledger, vault: Path, open_at: Call
     assert git(vault, "status", "--porcelain") == ""
 
 
-STEPS = ["heal", "edits", "fetch", "rebase", "move", "tasks", "views", "commit", "push", "cursor"]
+STEPS = ["heal", "edits", "fetch", "rebase", "move", "tasks", "views", "commit", "push", "knowledge", "cursor"]
 
 
 VICTIM = """

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from shoal import Ledger
 from shoal.adapters.vault.layout import Layout
-from shoal.daemon.views import VIEWS, dependencies, fleet, mine, overdue, overview, pipeline
+from shoal.daemon.views import VIEWS, costs, dependencies, fleet, mine, overdue, overview, pipeline
 from shoal.daemon.views.page import LONGEST_CELL, Markdown, Page, escaped, link, shortened, table
 from shoal.settings import Settings
 from tests.conftest import FakeClock
@@ -33,6 +33,13 @@ EVIL = [
     "שלום עולם مرحبا \u202eback\u202c \U0001f469\u200d\U0001f4bb ✅",
     "--- \u2028 style:<b> ```mermaid end classDef x:#fff; `",
 ]
+EVIL_NAMES = [text for text in EVIL if text.isprintable()]
+
+
+def call(key: str, task: int, **fields: Any) -> dict[str, Any]:
+    """A model call of a known price."""
+    told = {"provider": "anthropic", "model": "claude", "input_tokens": 100, "cost_usd_micros": 1_500_000}
+    return {"task": task, "request_key": key} | told | fields
 
 
 @pytest.fixture
@@ -87,6 +94,7 @@ def fill(ledger: Ledger) -> None:
     ledger.tasks.create(title="later", run_at=2_000_000_000_000)
     ledger.tasks.create(title="waits", depends_on=[waiting.id])
     ledger.tasks.create(title="kept", hold_reason="not | yet")
+    ledger.costs.record(costs=[call("k", 1)])
     assert ledger.tasks.get(finish_first.id).status == "completed"
 
 
@@ -101,10 +109,17 @@ def test_pages_stay_the_same_until_something_changes(ledger: Ledger, clock: Fake
     assert written() == before
     ledger.tasks.create(title="one more")
     assert written() != before
+    before = written()
+    ledger.costs.record(costs=[call("k", 1)])
+    assert written() == before, "it was known already"
+    ledger.costs.record(costs=[call("l", 1)])
+    assert written() != before
 
 
 def test_pages_have_their_places_and_front_matter(ledger: Ledger, read: Callable[[Any], Page]) -> None:
-    found = {page.front["view"]: page for page in map(read, (overview, pipeline, mine, overdue, dependencies, fleet))}
+    found = {
+        page.front["view"]: page for page in map(read, (overview, pipeline, mine, overdue, dependencies, fleet, costs))
+    }
     assert len(found) == len(VIEWS)
     assert found["overview"].path == PurePosixPath("010-tasks/_overview.md")
     assert found["fleet"].path == PurePosixPath("080-views/fleet.md")
@@ -121,7 +136,7 @@ def test_links_lead_to_the_files_where_they_are_now(ledger: Ledger, read: Callab
     fill(ledger)
     found = {str(LAYOUT.task_file(task)) for task in ledger.tasks.list(limit=100)}
     linked = set()
-    for view in (overview, pipeline, mine, overdue, dependencies, fleet):
+    for view in (overview, pipeline, mine, overdue, dependencies, fleet, costs):
         for target, name in LINK.findall(read(view).text):
             assert PurePosixPath(target).name == name
             linked.add(f"{target}.md")
@@ -277,11 +292,40 @@ def test_fleet_shows_workers_queues_and_locks(ledger: Ledger, read: Callable[[An
     ]
 
 
+def test_costs_are_those_of_the_latest_days_that_had_any(
+    ledger: Ledger, clock: FakeClock, read: Callable[[Any], Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "DAYS", 2)
+    monkeypatch.setattr(costs, "SHOWN", 2)
+    ledger.tasks.create_many(tasks=[{"title": title} for title in ("a", "b", "c")])
+    ledger.costs.record(costs=[call("long ago", 1, cost_usd_micros=10**9)])
+    clock.advance(7 * 24 * HOUR)
+    ledger.costs.record(costs=[call("k1", 1, cost_usd_micros=1), call("k2", 2, agent="bo", cache_read_tokens=300)])
+    clock.advance(24 * HOUR)
+    ledger.costs.record(costs=[call("k3", 3, agent="bo"), call("k4", 3, cost_usd_micros=None, model="no | list")])
+    page = read(costs)
+    days, agents, models, tasks = tables(page.text)
+    assert days[1:] == [
+        ["2027-01-23", "2", "200", "0 %", "0", "1.50", "1"],
+        ["2027-01-22", "2", "500", "60 %", "0", "1.500001", ""],
+    ]
+    assert [row[:2] for row in agents[1:]] == [["bo", "2"], ["ana", "2"]]
+    assert column(models, "Model") == ["claude", "no | list"]
+    assert (ids(tasks), column(tasks, "Title")) == (["T3", "T2"], ["c", "b"])
+    assert [front(page)[name] for name in ("days", "calls", "cost_usd_micros", "calls_unpriced")] == [
+        2,
+        4,
+        3_000_001,
+        1,
+    ]
+
+
 def test_no_title_breaks_a_page(ledger: Ledger, read: Callable[[Any], Page]) -> None:
     made = ledger.tasks.create_many(tasks=[{"title": title, "assignee": title[:100]} for title in EVIL])
     ledger.tasks.create_many(tasks=[{"title": title, "depends_on": [made[0].id]} for title in EVIL])
     ledger.tasks.claim(worker=EVIL[0])
-    for view in (overview, pipeline, mine, dependencies, fleet):
+    ledger.costs.record(costs=[call(f"{n}", made[n].id, agent=name, model=name) for n, name in enumerate(EVIL_NAMES)])
+    for view in (overview, pipeline, mine, dependencies, fleet, costs):
         for found in tables(read(view).text):
             assert {len(row) for row in found} == {len(found[0])}
             if found[0][0] == "Task":

@@ -10,7 +10,7 @@ import pytest
 from shoal import Ledger
 from shoal.daemon.vault_sync import VaultSync
 from tests.conftest import FakeClock
-from tests.daemon.test_views import tables
+from tests.daemon.test_views import call, tables
 from tests.dataview import Answer, run_queries
 
 TITLES = [
@@ -39,6 +39,8 @@ def vault(ledger: Ledger, clock: FakeClock, tmp_path: Path) -> Path:
     ledger.tasks.complete(claims[1].task.id, attempt=1)
     ledger.tasks.fail(claims[2].task.id, attempt=1, error="x", permanent=True)
     ledger.tasks.cancel(18)
+    costs = [call("a", 1), call("b", 2, cost_usd_micros=7), call("c", 7, cost_usd_micros=3 * 10**9), call("d", 7)]
+    ledger.costs.record(costs=costs)
     clock.advance(2 * 86_400)
     VaultSync(ledger.engine).run()  # type: ignore[arg-type]
     return tmp_path / "vault"
@@ -61,6 +63,7 @@ def test_every_query_of_every_view_runs(vault: Path, clock: FakeClock) -> None:
         "080-views/mine.md",
         "080-views/overdue.md",
         "080-views/fleet.md",
+        "080-views/costs.md",
     }
     assert len(answers) >= 10
 
@@ -79,6 +82,14 @@ def test_overview_counts_in_dataview_are_those_of_the_page(ledger: Ledger, vault
     answer = of(run_queries(vault, now_ms=clock.now), "010-tasks/_overview.md")[0]
     counts = {status: number for status, number in ledger.stats.get().counts.items() if number}
     assert {row[0]: row[1] for row in answer.rows} == counts
+
+
+def test_costs_in_dataview_are_those_of_the_table(vault: Path, clock: FakeClock) -> None:
+    shown = tables((vault / "080-views/costs.md").read_text())[-1]
+    [answer] = of(run_queries(vault, now_ms=clock.now), "080-views/costs.md")
+    assert ids([row[0] for row in answer.rows]) == ids([row[0] for row in shown[1:]]) == ["T7", "T1", "T2"]
+    dollars = [float(str(row[-1])) for row in answer.rows]
+    assert dollars == [float(row[shown[0].index("USD")]) for row in shown[1:]] == [3001.5, 1.5, 0.000007]
 
 
 def test_stale_tasks_are_found_by_both(vault: Path, clock: FakeClock) -> None:

@@ -453,6 +453,22 @@ def test_body_survives_death_at_any_step(address: str, tmp_path: Path, point: st
     assert list((vault.with_name("spool")).glob("*.jsonl")) == []
 
 
+def test_what_a_closing_ledger_cannot_wait_for_stays_in_the_spool(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.ledger.settler.PATIENCE_SECONDS", 0.0)
+    places = (tmp_path / "vault", tmp_path / "spool")
+    with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=places) as ledger:
+        ledger.tasks.create_many(tasks=[{"title": f"t{number}", "body": f"body {number}"} for number in range(500)])
+    assert not [thread for thread in threading.enumerate() if thread.name == "shoal-settler"]
+    assert len(list(places[0].rglob("*.md"))) < 500, "it did not wait"
+    monkeypatch.undo()
+    with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=places) as ledger:
+        assert [ledger.tasks.body(number + 1).text.strip() for number in range(500)] == [
+            f"body {number}" for number in range(500)
+        ]
+
+
 def test_killed_creators_lose_no_acknowledged_body(address: str, tmp_path: Path) -> None:
     loop = """
 import sys

@@ -90,3 +90,21 @@ def test_pruning_forgets_old_events_in_small_batches_and_keeps_counts(ledger: Le
     assert engine.write(lambda tx: events.prune(tx, older_than=older_than, limit=3)) == 0
     assert ledger.stats.get().counts["queued"] == 6
     assert len(ledger.events.list(after=0)) == 1
+
+
+def test_follower_of_one_task_sleeps_while_others_are_busy(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "followed"}, {"title": "busy"}])
+    waits: list[int] = []
+
+    def wait(after: int, seconds: float) -> bool:
+        waits.append(after)
+        if len(waits) == 1:
+            ledger.tasks.comment(2, message="noise")
+        elif len(waits) == 3:
+            ledger.tasks.comment(1, message="news")
+        return True
+
+    monkeypatch.setattr(ledger, "wait_for_events", wait)
+    found = next(ledger.follow(after=1, task=1))
+    assert found.data == {"message": "news"}
+    assert waits == [1, 3, 3]  # behind all that there was, so that only what is new wakes it

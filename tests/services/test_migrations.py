@@ -50,6 +50,20 @@ def test_everything_that_is_told_is_kept(ledger: Ledger) -> None:
     assert ledger.stats.get().counts["completed"] == 1
 
 
+def test_what_a_task_cost_before_is_kept(ledger: Ledger) -> None:
+    tasks = [old("a", cost_usd_micros=1_250_000, completed_at=3000, status="completed", assignee="bo"), old("b")]
+    ledger.tasks.migrate(tasks=tasks)
+    ledger.tasks.migrate(tasks=tasks)
+    [cost] = ledger.costs.list()
+    assert (cost.task_id, cost.agent, cost.at, cost.cost_usd_micros, cost.priced) == (
+        "T1",
+        "bo",
+        3000,
+        1_250_000,
+        "reported",
+    )
+
+
 def test_second_time_makes_nothing(ledger: Ledger) -> None:
     tasks = [old("a"), old("b", depends_on=["a"])]
     first = ledger.tasks.migrate(tasks=tasks)

@@ -11,7 +11,7 @@ import psycopg
 import psycopg.sql
 import pytest
 
-from shoal import connect
+from shoal import Ledger, connect
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.search import Document, DocumentKind
 from shoal.services import search
@@ -19,6 +19,7 @@ from shoal.store import postgres, sqlite
 from tests import rows
 
 NOW = 1_800_000_000_000
+LATELY = NOW + 86_400_000
 READY, FUTURE, BLOCKED, DONE = 3000, 2000, 2000, 2000
 CLAIM = {"queue": "default", "limit": 1, "worker": "w", "agent": "a", "leased_until": NOW, "now": NOW}
 CLAIM_EACH = {
@@ -34,6 +35,11 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("leases.claim_labelled", CLAIM | {"label": "rare"}),
     ("leases.claim_each", CLAIM_EACH),
     ("leases.complete", COMPLETE),
+    ("leases.overrun", {"worker": "w", "before": NOW}),
+    ("sessions.running", {"task": 50, "attempt": 1}),
+    ("sessions.lines", {"session": 1, "limit": 50, "after": 10, "at": NOW}),
+    ("sessions.used", {"id": 1}),
+    ("tells.hand_out", {"task": 50, "attempt": 1, "session": 1, "run": 1, "now": NOW}),
     ("leases.start", {"id": 50, "attempt": 1, "now": NOW}),
     ("tasks.due", {"now": NOW, "limit": 10}),
     ("tasks.in_claim_order", {"queue": "default", "limit": 50}),
@@ -41,6 +47,16 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("tasks.newest", {"before": 2**62, "limit": 50, "status": "review"}),
     ("events.after", {"after": 5000, "horizon": 2**62, "limit": 50}),
     ("stats.oldest_queued", {"queue": "default"}),
+    ("costs.known", {"rows": json.dumps([{"request_key": "k7"}])}),
+    ("costs.list", {"after": 0, "limit": 20, "task": DONE}),
+    ("costs.list", {"after": 0, "limit": 20, "agent": "b"}),
+    ("costs.list", {"after": 0, "limit": 20, "agent": "b", "task": DONE}),
+    ("costs.list", {"after": 0, "limit": 20, "session": 1}),
+    ("costs.list", {"after": 0, "limit": 20}),
+    ("costs.of_task", {"task": DONE}),
+    ("costs.sums", {"by_task": True, "day": 0, "task": DONE, "limit": 20}),
+    ("costs.sums", {"by_model": True, "day": LATELY // 86_400_000, "limit": 20}),
+    ("costs.first_day", {"limit": 1}),
     ("views.recently_changed", {"scanned": 50, "limit": 20}),
     ("views.active", {"status": "active", "scanned": 50, "limit": 20}),
     ("views.scheduled", {"limit": 20}),
@@ -66,10 +82,18 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("orphans.given_up", {"after": 5000, "upto": 5050}),
     ("orphans.lose_sessions", {"before": NOW, "now": NOW, "limit": 50}),
 ]
-IDS = [
-    f"{name}{'+' + '+'.join(set(given) & {'type', 'status'}) if set(given) & {'type', 'status'} else ''}"
-    for name, given in STATEMENTS
-]
+TOLD = ("type", "status", "task", "agent", "session", "by_task", "by_model")
+IDS = ["+".join([name, *(key for key in TOLD if key in given)]) for name, given in STATEMENTS]
+
+
+def spend(ledger: Ledger) -> None:
+    """Two calls of agent a for each finished task, and some more of b for the last one, a day later."""
+    call = {"provider": "p", "model": "m", "cost_usd_micros": 1}
+    for first in range(0, 2 * DONE, 1000):
+        of_a = [{"task": n % DONE + 1, "request_key": f"k{n}", "agent": "a"} for n in range(first, first + 1000)]
+        ledger.costs.record(costs=[call | one | {"at": NOW} for one in of_a])
+    of_b = [{"task": DONE, "request_key": f"l{n}", "agent": "b"} for n in range(9)]
+    ledger.costs.record(costs=[call | one | {"at": LATELY} for one in of_b])
 
 
 def fill(address: str) -> None:
@@ -89,13 +113,15 @@ def fill(address: str) -> None:
                 completions = [{"task": claim.task.id, "attempt": claim.attempt} for claim in claims]
                 for first in range(0, DONE, 100):
                     ledger.tasks.complete_many(completions=completions[first : first + 100])
+                spend(ledger)
         ledger.tasks.create(title="labelled", labels=["rare"])
         ledger.tasks.create(title="assigned", assignee="b", deadline=1)
         # Many sessions, ended long ago, and a few that are open.
         rows.execute(
             address,
-            "INSERT INTO sessions (task, attempt, agent, kind, branches, started_at, ended_at) "
-            "SELECT id, 1, 'a', 'claude', '[]', 1, CASE WHEN id > 5 THEN 1 END FROM tasks WHERE status = 'completed'",
+            "INSERT INTO sessions (task, attempt, agent, kind, branches, started_at, ended_at, takes_messages) "
+            "SELECT id, 1, 'a', 'claude', '[]', 1, CASE WHEN id > 5 THEN 1 END, 0 FROM tasks "
+            "WHERE status = 'completed'",
         )
         rows.execute(
             address,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -15,8 +15,9 @@ from starlette.responses import Response
 from shoal.daemon import Daemon
 from shoal.daemon.health import look
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.cost import CostSum
 from shoal.model.queue import Stats
-from shoal.services import stats
+from shoal.services import costs, stats
 
 CLAIM_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -28,7 +29,7 @@ async def health(engine: EmbeddedEngine, daemon: Daemon) -> Response:
 
 
 class Metrics(Collector):
-    """What Prometheus reads: queue depths and ages, claim latency, how far behind the log's reader is, sizes."""
+    """What Prometheus reads: queue depths and ages, claim latency, how far behind the log's reader is, sizes, costs."""
 
     def __init__(self, engine: EmbeddedEngine, daemon: Daemon) -> None:
         self._engine = engine
@@ -71,8 +72,33 @@ class Metrics(Collector):
         for name, loop in self._daemon.report().items():
             alive.add_metric([name], float(loop["ok"]))
         yield alive
+        yield from _spending(self._engine.read(costs.by_agent_and_model))
 
 
 def _events_behind(tx: Any) -> int:
     cursor = tx.one("events.cursor", name=stats.COUNTS_CURSOR)
     return int(tx.one("events.latest")[0]) - (int(cursor[0]) if cursor else 0)
+
+
+def _spending(found: dict[tuple[str, str], CostSum]) -> Iterator[Metric]:
+    labels = ["agent", "model"]
+    calls = CounterMetricFamily("shoal_model_calls", "Model calls.", labels=labels)
+    unpriced = CounterMetricFamily("shoal_model_calls_unpriced", "Model calls without a known price.", labels=labels)
+    money = CounterMetricFamily("shoal_cost_usd", "US dollars spent on model calls.", labels=labels)
+    tokens = CounterMetricFamily("shoal_tokens", "Tokens used, by kind.", labels=[*labels, "kind"])
+    of_agent: dict[str, CostSum] = {}
+    for (agent, model), one in found.items():
+        calls.add_metric([agent, model], one.calls)
+        unpriced.add_metric([agent, model], one.unpriced)
+        money.add_metric([agent, model], one.cost_usd_micros / 1_000_000)
+        for kind in ("input", "output", "cache_read", "cache_write"):
+            tokens.add_metric([agent, model, kind], getattr(one, f"{kind}_tokens"))
+        of_agent[agent] = of_agent[agent] + one if agent in of_agent else one
+    yield from (calls, unpriced, money, tokens)
+    cached = GaugeMetricFamily(
+        "shoal_cached_input_ratio", "Of an agent's input tokens, the share read from a cache.", labels=["agent"]
+    )
+    for agent, one in of_agent.items():
+        if one.all_input_tokens:
+            cached.add_metric([agent], one.cache_read_tokens / one.all_input_tokens)
+    yield cached

@@ -138,6 +138,8 @@ def _resolve(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, An
 
 
 def _path_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    if schema.get("type") == "integer":
+        return schema
     return {
         "type": "string",
         "minLength": 1,

@@ -39,6 +39,11 @@ class Tailer:
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def reached(self) -> int:
+        """How far the log reached when someone last looked."""
+        return self._position
+
     async def wait(self, after: int, seconds: float) -> bool:
         """Wait until the log reaches beyond `after`; whether it does."""
         self._listeners += 1
@@ -112,6 +117,7 @@ async def _events(tailer: Tailer, after: int, filters: dict[str, Any], kinds: se
     # Clients that lose the connection come back spread out, not all at once.
     yield b"retry: %d\n\n" % random.randint(500, 2000)  # noqa: S311
     while not tailer.stopped:
+        reached = tailer.reached
         page = await tailer.page(after, filters)
         shown = [event for event in page if not kinds or event.kind in kinds]
         if shown:
@@ -120,8 +126,9 @@ async def _events(tailer: Tailer, after: int, filters: dict[str, Any], kinds: se
             after = page[-1].id
         if len(page) == PAGE:
             continue
-        reached = after
-        while not tailer.stopped and not await tailer.wait(reached, KEEP_ALIVE_SECONDS):
+        # Up to `reached` all was looked through, also what did not fit the filters.
+        after = max(after, reached)
+        while not tailer.stopped and not await tailer.wait(after, KEEP_ALIVE_SECONDS):
             yield b": still here\n\n"
 
 

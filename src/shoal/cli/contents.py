@@ -17,7 +17,8 @@ def _after(session: Session, written: Any, sentence: str) -> None:
     session.answer(written, lambda: click.echo(f"{written.task_id}: {sentence}"), ids=[written.task_id])
 
 
-def _text(words: tuple[str, ...], file: Any) -> str:
+def given_text(words: tuple[str, ...], file: Any) -> str:
+    """The text of the command line, or of the file that it names."""
     if bool(words) == (file is not None):
         raise click.UsageError("give the text, or --file with a file ('-' for standard input)")
     if file is None:
@@ -36,7 +37,7 @@ def _text(words: tuple[str, ...], file: Any) -> str:
 def body(session: Session, task: str, file: Any, attempt: int | None) -> None:
     """Show or write the body of a task."""
     if file is not None:
-        text = _text((), file)
+        text = given_text((), file)
         _after(session, session.ledger.tasks.set_body(task, text=text, attempt=attempt), "body written")
         return
     found = session.ledger.tasks.body(task)
@@ -78,7 +79,7 @@ def result(
 ) -> None:
     """Add to the result in a task's file."""
     links = list(pull_requests)
-    told = session.ledger.tasks.result(task, text=_text(text, file), pull_requests=links, attempt=attempt)
+    told = session.ledger.tasks.result(task, text=given_text(text, file), pull_requests=links, attempt=attempt)
     _after(session, told, "result added")
 
 
@@ -121,7 +122,7 @@ def context(session: Session, task: str) -> None:
 def note(session: Session, task: str, text: tuple[str, ...], file: Any) -> None:
     """Write a private note on a task, or show yours."""
     if text or file is not None:
-        _after(session, session.ledger.tasks.note(task, text=_text(text, file)), "noted")
+        _after(session, session.ledger.tasks.note(task, text=given_text(text, file)), "noted")
         return
     found = session.ledger.tasks.notes(task)
     session.answer(found, lambda: click.echo(found.text or f"{found.task_id}: no notes of {found.agent}"))

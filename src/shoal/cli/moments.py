@@ -19,13 +19,17 @@ class Moment(click.ParamType[int]):
 
     name = "time"
 
+    def __init__(self, *, past: bool = False) -> None:
+        """A span leads from now into the future, or into the `past`."""
+        self._sign = -1 if past else 1
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Epoch milliseconds."""
         if isinstance(value, int):
             return value
         text = str(value).strip().removeprefix("+")
         if span := _SPAN.match(text):
-            return SystemClock().now_ms() + 1000 * int(span[1]) * _SECONDS[span[2]]
+            return SystemClock().now_ms() + self._sign * 1000 * int(span[1]) * _SECONDS[span[2]]
         try:
             return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
         except (ValueError, OverflowError, OSError):
@@ -33,6 +37,7 @@ class Moment(click.ParamType[int]):
 
 
 MOMENT = Moment()
+PAST = Moment(past=True)
 
 
 def shown(milliseconds: int | None) -> str:

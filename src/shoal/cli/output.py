@@ -34,6 +34,13 @@ def console() -> Console:
     return Console(highlight=False, width=width, emoji=False)
 
 
+def columns() -> int | None:
+    """How wide lines may be that are wrapped here; None in a pipe, where they are not."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, grows: str | None = None) -> None:
     """A table, or a sentence when there is nothing; the column that `grows` takes what width is left."""
     from rich.box import SIMPLE

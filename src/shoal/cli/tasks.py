@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from shoal.cli.costs import told as spent
 from shoal.cli.moments import MOMENT, shown
 from shoal.cli.session import Session, command, given
 
@@ -136,6 +137,8 @@ def show(session: Session, task: str, limit: int) -> None:
         from shoal.cli import output
 
         output.task(found)
+        for one in session.ledger.costs.sums(by="task", task=found.id):
+            output.sentence(f"  {'cost':<13}{spent(one)}")
         edges = session.ledger.tasks.dependencies(found.id)
         for edge in edges:
             other = (edge.blocker, edge.blocker_title, edge.blocker_status)

@@ -1,4 +1,4 @@
-"""`shoal work`: a worker that runs a command once per task."""
+"""`shoal work`: a worker that runs agents, or one command, on tasks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from shoal.cli.session import Session, command
 
 @click.command(
     context_settings={"ignore_unknown_options": False},
-    epilog="Example: shoal work --queue default -n 2 -- sh -c 'echo working on $SHOAL_TASK_ID; sleep 1'",
+    epilog="Examples: shoal work -n 2    |    shoal work --queue default -- sh -c 'echo working on $SHOAL_TASK_ID'",
 )
-@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--queue", "queues", multiple=True, default=["default"], show_default=True, help="A queue; in order of preference."
 )
@@ -44,17 +44,26 @@ from shoal.cli.session import Session, command
 @click.option("--until-empty", is_flag=True, help="End when the queues are empty.")
 @command
 def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Path | None, **options: Any) -> None:
-    """Claim tasks and run a command once per task.
+    """Claim tasks and let agents work on them: those of shoal.toml, or PROGRAM, run once per task.
 
-    The command gets the claim as JSON on standard input and the task in SHOAL_TASK_ID, _TITLE, _ATTEMPT and so on.
+    An agent works in a folder of its own, with a branch in each repository of the task; its success criteria are
+    checked before the task completes. `shoal logs T42 --follow` shows what it does.
+
+    PROGRAM gets the claim as JSON on standard input and the task in SHOAL_TASK_ID, _TITLE, _ATTEMPT and so on.
     Exit code 0 completes the task, 75 gives it back for later, any other fails the attempt. Ctrl-C or SIGTERM lets
     what runs finish within the grace time and gives back the rest; a second one ends it at once.
     """
     from shoal.cli.logs import log_to_stderr
     from shoal.worker.attempt import Terms
+    from shoal.worker.choice import default
     from shoal.worker.worker import Orders, Worker
 
+    settings = session.home.settings()
+    if not program and not any(one.models or one.types or one.workflows for one in settings.agents.values()):
+        default(settings)  # tells what is missing now rather than at the first task
     terms = Terms(
+        settings=settings,
+        folder=session.home.folder,
         command=list(program),
         logs=(logs or session.home.logs).absolute(),
         grace_seconds=options.pop("grace_seconds"),

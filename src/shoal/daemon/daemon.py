@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
@@ -9,6 +10,7 @@ from shoal.daemon.loop import Loop
 from shoal.daemon.supervisor import Executor, Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.services import prices
 from shoal.settings import Home, Settings
 
 WATCH_SECONDS = 5.0
@@ -39,6 +41,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start every loop."""
+        threading.Thread(target=prices.load, name="shoal-prices", daemon=True).start()
         self.supervisor.begin()
         for loop in [*self.loops, self._watch]:
             loop.start()

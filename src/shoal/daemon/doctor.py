@@ -62,6 +62,8 @@ def _database(engine: EmbeddedEngine) -> Iterator[Finding]:
     yield Finding("dependencies", not wrong, f"counters disagree for {wrong}" if wrong else "every counter agrees")
     drift = engine.write(_counts)
     yield Finding("counts", not drift, f"they disagree for {drift}" if drift else "they agree with the tasks")
+    wrong = engine.read(_costs)
+    yield Finding("costs", not wrong, f"their sums disagree for {wrong}" if wrong else "every sum is that of its calls")
 
 
 def _vault(engine: EmbeddedEngine) -> Iterator[Finding]:
@@ -75,6 +77,10 @@ def _vault(engine: EmbeddedEngine) -> Iterator[Finding]:
 
 def _blockers(tx: Any) -> str:
     return ", ".join(tx.shown(row[0]) for row in tx.all("dependencies.recount", limit=SHOWN))
+
+
+def _costs(tx: Any) -> str:
+    return ", ".join(tx.shown(row[0]) for row in tx.all("costs.recount", limit=SHOWN))
 
 
 def _counts(tx: Any) -> str:

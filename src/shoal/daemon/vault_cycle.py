@@ -16,6 +16,7 @@ from shoal.adapters.vault.merge import Conflict, Merger
 from shoal.adapters.vault.vault import Vault
 from shoal.clock import monotonic_seconds
 from shoal.daemon.indexer import index
+from shoal.daemon.knowledge import index_knowledge
 from shoal.daemon.task_files import TaskFiles, Trouble
 from shoal.daemon.views import VIEWS
 from shoal.errors import GitError, ShoalError
@@ -91,6 +92,7 @@ class Cycle:
             for folder in self._vault.layout.folders:
                 files.clear_partials(self._vault.folder(folder))
         after, upto = self._engine.read(self._stretch)
+        anew = self._everything
         pushed = False
         refusal: GitError | None = None
         for _ in range(TRIES):
@@ -109,6 +111,8 @@ class Cycle:
         else:
             changed = f"{self._remote} changed {TRIES} times while it was pushed to; it is tried again"
             self._problem = refusal or GitError(changed)
+        self._say("knowledge")
+        index_knowledge(self._engine, self._vault, self._git, anew=anew)
         if self._problem is None:
             self._say("cursor")
             self._engine.write(lambda tx: sync.move(tx, sync.CURSOR, upto))

@@ -215,6 +215,7 @@ def _task(place: PurePosixPath, text: str) -> OldTask:
         "discord_thread_id": told.get("discord_thread_id"),
         "depends_on": told.get("depends_on"),
         "parent": told.get("parent"),
+        "cost_usd_micros": told.get("cost_usd"),
         "text": text,
     }
     try:

@@ -30,7 +30,6 @@ REST_SHARE = 10  # between prompt cycles: so many times as long as one takes
 WAY_SHARE = 4  # within a cycle while others write: so many times as long as a batch took
 GAP_SECONDS = 10.0  # between prompt cycles, so that a busy day does not make thousands of commits
 RETRY_SECONDS = 5.0  # after a failed cycle; twice as long after each further one
-SILENT = {Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
 
 
 class VaultSync:
@@ -160,7 +159,9 @@ class VaultSync:
 
         def look(tx: Tx) -> tuple[int, int, bool]:
             after, upto = sync.position(tx), tx.horizon()
-            quiet = sync.counted(tx, after, upto).keys() <= SILENT and not sync.asks_for_everything(tx, after, upto)
+            quiet = sync.counted(tx, after, upto).keys() <= sync.SILENT and not sync.asks_for_everything(
+                tx, after, upto
+            )
             return after, upto, quiet and sync.is_whole(tx, after)
 
         after: int

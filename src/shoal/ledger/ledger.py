@@ -14,7 +14,7 @@ from typing import Any
 from shoal.clock import monotonic_seconds
 from shoal.errors import LockLost, Refused
 from shoal.ledger.engine import Engine
-from shoal.ledger.nouns import Events, Locks, Queues, Stats, Supervision, Sync, Tasks
+from shoal.ledger.nouns import Costs, Events, Locks, Queues, Sessions, Stats, Supervision, Sync, Tasks
 from shoal.model.event import Event
 from shoal.model.lock import Lock
 from shoal.services import VERBS
@@ -31,6 +31,8 @@ class Ledger:
         self.queues = Queues(engine, actor)
         self.events = Events(engine, actor)
         self.locks = Locks(engine, actor)
+        self.costs = Costs(engine, actor)
+        self.sessions = Sessions(engine, actor)
         self.stats = Stats(engine, actor)
         self.sync = Sync(engine, actor)
         self.supervision = Supervision(engine, actor)
@@ -64,14 +66,18 @@ class Ledger:
 
     def follow(self, after: int | None = None, **filters: Any) -> Iterator[Event]:
         """Every event behind `after` (from now on, when left out), each once and in order, for ever."""
-        position = self.stats.get().last_event if after is None else after
+        position = reached = self.stats.get().last_event if after is None else after
         while True:
             page = self.events.list(after=position, **filters)
             yield from page
             if page:
                 position = page[-1].id
-            else:
-                self.wait_for_events(position, 5.0)
+                continue
+            # What others did up to here was looked through: waiting behind it, not behind the last event that fitted.
+            position = max(position, reached)
+            self.wait_for_events(position, 5.0)
+            newest = self.events.list(limit=1)
+            reached = newest[0].id if newest else 0
 
     @contextlib.contextmanager
     def lock(

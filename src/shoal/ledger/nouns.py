@@ -21,6 +21,14 @@ class Locks(Noun):
     """What only one may do at a time."""
 
 
+class Costs(Noun):
+    """What the agents' model calls used and cost."""
+
+
+class Sessions(Noun):
+    """What agents said and did."""
+
+
 class Stats(Noun):
     """Counts, ages and rates."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.clock import SystemClock
 from shoal.errors import ShoalError, VaultError
-from shoal.model.content import Entry, Facts
+from shoal.model.content import ContentKind, Entry, Facts
 from shoal.model.event import Kind
 from shoal.services import Tx, contents
 from shoal.services.refs import get_task
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 UNCERTAIN_MS = 600_000  # far longer than any transaction waits
 PATIENCE_SECONDS = 30.0
+TOGETHER = 200
 
 
 class Settler:
@@ -55,6 +56,7 @@ class Settler:
         self._recovering = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._abandoned = False
 
     @cached_property
     def vault(self) -> Vault:
@@ -116,12 +118,14 @@ class Settler:
             self._recovered = True
 
     def close(self) -> None:
-        """Finish what was taken up and end the thread."""
+        """End the thread: what was taken up is finished; what is more than can be waited for stays in the spool."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(PATIENCE_SECONDS)
+            self._abandoned = True
+            self._thread.join()
             self.vault.close()
 
     def _wait_for_the_thread(self) -> None:
@@ -135,7 +139,7 @@ class Settler:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._taken_up or self._closed)
-                if not self._taken_up:
+                if not self._taken_up or self._abandoned:
                     return
                 entries, self._taken_up = self._taken_up, []
                 self._busy = True
@@ -149,8 +153,12 @@ class Settler:
                     self._changed.notify_all()
 
     def _bring(self, entries: list[Entry], *, again: bool) -> None:
-        done = []
+        done = [] if again else self._bring_new(entries)
         for entry in entries:
+            if self._abandoned:
+                break
+            if entry.token in done:
+                continue
             try:
                 facts = self._read(partial(_facts, entry=entry))
                 others = [] if facts is None else self.vault.take(entry, facts, again=again)
@@ -164,6 +172,25 @@ class Settler:
                 reason = "another text stood in its place by then; this one is here"
                 self._log(entry, Kind.VAULT_CONFLICT, str(other), reason)
         self.vault.spool.done(done)
+
+    def _bring_new(self, entries: list[Entry]) -> list[str]:
+        """Bring the bodies of new tasks there together, three times as fast as one by one; the tokens of those."""
+        first: dict[int, Entry] = {}
+        for entry in entries:
+            first.setdefault(entry.task, entry)
+        bodies = [entry for entry in first.values() if entry.what is ContentKind.BODY]
+        done: list[str] = []
+        for start in range(0, len(bodies), TOGETHER):
+            if self._abandoned or len(bodies) == 1:
+                break
+            some = bodies[start : start + TOGETHER]
+            try:
+                facts = self._read(partial(_facts_of, entries=some))
+                given = [(entry, found) for entry, found in zip(some, facts, strict=True) if found is not None]
+                done += [entry.token for entry in self.vault.take_new(given)]
+            except Exception:
+                break  # one by one it is told which of them cannot be brought there, and why
+        return done
 
     def _wait(self, entry: Entry, reason: str) -> None:
         if self.waiting.get(entry.token) != reason:
@@ -193,3 +220,7 @@ def _facts(tx: Tx, entry: Entry) -> Facts | None:
 def _tell(tx: Tx, *, entry: Entry, kind: Kind, path: str, reason: str) -> None:
     task = get_task(tx, entry.task)
     tx.emit(kind, task, was=task.status.value, data={"path": path, "reason": reason, "content": entry.what})
+
+
+def _facts_of(tx: Tx, *, entries: list[Entry]) -> list[Facts | None]:
+    return [_facts(tx, entry) for entry in entries]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from operator import add
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import astuple
 
-from shoal.model.fields import Count, Moment, Name, Positive, TaskRef
+from shoal.model.fields import Moment, Name, Positive, TaskRef
+
+# Far above any call there is, and so far below 2**63 that no sum leaves the databases' integers.
+Tokens = Annotated[int, Meta(ge=0, le=10**9)]
+Micros = Annotated[int, Meta(ge=0, le=10**12, description="Millionths of a US dollar.")]
 
 
 class Usage(Struct, frozen=True, kw_only=True):
@@ -17,11 +23,11 @@ class Usage(Struct, frozen=True, kw_only=True):
     request_key: Annotated[Name, Meta(description="What the call is known by; the same key is counted once.")]
     provider: Name
     model: Name
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cache_read_tokens: Count = 0
-    cache_write_tokens: Count = 0
-    cost_usd_micros: Count | None = None
+    input_tokens: Tokens = 0
+    output_tokens: Tokens = 0
+    cache_read_tokens: Tokens = 0
+    cache_write_tokens: Tokens = 0
+    cost_usd_micros: Micros | None = None
 
 
 class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,9 +75,36 @@ class CostSum(Struct, frozen=True):
     cost_usd_micros: int
     unpriced: int
 
+    @property
+    def all_input_tokens(self) -> int:
+        """Those from a cache and those written to it with them."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+    @property
+    def cached_percent(self) -> int | None:
+        """Of a hundred input tokens, how many were read from a cache; None without input."""
+        return 100 * self.cache_read_tokens // self.all_input_tokens if self.all_input_tokens else None
+
+    def __add__(self, other: CostSum) -> CostSum:
+        """Both together, under the key of the first."""
+        mine, theirs = astuple(self)[1:], astuple(other)[1:]
+        return CostSum(self.key, *map(add, mine, theirs))
+
 
 class CostOutcome(Struct, frozen=True):
     """How many of the costs sent were new, and how many were known by their key already."""
 
     counted: int
     known: int
+
+
+def dollars(micros: int) -> str:
+    """Money as people read it: exact, and with cents at least."""
+    whole, rest = divmod(micros, 1_000_000)
+    digits = f"{rest:06d}".rstrip("0")
+    return f"{whole}.{digits:0<2}"
+
+
+def cost_from_row(row: tuple[Any, ...], prefix: str) -> Cost:
+    """A cost from its row."""
+    return Cost(*(*row, f"{prefix}{row[2]}"))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from shoal.model.fields import Markdown, Minutes, Moment, Name, Positive, PriorityInput, Slug, Text, Title
+from shoal.model.fields import Count, Markdown, Minutes, Moment, Name, Positive, PriorityInput, Slug, Text, Title
 from shoal.model.task import Status
 
 
@@ -39,6 +39,7 @@ class OldTask(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     discord_thread_id: Name | None = None
     depends_on: Annotated[list[Name], Meta(max_length=200, description="Old names, or tasks of the ledger.")] = []
     parent: Name | None = None
+    cost_usd_micros: Count | None = None
     text: Markdown | None = None
 
 

@@ -45,3 +45,13 @@ class Hit(Struct, frozen=True):
     status: Status
     kind: DocumentKind
     agent: str | None
+
+
+class KnowledgeNote(Struct, frozen=True, kw_only=True):
+    """A note of the vault's knowledge folder. `hash` names its content."""
+
+    path: str
+    title: str
+    lesson: bool
+    hash: str
+    text: str

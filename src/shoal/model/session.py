@@ -5,8 +5,9 @@ own format: adapters/agents; how they are kept: services/sessions.py.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from shoal.model.cost import Usage
@@ -89,16 +90,18 @@ class Finished(Struct, frozen=True, tag="finished", tag_field="item"):
     error: Preview | None = None
     turns: Count | None = None
     cost_usd_micros: Count | None = None
+    over_limit: bool = False
 
 
 Item = Started | Said | ToolBegun | ToolEnded | Spent | Finished
 
 
 class Session(Struct, frozen=True):
-    """One conversation of an agent about a task; its fields stand in the order of the table's columns.
+    """One conversation of an agent about a task; its fields stand in the order in which sessions.sql selects them.
 
     `attempt` is the latest that continued it, `runs` how often the agent was started in it, `malformed` how many lines
-    of its stream could not be read. A limit that is null does not hold. `log` is a file on the worker's machine.
+    of its stream could not be read. A limit that is null does not hold; `stop` says which one was exceeded. `log` is a
+    file on the worker's machine. Without `outcome` a run is under way; it is `lost` when the attempt lost the task.
     """
 
     id: int
@@ -123,11 +126,16 @@ class Session(Struct, frozen=True):
     error: str | None
     started_at: int
     ended_at: int | None
+    takes_messages: bool
+    stop: str | None
     task_id: str
 
 
 class ToolCall(Struct, frozen=True):
-    """A tool that an agent called: previews of what it was given and what came back."""
+    """A tool that an agent called: previews of what it was given and what came back.
+
+    `name` is empty when only its end was seen. Without `result` and `error` it runs.
+    """
 
     tool_call_id: str
     name: str
@@ -138,7 +146,7 @@ class ToolCall(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """One line of a session's transcript: a message (`role` and `text`), or a tool call."""
+    """One line of a session's transcript: a message (`role` and `text`), or a tool call (`role` tool)."""
 
     id: int
     at: int
@@ -168,6 +176,19 @@ class Recorded(Struct, frozen=True):
 
 
 def preview(text: str, limit: int = PREVIEW_LIMIT) -> str:
-    """The beginning of a text, as the ledger keeps it."""
+    """The beginning of a text, as the ledger keeps it: what no database or JSON can hold is replaced."""
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
     text = text.replace("\x00", "�")
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+_branches = msgspec.json.Decoder(list[Branch]).decode
+
+
+def session_from_row(row: tuple[Any, ...], prefix: str) -> Session:
+    """A session from its row; branches are stored as JSON text, none as NULL."""
+    values = list(row)
+    values[11] = _branches(values[11]) if values[11] else []
+    values[22] = values[22] == 1
+    values.append(f"{prefix}{values[1]}")
+    return Session(*values)

@@ -2,6 +2,7 @@
 
 from shoal.services import (
     contents,
+    costs,
     dependencies,
     events,
     leases,
@@ -10,14 +11,18 @@ from shoal.services import (
     orphans,
     outcomes,
     participants,
+    prompts,
     queues,
     readiness,
     search,
+    sessions,
     stats,
     supervision,
     sync,
     tasks,
+    tells,
     transfers,
+    verification,
 )
 from shoal.services.transaction import Identity, Tx
 from shoal.services.verb import VERBS, Arguments, Call, Verb
@@ -30,6 +35,7 @@ __all__ = [
     "Tx",
     "Verb",
     "contents",
+    "costs",
     "dependencies",
     "events",
     "leases",
@@ -38,12 +44,16 @@ __all__ = [
     "orphans",
     "outcomes",
     "participants",
+    "prompts",
     "queues",
     "readiness",
     "search",
+    "sessions",
     "stats",
     "supervision",
     "sync",
     "tasks",
+    "tells",
     "transfers",
+    "verification",
 ]

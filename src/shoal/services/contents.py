@@ -14,7 +14,7 @@ from shoal.model.content import Body, ContentKind, Context, Entry, Facts, Key, N
 from shoal.model.event import Kind
 from shoal.model.fields import Markdown, Name, Positive, TaskRef, Text
 from shoal.model.task import FINISHED, Task
-from shoal.services import events
+from shoal.services import costs, events
 from shoal.services.changes import is_deep
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
@@ -181,13 +181,15 @@ def due_for_archive(tx: Tx, *, finished_before: int, limit: int) -> list[Task]:
 def facts(tx: Tx, tasks: list[Task]) -> list[Facts]:
     """What the files of these tasks show."""
     blockers = tx.many("dependencies.blockers_of", [{"id": task.id} for task in tasks])
+    spent = costs.of_tasks(tx, tasks)
     return [
         Facts(
             task,
             depends_on=[tx.shown(blocker) for (blocker,) in rows],
             parent=None if task.parent is None else tx.shown(task.parent),
+            cost_usd_micros=cost,
         )
-        for task, rows in zip(tasks, blockers, strict=True)
+        for task, rows, cost in zip(tasks, blockers, spent, strict=True)
     ]
 
 

@@ -76,6 +76,7 @@ def watch(
 ) -> Inbox:
     """The next unread events of an agent: those of tasks that it made, has or joined, and broadcasts.
 
+    What agents say and do in their sessions is not among them: `shoal logs` and the event stream show that.
     What is returned counts as read, unless `peek`.
     """
     name = f"inbox:{agent}"

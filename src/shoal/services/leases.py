@@ -24,6 +24,7 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import Call, verb
 
 EXPIRED_PER_LOOK = 500
+STOP_SECONDS = 60  # for a worker to end a session over its limits in good order
 _json = msgspec.json.Encoder().encode
 LEASE_LOST_HINT = "stop this work, nothing was written"
 
@@ -114,13 +115,16 @@ def beat(
     """Renew all leases of a worker in one call.
 
     `lost` names those of `tasks` that it no longer has, because they were cancelled, taken back or finished: the
-    worker must stop them.
+    worker must stop them. An attempt whose session is over a limit and was told so a minute ago fails here for good.
     """
     leased_until = tx.now + 1000 * (lease_seconds or tx.settings.lease_seconds)
+    overrun = tx.later("leases.overrun", worker=worker, before=tx.now - 1000 * STOP_SECONDS)
     renewed = tx.all("leases.beat", worker=worker, leased_until=leased_until)
-    held = {tx.shown(id): attempt for id, attempt, _ in renewed}
+    ended = {id for id, *session in overrun() if _end_overrun(tx, id, *session)}
+    kept = [row for row in renewed if row[0] not in ended]
+    held = {tx.shown(id): attempt for id, attempt, _ in kept}
     lost = [task for task, attempt in tasks.items() if held.get(task) != attempt]
-    return Beat(held, lost, min((until for *_, until in renewed), default=None))
+    return Beat(held, lost, min((until for *_, until in kept), default=None))
 
 
 @verb("POST /tasks/{task}/start", repeatable=True)
@@ -214,6 +218,18 @@ def lost(tx: Tx, number: int, attempt: int | None) -> NoReturn:
     else:
         state = f"is held by {task.worker} in attempt {task.attempt}, not {attempt}"
     raise LeaseLost(f"{task.task_id} {state}: {LEASE_LOST_HINT}", field="attempt" if attempt else "task")
+
+
+def _end_overrun(tx: Tx, number: int, attempt: int, session: int, stop: str) -> bool:
+    """Fail an attempt for good whose worker went on after its session had to stop; whether it still had the task."""
+    task = lock_task(tx, number)
+    if task.status is not Status.ACTIVE or task.attempt != attempt:
+        return False
+    error = f"{stop} in session {session}, and its worker went on"
+    fields: dict[str, Any] = {"failures": task.failures + 1, "last_error": error, "worker": None, "leased_until": None}
+    fields |= {"status": Status.FAILED, "completed_at": tx.now}
+    change(tx, task, Kind.TASK_FAILED, fields, attempt=attempt)
+    return True
 
 
 def _terms(tx: Tx, given: dict[str, Any], actor: str) -> dict[str, Any]:

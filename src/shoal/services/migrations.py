@@ -8,10 +8,11 @@ from msgspec import Meta
 
 from shoal.errors import Refused, ShoalError
 from shoal.model.content import ContentKind
+from shoal.model.cost import Usage
 from shoal.model.event import Kind
 from shoal.model.migration import Migration, OldTask, RefusedTask
 from shoal.model.task import WAITING, Status, Task, priority_of, waiting_status
-from shoal.services import dependencies
+from shoal.services import costs, dependencies
 from shoal.services.changes import add_labels, encoded
 from shoal.services.refs import get_task
 from shoal.services.tasks import check_name
@@ -38,6 +39,7 @@ def migrate(
     existing: dict[str, int] = {}
     refused: list[RefusedTask] = []
     made: list[Task] = []
+    spent: list[costs.Spent] = []
     for old in tasks:
         try:
             known = _known(tx, old)
@@ -54,9 +56,12 @@ def migrate(
         refused += [RefusedTask(old.name, problem) for problem in problems]
         created[old.name] = task.id
         made.append(task)
+        if old.cost_usd_micros:
+            spent.append(_spent(tx, task, old.cost_usd_micros))
     if any(old.id is not None for old in tasks) and made:
         tx.all("tasks.follow_ids")
     add_labels(tx, [task for task in made if task.labels])
+    costs.put(tx, spent)
     return Migration(
         created=[tx.shown(number) for number in created.values()],
         existing=[tx.shown(number) for number in existing.values()],
@@ -90,6 +95,18 @@ def _bring(tx: Tx, old: OldTask, numbers: dict[str, int]) -> tuple[Task, list[st
         told["content"] = tx.lay_down(task.id, ContentKind.FILE, old.text)
     tx.emit(Kind.TASK_MIGRATED, task, data=told)
     return task, problems
+
+
+def _spent(tx: Tx, task: Task, micros: int) -> costs.Spent:
+    """All that a task cost before it came here, as one call; nobody knows any more which there were."""
+    usage = Usage(
+        request_key=f"{WORKER}:{task.task_id}",
+        provider="unknown",
+        model=task.model or "unknown",
+        cost_usd_micros=micros,
+    )
+    at = task.completed_at or task.claimed_at or task.created_at
+    return costs.Spent(usage, task, None, None, task.assignee or tx.actor, at)
 
 
 def _relations(tx: Tx, old: OldTask, numbers: dict[str, int]) -> tuple[list[int], int | None, list[str]]:

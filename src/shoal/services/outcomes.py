@@ -72,7 +72,7 @@ def complete(
     that nobody holds.
     """
     number = task_number(tx, task)
-    stored = _stored_result(result)
+    stored = stored_result(result)
     given = {"summary": summary, "result": stored, "actual_minutes": actual_minutes}
     if attempt is None:
         return _complete_unheld(tx, number, given)
@@ -231,7 +231,7 @@ def _complete_together(
     for one in completions:
         try:
             number = task_number(tx, one.task)
-            result = _stored_result(one.result)
+            result = stored_result(one.result)
         except ShoalError as error:
             numbers.append(error)
             continue
@@ -314,7 +314,8 @@ def _refuse_held(task: Task, verb: str) -> None:
         )
 
 
-def _stored_result(result: Any) -> str | None:
+def stored_result(result: Any) -> str | None:
+    """A result as it is stored. Raises BadInput and TooLarge."""
     if result is None:
         return None
     if is_deep(result, RESULT_DEPTH):

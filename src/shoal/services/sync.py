@@ -33,6 +33,22 @@ PROMPT = frozenset(
         Kind.SYNC_REQUESTED,
     }
 )
+# These change nothing in the vault.
+SILENT = frozenset(
+    {
+        Kind.LOCK_ACQUIRED,
+        Kind.LOCK_RELEASED,
+        Kind.SYNC_REQUESTED,
+        Kind.SESSION_STARTED,
+        Kind.SESSION_SAID,
+        Kind.SESSION_ENDED,
+        Kind.TOOL_STARTED,
+        Kind.TOOL_COMPLETED,
+        Kind.TOOL_FAILED,
+        Kind.TASK_TOLD,
+        Kind.TASK_HEARD,
+    }
+)
 
 
 class Outcome(Struct, frozen=True):
@@ -129,7 +145,7 @@ def is_whole(tx: Tx, after: int) -> bool:
 
 
 def changed_since(tx: Tx, after: int, upto: int) -> list[int]:
-    """The tasks that a stretch of the log is about."""
+    """The tasks that a stretch of the log is about, apart from what agents only say and do in their sessions."""
     return [row[0] for row in tx.all("events.tasks_in", after=after, upto=upto)]
 
 

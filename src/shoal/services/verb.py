@@ -10,7 +10,18 @@ import inspect
 import re
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -181,7 +192,13 @@ class Verb(Generic[P, R]):
         for name in path:
             if name in given:
                 raise BadInput(f"{name} stands in the path already; leave it out of the body", field=name)
-        return self.arguments((), given | path)
+        return self.arguments((), given | {name: self._from_path(name, value) for name, value in path.items()})
+
+    def _from_path(self, name: str, value: Any) -> Any:
+        """A field of the path, which is text, as what it stands for."""
+        hint = self._hints.get(name)
+        whole = get_origin(hint) is Annotated and get_args(hint)[0] is int
+        return int(value) if whole and re.fullmatch(r"[0-9]{1,18}", value) else value
 
     def run(self, tx: Tx, arguments: Arguments) -> R:
         """Run with arguments that `arguments` has checked."""

@@ -1,137 +1,215 @@
-"""One attempt at a task: run the command, watch over it, report how it ended."""
+"""One attempt at a task: prepare its folder, let its agent work, report how it ended, clean up."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import tempfile
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 from msgspec import Struct
 
-from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
+from shoal.errors import LeaseLost, NotFound, ServerUnreachable, ShoalError, StoreError
 from shoal.ledger import Ledger
-from shoal.model.task import Claim, Task
+from shoal.model.task import Claim
+from shoal.settings import AgentSettings, Settings
+from shoal.worker.choice import Choice, choose
+from shoal.worker.commands import Commands, RunCommand
+from shoal.worker.episodes import Conclusion, Episodes, report
 from shoal.worker.groups import Groups
+from shoal.worker.processes import Processes, Stopped
+from shoal.worker.workspace import Workspace
+from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
-RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 TAIL_BYTES = 4000
 REPORT_WAIT_SECONDS = 1.0
+OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
+ON_THE_SPOT = "command"  # the agent that a command line names
 
 
 class Terms(Struct, frozen=True):
-    """How commands are run."""
+    """How a worker runs its agents. `folder` is for workspaces, mirrors and files of runs; a `command` of its own
+    stands in for the agents that are configured.
+    """
 
-    command: list[str]
+    settings: Settings
+    folder: Path
     logs: Path
     grace_seconds: float
     timeout_seconds: int | None
     retry_later_seconds: int
+    command: list[str] = []
 
 
 class Attempt:
-    """A claimed task and the command that works on it."""
+    """A claimed task and the agent that works on it."""
 
-    def __init__(self, claim: Claim, *, ledger: Ledger, groups: Groups, terms: Terms, give_up: threading.Event) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        ledger: Ledger,
+        groups: Groups,
+        terms: Terms,
+        workspaces: Workspaces,
+        give_up: threading.Event,
+    ) -> None:
         self.claim = claim
         self._ledger = ledger
-        self._groups = groups
         self._terms = terms
+        self._workspaces = workspaces
         self._give_up = give_up
-        self._stop_reason: str | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
-        self.log_file = terms.logs / f"{claim.task.task_id}.{claim.attempt}.log"
+        self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
+        self._name = f"{claim.task.task_id}.{claim.attempt}"
+        self._home = terms.folder / "runs" / self._name
+        self.log_file = terms.logs / f"{self._name}.log"
 
     def stop(self, reason: str, grace_seconds: float) -> None:
-        """End the command: `lost` when the task is no longer ours, `released` to give it back."""
-        with self._lock:
-            self._stop_reason = self._stop_reason or reason
-            process = self._process
-        if process is not None and process.poll() is None:
-            self._groups.end(process, grace_seconds)
+        """End the work: `lost` when the task is no longer ours, `released` to give it back."""
+        self._processes.stop(reason, grace_seconds)
 
     def run(self) -> None:
-        """Run the command to its end and report it."""
+        """Work to the end and report it."""
         task = self.claim.task
         task_log = log.bind(task=task.task_id, attempt=self.claim.attempt)
         try:
-            self._report(lambda: self._ledger.tasks.start(task.id, attempt=self.claim.attempt))
-            code = self._run_command()
-            self._report_end(code)
-            task_log.info("attempt ended", exit_code=code, stopped=self._stop_reason)
+            self._say(lambda: self._ledger.tasks.start(task.id, attempt=self.claim.attempt))
+            try:
+                conclusion = self._work()
+            except Stopped as stopped:
+                if stopped.args[0] == "lost":
+                    task_log.warning("attempt lost")
+                    return
+                conclusion = Conclusion(how="release", text="the worker was stopped")
+            except OF_THE_LEDGER:
+                raise
+            except ShoalError as error:
+                conclusion = Conclusion(how="fail", text=error.message)
+            except Exception as error:
+                task_log.exception("attempt broke")
+                conclusion = Conclusion(how="fail", text=f"the worker broke: {error!r}")
+            self._conclude(conclusion)
+            task_log.info("attempt ended", how=conclusion.how)
         except (LeaseLost, NotFound) as error:
             task_log.warning("attempt lost", reason=error.message)
         except Exception:
             task_log.exception("attempt broke")
+        finally:
+            shutil.rmtree(self._home, ignore_errors=True)
 
-    def _run_command(self) -> int | None:
-        """The exit code; None when the time was up."""
+    def _work(self) -> Conclusion:
         task = self.claim.task
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile() as given, self.log_file.open("ab") as output:
-            given.write(msgspec.json.encode(self.claim))
-            given.seek(0)
-            with self._lock:
-                if self._stop_reason is not None:
-                    return None
-                try:
-                    self._process = self._groups.start(
-                        self._terms.command,
-                        stdin=given,
-                        output=output,
-                        environment=_environment(self.claim, self._ledger.actor),
-                        folder=None,
-                    )
-                except OSError as error:
-                    output.write(f"cannot start {self._terms.command[0]}: {error}\n".encode())
-                    return 127
-            try:
-                timeout = task.timeout_seconds or self._terms.timeout_seconds
-                return self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self._stop_reason = f"timed out after {timeout} s"
-                return None
-            finally:
-                self._groups.end(self._process, self._terms.grace_seconds)
+        self._home.mkdir(parents=True, exist_ok=True)
+        choice = self._choose()
+        environment = self._environment(choice)
+        run_command = Commands(
+            self._processes,
+            log=self.log_file,
+            environment=environment,
+            grace_seconds=self._terms.grace_seconds,
+            check=self._processes.check,
+        )
+        workspace = self._prepare(run_command)
+        done = False
+        try:
+            for note in workspace.notes:
+                log.info("workspace", task=task.task_id, note=note)
+            conclusion = Episodes(
+                self.claim,
+                choice,
+                workspace,
+                ledger=self._ledger,
+                settings=self._terms.settings,
+                processes=self._processes,
+                environment=environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
+                log_file=self.log_file,
+                home=self._home,
+                run_command=run_command,
+                timeout_seconds=self._terms.timeout_seconds,
+                give_up=self._give_up,
+                say=self._say,
+                tail=lambda: read_tail(self.log_file),
+            ).run()
+            self._processes.check()
+            done = conclusion.how in ("complete", "submit")
+        finally:
+            workspace.close(remove=done)
+        log.debug("work done", task=task.task_id, how=conclusion.how)
+        return conclusion
 
-    def _report_end(self, code: int | None) -> None:
+    def _choose(self) -> Choice:
+        if not self._terms.command:
+            return choose(self.claim.task, self._terms.settings)
+        program = list(self._terms.command)
+        if "/" in program[0]:
+            program[0] = str(Path(program[0]).absolute())  # it is not run in the folder where it was named
+        return Choice(ON_THE_SPOT, AgentSettings(kind="command", program=program), self.claim.task.model)
+
+    def _prepare(self, run_command: RunCommand) -> Workspace:
+        """The folder of the attempt; a command of the worker's own runs where the worker does, unless there is code."""
+        task = self.claim.task
+        if self._terms.command and not task.repos:
+            return Workspace.in_place(Path.cwd())
+        earlier = self._say(lambda: self._ledger.tasks.sessions(task.id))
+        return self._workspaces.prepare(
+            task,
+            self.claim.attempt,
+            branches=[branch for session in reversed(earlier) for branch in session.branches],
+            run_command=run_command,
+            stop=lambda: self._processes.stop_reason is not None,
+        )
+
+    def _conclude(self, conclusion: Conclusion) -> None:
+        """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""
         tasks, task, attempt = self._ledger.tasks, self.claim.task.id, self.claim.attempt
-        tail = read_tail(self.log_file)
-        reason = self._stop_reason
-        if reason == "lost":
-            return
-        if reason == "released":
-            self._report(lambda: tasks.release(task, attempt=attempt, reason="the worker was stopped"))
-        elif reason is not None:
-            self._report(lambda: tasks.fail(task, attempt=attempt, error=f"{reason}\n{tail}".strip()))
-        elif code == 0:
-            result = {"exit_code": 0, "log": str(self.log_file)}
-            self._report(lambda: tasks.complete(task, attempt=attempt, summary=tail or None, result=result))
-        elif code == RETRY_LATER:
-            delay = self._terms.retry_later_seconds
-            self._report(
-                lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=f"exit {code}\n{tail}".strip())
-            )
+        text = conclusion.text
+        if conclusion.how in ("complete", "submit"):
+            self._say(lambda: report(self._ledger, self.claim, conclusion))
+            end = tasks.complete if conclusion.how == "complete" else tasks.submit
+            self._say(lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result))
+        elif conclusion.how == "release":
+            delay = 0 if self._processes.stop_reason else self._terms.retry_later_seconds
+            self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
         else:
-            self._report(lambda: tasks.fail(task, attempt=attempt, error=f"exit {code}\n{tail}".strip()))
+            permanent = conclusion.permanent
+            self._say(lambda: tasks.fail(task, attempt=attempt, error=text[-TAIL_BYTES:], permanent=permanent))
 
-    def _report(self, say: Callable[[], Task]) -> None:
+    def _say(self, call: Callable[[], Any]) -> Any:
         """Say it until it is heard, LeaseLost says that it is too late, or the worker must end."""
         while True:
             try:
-                say()
-                return
+                return call()
             except (ServerUnreachable, StoreError) as error:
                 log.warning("report waits", task=self.claim.task.task_id, reason=error.message)
                 if self._give_up.wait(REPORT_WAIT_SECONDS):
                     raise
+
+    def _environment(self, choice: Choice) -> dict[str, str]:
+        claim, task = self.claim, self.claim.task
+        given: dict[str, Any] = {
+            "ID": task.task_id,
+            "NUMBER": task.id,
+            "TITLE": task.title,
+            "TYPE": task.type,
+            "QUEUE": task.queue,
+            "PRIORITY": task.priority,
+            "ATTEMPT": claim.attempt,
+            "KEY": claim.key,
+            "LABELS": " ".join(task.labels),
+            "REPOS": " ".join(task.repos),
+            "MODEL": choice.model or "",
+            "WORKFLOW": task.workflow or "",
+        }
+        named = {f"SHOAL_TASK_{name}": str(value) for name, value in given.items()}
+        place = {"SHOAL_RESULT_FILE": str(self._home / "result.json")}
+        address = self._ledger.address
+        where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
+        return dict(os.environ) | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
 
 
 def read_tail(path: Path) -> str:
@@ -144,23 +222,3 @@ def read_tail(path: Path) -> str:
     except OSError:
         return ""
     return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()
-
-
-def _environment(claim: Claim, actor: str) -> dict[str, str]:
-    task = claim.task
-    given: dict[str, Any] = {
-        "ID": task.task_id,
-        "NUMBER": task.id,
-        "TITLE": task.title,
-        "TYPE": task.type,
-        "QUEUE": task.queue,
-        "PRIORITY": task.priority,
-        "ATTEMPT": claim.attempt,
-        "KEY": claim.key,
-        "LABELS": " ".join(task.labels),
-        "REPOS": " ".join(task.repos),
-        "MODEL": task.model or "",
-        "WORKFLOW": task.workflow or "",
-    }
-    named = {f"SHOAL_TASK_{name}": str(value) for name, value in given.items()}
-    return dict(os.environ) | named | {"SHOAL_ACTOR": actor}

@@ -12,9 +12,36 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from msgspec import Struct
+
 KEEPER = Path(__file__).with_name("keeper.py")
 # The new group tells the keeper of itself before it becomes the command: a worker killed in between could not.
-ANNOUNCED = 'echo "+$$" >&2; exec "$@" 2>&1'
+# Its errors go to the keeper until then, so nothing in between may write there.
+ANNOUNCED = 'echo "+$$" >&2; %sexec "$@" %s'
+
+
+class Limits(Struct, frozen=True):
+    """Limits of each process in a group; None for no limit.
+
+    Memory is what a process may write to (RLIMIT_DATA), not the addresses it reserves: the engines under many agents
+    reserve tens of gigabytes that they never touch. macOS takes the number but hardly holds to it.
+    """
+
+    memory_mb: int | None = None
+    open_files: int | None = None
+
+    def as_shell(self) -> str:
+        """The lines that a shell sets them with before it becomes the command."""
+        # Where the machine's own limit is lower already, setting it fails, and that one holds.
+        lines = []
+        if self.memory_mb is not None:
+            lines.append(f"ulimit -d {self.memory_mb * 1024} 2>/dev/null || :")
+        if self.open_files is not None:
+            lines.append(f"ulimit -n {self.open_files} 2>/dev/null || :")
+        return "".join(f"{line}; " for line in lines)
+
+
+NO_LIMITS = Limits()
 
 
 class Groups:
@@ -33,20 +60,29 @@ class Groups:
         self,
         command: Sequence[str],
         *,
-        stdin: IO[Any],
-        output: IO[Any],
+        stdin: IO[Any] | int,
+        output: IO[Any] | int,
         environment: Mapping[str, str],
-        folder: str | None,
+        folder: str | Path | None,
+        errors: IO[Any] | int | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> subprocess.Popen[bytes]:
-        """Start a command in a group of its own, with its output and errors in one file."""
+        """Start a command in a group of its own; subprocess.PIPE as input or output is for the caller to serve.
+
+        Errors go where the output goes, or to a file that was opened for appending. Raises OSError.
+        """
+        # Opened anew by path: a shell takes only numbers below 10 after >&, and this one may be higher.
+        number = errors if errors is None or isinstance(errors, int) else errors.fileno()
+        to = "2>&1" if number is None else f"2>>/dev/fd/{number}"
         return subprocess.Popen(  # noqa: S603 - running commands is what a worker is for
-            ["/bin/sh", "-c", ANNOUNCED, "shoal", *command],
+            ["/bin/sh", "-c", ANNOUNCED % (limits.as_shell(), to), "shoal", *command],
             stdin=stdin,
             stdout=output,
             stderr=self._keeper.stdin,
             env=dict(environment),
             cwd=folder,
             start_new_session=True,
+            pass_fds=() if number is None else (number,),
         )
 
     def end(self, process: subprocess.Popen[bytes], grace_seconds: float) -> None:

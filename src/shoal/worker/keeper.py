@@ -20,15 +20,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     groups: set[int] = set()
     for line in sys.stdin:
-        if line.startswith("+"):
-            groups.add(int(line[1:]))
-        else:
-            groups.discard(int(line[1:]))
-    for number in (signal.SIGTERM, signal.SIGKILL):
+        sign, number = line[:1], line[1:].strip()
+        if not number.isdigit():
+            continue  # a shell that cannot become its command complains here
+        if sign == "+":
+            groups.add(int(number))
+        elif sign == "-":
+            groups.discard(int(number))
+    for call in (signal.SIGTERM, signal.SIGKILL):
         for group in groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, number)
-        if groups and number == signal.SIGTERM:
+                os.killpg(group, call)
+        if groups and call == signal.SIGTERM:
             time.sleep(GRACE_SECONDS)
 
 

@@ -22,6 +22,7 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.groups import Groups
+from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 3
@@ -44,7 +45,7 @@ class Orders(Struct, frozen=True):
 
 
 class Worker:
-    """Runs a command once per task until it is stopped; its id is new at every start."""
+    """Runs an agent for each task until it is stopped; its id is new at every start."""
 
     def __init__(
         self, ledger: Ledger, orders: Orders, terms: Terms, *, on_change: Callable[[str], None] | None = None
@@ -53,6 +54,7 @@ class Worker:
         self._ledger = ledger
         self._orders = orders
         self._terms = terms
+        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
         self._say = on_change or (lambda _: None)
         self._groups = Groups()
         self._running: dict[threading.Thread, Attempt] = {}
@@ -130,7 +132,14 @@ class Worker:
         return taken
 
     def _begin(self, claim: Claim) -> None:
-        attempt = Attempt(claim, ledger=self._ledger, groups=self._groups, terms=self._terms, give_up=self._give_up)
+        attempt = Attempt(
+            claim,
+            ledger=self._ledger,
+            groups=self._groups,
+            terms=self._terms,
+            workspaces=self._workspaces,
+            give_up=self._give_up,
+        )
         thread = threading.Thread(target=self._carry_out, args=(attempt,), name=claim.task.task_id)
         with self._changed:
             self._running[thread] = attempt

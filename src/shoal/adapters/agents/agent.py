@@ -39,6 +39,7 @@ class Agent(Protocol):
 
     provider: str | None
     takes_messages: bool  # whether `message` reaches it while it runs
+    separates_errors: bool  # whether its standard error is for the log alone, and no part of the stream
 
     def __init__(self, settings: AgentSettings) -> None: ...
 

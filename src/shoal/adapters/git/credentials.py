@@ -1,4 +1,4 @@
-"""Credentials of a vault's remote: given to git by its environment, kept out of its configuration and of messages."""
+"""Credentials of a remote: given to git by its environment, kept out of its configuration and of messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PASSWORD = re.compile(r"(?<=://)[^/\s]*(?=@)|(?<=[?&])[^=\s]*(?:token|password|secret|key)[^=\s]*=[^&\s'\"]+", re.I)
 
 
-def environment(remote: str, token: str | None, settings: int) -> dict[str, str]:
+def environment(remote: str, token: str | None, settings: int, *, user: str = "x-access-token") -> dict[str, str]:
     """The token as a header for this remote's host and no other, behind so many settings that git is given already.
 
     Raises GitError when it would travel unencrypted.
@@ -22,7 +22,7 @@ def environment(remote: str, token: str | None, settings: int) -> dict[str, str]
         return {}
     if url.scheme == "http" and url.hostname not in LOOPBACK:
         raise GitError(f"the remote {url.hostname} is not encrypted, so the token is not sent there; use https")
-    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    basic = base64.b64encode(f"{user}:{token}".encode()).decode()
     host = url.netloc.rpartition("@")[2]
     given = {
         f"http.{url.scheme}://{host}/.extraHeader": f"Authorization: Basic {basic}",

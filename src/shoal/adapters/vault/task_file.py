@@ -284,6 +284,16 @@ def section(body: str, name: str) -> str:
     return "" if start is None else "".join(lines[start + 1 : end])
 
 
+def without_sections(body: str, *names: str) -> str:
+    """The body without these sections and their headings."""
+    for name in names:
+        lines = body.splitlines(keepends=True)
+        start, end = _section(lines, name)
+        if start is not None:
+            body = "".join(lines[:start] + lines[end:])
+    return body
+
+
 def _section(lines: list[str], name: str) -> tuple[int | None, int]:
     """The line of a section's heading, and the line where the next of its rank or above begins; code is skipped."""
     start, rank, fence = None, 0, ""

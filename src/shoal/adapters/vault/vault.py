@@ -26,7 +26,7 @@ from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
 from shoal.adapters.vault.spool import Spool
 from shoal.clock import monotonic_seconds
-from shoal.errors import VaultError
+from shoal.errors import ShoalError, VaultError
 from shoal.model.content import Body, ContentKind, Context, Entry, Facts, ProgressLine
 from shoal.model.task import Task
 
@@ -132,6 +132,13 @@ class Vault:
         """The files of all notes on a task."""
         return sorted(self.folder(self.layout.notes).glob(f"{task_id}.*.md"))
 
+    def knowledge(self, path: str) -> str:
+        """The text of a knowledge note, without its front matter; nothing when it is gone or cannot be read."""
+        try:
+            return task_file.body(files.read(self.path(PurePosixPath(path))))
+        except ShoalError:
+            return ""
+
     def progress(self, task_id: str) -> list[ProgressLine]:
         """The progress log of a task, oldest first; lines that are none are passed over."""
         found = []
@@ -187,6 +194,19 @@ class Vault:
                 case ContentKind.RESTORE:
                     return self.restore(task_id)
         return []
+
+    def take_new(self, bodies: list[tuple[Entry, Facts]]) -> list[Entry]:
+        """Bring the bodies of tasks that have no page yet into one each, all with one barrier; which were taken."""
+        with self.exclusive():
+            texts: dict[Path, tuple[bytes | None, str]] = {}
+            taken = []
+            for entry, facts in bodies:
+                if self.find(facts.task) is None:
+                    path = self.path(self.layout.task_file(facts.task))
+                    texts[path] = (None, task_file.written(facts, _ended(entry.text)))
+                    taken.append((path, entry))
+            refused = files.write_all(texts)
+            return [entry for path, entry in taken if path not in refused]
 
     def archive(self, task: Task, name: str) -> None:
         """Pack a task's files into an archive and take them away."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shoal.adapters.vault.layout import Layout
-from shoal.daemon.views import dependencies, fleet, mine, overdue, overview, pipeline
+from shoal.daemon.views import costs, dependencies, fleet, mine, overdue, overview, pipeline
 from shoal.daemon.views.page import Page
 from shoal.services.transaction import Tx
 
@@ -22,4 +22,5 @@ VIEWS: tuple[View, ...] = (
     overdue.page,
     dependencies.page,
     fleet.page,
+    costs.page,
 )

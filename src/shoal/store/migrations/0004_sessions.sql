@@ -16,14 +16,18 @@ CREATE TABLE sessions (
   branches TEXT,
   max_usd_micros BIGINT,
   max_tokens BIGINT,
-  max_turns INTEGER,
+  max_turns BIGINT,
   runs INTEGER NOT NULL DEFAULT 1,
-  turns INTEGER NOT NULL DEFAULT 0,
-  malformed INTEGER NOT NULL DEFAULT 0,
+  turns BIGINT NOT NULL DEFAULT 0,
+  malformed BIGINT NOT NULL DEFAULT 0,
   outcome TEXT,
   error TEXT,
   started_at BIGINT NOT NULL,
-  ended_at BIGINT
+  ended_at BIGINT,
+  takes_messages INTEGER NOT NULL,
+  turns_before BIGINT NOT NULL DEFAULT 0,
+  stop TEXT,
+  stop_at BIGINT
 );
 CREATE INDEX sessions_of_task ON sessions (task, id);
 
@@ -44,7 +48,7 @@ CREATE TABLE transcript_lines (
   ended_at BIGINT,
   UNIQUE (session, role, key)
 );
-CREATE INDEX transcript_lines_of ON transcript_lines (session, id);
+CREATE INDEX transcript_lines_of ON transcript_lines (session, at, id);
 
 CREATE TABLE costs (
   id {{identity}},
@@ -64,9 +68,29 @@ CREATE TABLE costs (
   request_key TEXT NOT NULL UNIQUE
 );
 CREATE INDEX costs_of_task ON costs (task, id);
-CREATE INDEX costs_of_session ON costs (session) WHERE session IS NOT NULL;
+CREATE INDEX costs_of_agent ON costs (agent, id);
+CREATE INDEX costs_of_session ON costs (session, id) WHERE session IS NOT NULL;
 CREATE INDEX costs_at ON costs (at);
 
+-- The same, added up in the transaction that records them; `day` counts from 1970-01-01 UTC.
+CREATE TABLE cost_sums (
+  task BIGINT NOT NULL REFERENCES tasks (id),
+  day INTEGER NOT NULL,
+  agent TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  calls BIGINT NOT NULL,
+  input_tokens BIGINT NOT NULL,
+  output_tokens BIGINT NOT NULL,
+  cache_read_tokens BIGINT NOT NULL,
+  cache_write_tokens BIGINT NOT NULL,
+  cost_usd_micros BIGINT NOT NULL,
+  unpriced BIGINT NOT NULL,
+  PRIMARY KEY (task, day, agent, provider, model)
+);
+CREATE INDEX cost_sums_of_day ON cost_sums (day);
+
+-- `delivered_at` is when a run was handed the message, `heard_at` when it was certain that its agent has it.
 CREATE TABLE tells (
   id {{identity}},
   task BIGINT NOT NULL REFERENCES tasks (id),
@@ -75,9 +99,12 @@ CREATE TABLE tells (
   text TEXT NOT NULL,
   delivery TEXT NOT NULL CHECK (delivery IN ('live', 'next_turn', 'next_run')),
   delivered_at BIGINT,
-  attempt INTEGER
+  attempt INTEGER,
+  session BIGINT REFERENCES sessions (id),
+  run INTEGER,
+  heard_at BIGINT
 );
-CREATE INDEX tells_waiting ON tells (task, id) WHERE delivered_at IS NULL;
+CREATE INDEX tells_of_task ON tells (task, id);
 
 -- What supervision has said about an attempt: each rule once.
 CREATE TABLE warnings (

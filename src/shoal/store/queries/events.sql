@@ -1,3 +1,7 @@
+-- part: no_chatter
+-- Not what agents say and do while they run: hundreds of lines a minute, for those who follow a session.
+kind NOT IN ('session.started', 'session.said', 'session.ended', 'tool.started', 'tool.completed', 'tool.failed', 'task.heard')
+
 -- name: append
 -- One line of the log.
 INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data)
@@ -51,8 +55,10 @@ SELECT id FROM events WHERE task = :task AND id > :after AND kind = :kind AND da
 SELECT MIN(id) FROM events
 
 -- name: tasks_in
--- The tasks that a stretch of the log is about.
-SELECT DISTINCT task FROM events WHERE id > :after AND id <= :upto AND task IS NOT NULL ORDER BY task
+-- The tasks that a stretch of the log is about, apart from what their agents only say and do.
+SELECT DISTINCT task FROM events
+WHERE id > :after AND id <= :upto AND task IS NOT NULL AND {{no_chatter}}
+ORDER BY task
 
 -- name: kinds_in
 -- How often each kind occurs in a stretch of the log.
@@ -64,10 +70,12 @@ SELECT e.* FROM (
   SELECT * FROM events WHERE id > :after AND id <= :horizon ORDER BY id LIMIT :scanned
 ) AS e
 LEFT JOIN tasks AS t ON t.id = e.task
-WHERE e.kind = 'broadcast'
+WHERE {{no_chatter}} AND (
+  e.kind = 'broadcast'
   OR t.assignee = :agent
   OR t.created_by = :agent
   OR EXISTS (SELECT 1 FROM task_agents AS a WHERE a.agent = :agent AND a.task_id = e.task)
+)
 ORDER BY e.id
 LIMIT :limit
 

@@ -99,6 +99,13 @@ UPDATE tasks SET leased_until = CASE WHEN leased_until > :leased_until THEN leas
 WHERE worker = :worker AND status = 'active'
 RETURNING id, attempt, leased_until
 
+-- name: overrun
+-- Those of a worker's attempts whose session was over a limit before a time and still runs.
+SELECT t.id, t.attempt, s.id, s.stop
+FROM tasks AS t JOIN sessions AS s ON s.task = t.id
+WHERE t.worker = :worker AND t.status = 'active' AND s.attempt = t.attempt AND s.stop_at < :before AND s.ended_at IS NULL
+ORDER BY t.id
+
 -- name: start
 -- The attempt begins its work; saying it again does not make it begin later.
 UPDATE tasks SET started_at = COALESCE(started_at, :now), updated_at = :now

@@ -33,19 +33,12 @@ WHERE task = :task
 -- Which texts of a task are indexed.
 SELECT kind, agent FROM documents WHERE task = :task
 
--- name: best
--- The best among the newest documents of a scope that match, with their tasks.
+-- part: matching
+-- The newest documents of a scope that match, on PostgreSQL.
 -- SQLite walks the matches from the newest on, and stops. The index of PostgreSQL has no such order: a frequent word is
 -- looked for among the newest documents first, and the index is asked only when they have too few matches. The
 -- range of one scope, and adding 0, keep the planner from walking the primary key through other scopes or in search of a
 -- rare word; ts_match_vq is the @@ that no index knows.
-WITH found AS (
-  SELECT rowid AS id, match_score(document_words) AS score                                -- on sqlite
-  FROM document_words WHERE document_words MATCH :match                                   -- on sqlite
-  ORDER BY rowid DESC                                                                     -- on sqlite
-  LIMIT :candidates                                                                       -- on sqlite
-  SELECT id, ts_rank(words, CAST(:ranked AS TSQUERY), 1) AS score                         -- on postgresql
-  FROM (                                                                                  -- on postgresql
     WITH newest AS MATERIALIZED (                                                         -- on postgresql
       SELECT id                                                                           -- on postgresql
       FROM (                                                                              -- on postgresql
@@ -67,6 +60,17 @@ WITH found AS (
     SELECT id FROM newest WHERE (SELECT COUNT(*) FROM newest) >= :candidates              -- on postgresql
     UNION ALL                                                                             -- on postgresql
     SELECT id FROM indexed                                                                -- on postgresql
+
+-- name: best
+-- The best among the newest documents of a scope that match, with their tasks.
+WITH found AS (
+  SELECT rowid AS id, match_score(document_words) AS score                                -- on sqlite
+  FROM document_words WHERE document_words MATCH :match                                   -- on sqlite
+  ORDER BY rowid DESC                                                                     -- on sqlite
+  LIMIT :candidates                                                                       -- on sqlite
+  SELECT id, ts_rank(words, CAST(:ranked AS TSQUERY), 1) AS score                         -- on postgresql
+  FROM (                                                                                  -- on postgresql
+    {{matching}}
   ) AS matching                                                                           -- on postgresql
   JOIN document_words ON rowid = id                                                       -- on postgresql
 )
@@ -76,3 +80,21 @@ JOIN documents AS d ON d.id = found.id
 JOIN tasks AS t ON t.id = d.task
 ORDER BY found.score DESC, d.id DESC
 LIMIT :limit
+
+-- name: newest_task
+-- The highest number of a task.
+SELECT COALESCE(MAX(id), 0) FROM tasks
+
+-- name: having
+-- The tasks of the newest documents of a scope that match, and whether each is finished.
+SELECT d.task, CASE WHEN t.status IN ('completed', 'failed') THEN 1 ELSE 0 END
+FROM (
+  SELECT rowid AS id FROM document_words WHERE document_words MATCH :match                -- on sqlite
+  ORDER BY rowid DESC                                                                     -- on sqlite
+  LIMIT :candidates                                                                       -- on sqlite
+  SELECT id FROM (                                                                        -- on postgresql
+    {{matching}}
+  ) AS matching                                                                           -- on postgresql
+) AS found
+JOIN documents AS d ON d.id = found.id
+JOIN tasks AS t ON t.id = d.task

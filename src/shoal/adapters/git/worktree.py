@@ -1,0 +1,239 @@
+"""A worktree of a mirror that an agent works in: made, and everything in it kept, whatever the agent did to it.
+
+Nothing here relies on what an agent may break: git is told by its environment where its own files and the folder are,
+and works on an index of its own; so a deleted .git, a lock left behind, a merge or rebase in the middle are no matter.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from shoal.adapters.git.mirror import FETCH_SECONDS, LOGIN_ADVICE, Mirror
+from shoal.adapters.git.repository import Git, records
+from shoal.adapters.git.tree import remove_tree
+from shoal.errors import GitError
+
+KEPT = "shoal/kept"  # where branches go that are not the task's
+
+
+class Snapshot(Struct, frozen=True):
+    """The tree of a folder as it is now. `missing` says what is not in it, `notes` what is to be known about it."""
+
+    tree: str
+    missing: list[str]
+    notes: list[str]
+
+
+class Worktree:
+    """One worktree: its folder, and `admin`, where git keeps its own files of it, within the mirror."""
+
+    def __init__(self, mirror: Mirror, admin: Path, folder: Path) -> None:
+        self.mirror = mirror
+        self.admin = admin
+        self.folder = folder
+        self._place = {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(folder)}
+
+    @classmethod
+    def add(cls, mirror: Mirror, folder: Path, branch: str, *, reason: str) -> Worktree:
+        """Check a branch of the mirror out. Locked, so that no `git worktree prune` of anybody takes it."""
+        mirror.git.run("worktree", "add", "--quiet", "--lock", "--reason", reason, str(folder), branch)
+        return cls(mirror, Path((folder / ".git").read_text().removeprefix("gitdir:").strip()), folder)
+
+    def run(self, *arguments: str, environment: Mapping[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
+        """What git prints, told that this is its place."""
+        folder = self.folder if self.folder.is_dir() else self.mirror.path
+        git = Git(folder, timeout_seconds=FETCH_SECONDS, login_advice=LOGIN_ADVICE)
+        said = git.run(*arguments, environment=self._place | dict(environment or {}), codes=codes).stdout
+        return said.decode("utf-8", "surrogateescape")
+
+    def head(self) -> str | None:
+        """The commit that is checked out; None before a first one."""
+        return self.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}", codes=(0, 1, 128)).strip() or None
+
+    def branch(self) -> str | None:
+        """The branch that is checked out; None when HEAD is detached or cannot be read."""
+        try:
+            text = (self.admin / "HEAD").read_text().strip()
+        except OSError:
+            return None
+        return text.removeprefix("ref: refs/heads/") if text.startswith("ref: refs/heads/") else None
+
+    def is_empty(self) -> bool:
+        """Whether there is no file at all, but perhaps git's own."""
+        return not self.folder.is_dir() or not any(path.name != ".git" for path in self.folder.iterdir())
+
+    def mend(self) -> None:
+        """Bring the .git file back, if it is gone, so that git works in the folder again."""
+        link = self.folder / ".git"
+        if self.folder.is_dir() and self.admin.is_dir() and not link.exists():
+            link.write_text(f"gitdir: {self.admin}\n")
+
+    def snapshot(self, environment: Mapping[str, str] | None = None) -> Snapshot:
+        """Everything that is in the folder and not ignored. Raises GitError when it cannot be stored."""
+        missing: list[str] = []
+        notes: list[str] = []
+        with self._index() as index:
+            around = dict(environment or {}) | {"GIT_INDEX_FILE": str(index)}
+            tree = self._add(self.folder, around, missing, notes)
+        return Snapshot(tree, missing, notes)
+
+    def commit(self, snapshot: Snapshot, message: str, *, author: str | None = None) -> str | None:
+        """The commit that has the snapshot: HEAD when it is that already, else a new one on top of it."""
+        head = self.head()
+        if head is not None and self.mirror.git.tree_of(head) == snapshot.tree:
+            return head
+        parents = [] if head is None else [head]
+        merging = self.admin / "MERGE_HEAD"
+        if head is not None and merging.exists() and not self.run("ls-files", "--unmerged"):
+            parents += [commit for commit in merging.read_text().split() if self.mirror.git.commit_of(commit)]
+        named = {"GIT_AUTHOR_NAME": author} if author else None
+        return self.mirror.git.make_commit(snapshot.tree, parents, message + "\n", named)
+
+    def write_patch(self, target: Path) -> None:
+        """What is not committed, as a patch, where the mirror takes no commit. Raises GitError or OSError."""
+        with tempfile.TemporaryDirectory() as scratch:
+            elsewhere = {
+                "GIT_OBJECT_DIRECTORY": scratch,
+                "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.mirror.path / "objects"),
+            }
+            snapshot = self.snapshot(elsewhere)
+            base = self.head() or self.run("hash-object", "-t", "tree", "/dev/null").strip()
+            patch = self.run("diff-tree", "-p", "--binary", "--full-index", base, snapshot.tree, environment=elsewhere)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(patch.encode("utf-8", "surrogateescape"))
+
+    def settle(self) -> None:
+        """After a commit made beside the index: let git in the folder see it. What an agent left may forbid it."""
+        with suppress(GitError):
+            self.run("reset", "--quiet")
+
+    def adopt(self) -> str | None:
+        """The newest commit of a repository that was begun anew in the folder, brought to the mirror."""
+        commit = Git(self.folder).commit_of("HEAD")
+        if commit is not None and self.mirror.git.commit_of(commit) is None:
+            self.mirror.git.run("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(self.folder), "HEAD")
+        return commit
+
+    def detach(self) -> None:
+        """Let go of the branch, so that it can be checked out elsewhere; the folder stays as it is."""
+        head = self.head()
+        if head is not None and self.branch() is not None:
+            self.run("update-ref", "--no-deref", "HEAD", head)
+
+    def stashes(self) -> list[tuple[str, str]]:
+        """The stash entries of this worktree, and their messages. All worktrees of a mirror share one stash."""
+        visited = self.visited()
+        found = []
+        for line in self._stash_lines():
+            commit, _, message = line.partition(" ")
+            if any(message.startswith((f"WIP on {branch}:", f"On {branch}:")) for branch in visited):
+                found.append((commit, message))
+        return found
+
+    def drop_stash(self, commit: str) -> None:
+        """Take an entry off the stash. Another worktree may add one meanwhile: then that one is put back."""
+        for _ in range(10):
+            commits = [line.partition(" ")[0] for line in self._stash_lines()]
+            if commit not in commits:
+                return
+            lines = dict(line.split(" ", 1) for line in self._stash_lines())
+            said = self.run("stash", "drop", f"stash@{{{commits.index(commit)}}}")
+            dropped = said.rpartition("(")[2].partition(")")[0]
+            if dropped == commit:
+                return
+            self.run("stash", "store", "--message", lines.get(dropped, "put back"), dropped)
+
+    def visited(self) -> set[str]:
+        """The branches that were checked out here."""
+        found = {branch} if (branch := self.branch()) else set()
+        try:
+            lines = (self.admin / "logs" / "HEAD").read_text(errors="replace").splitlines()
+        except OSError:
+            return found
+        for line in lines:
+            _, mark, move = line.partition("\tcheckout: moving from ")
+            if mark:
+                found.update(move.split(" to ", 1))
+        return found
+
+    def made_commits(self) -> int:
+        """How many commits were made here, as the log of HEAD has it."""
+        try:
+            lines = (self.admin / "logs" / "HEAD").read_text(errors="replace").splitlines()
+        except OSError:
+            return 0
+        made = ("commit", "cherry-pick", "revert", "am")
+        return sum(line.partition("\t")[2].startswith(made) for line in lines)
+
+    def unsaved_submodules(self) -> list[str]:
+        """Submodules with work that is in no remote: the mirror holds none of it."""
+        if not (self.folder / ".gitmodules").exists():
+            return []
+        staged = records(self.run("ls-files", "--stage", "-z").encode("utf-8", "surrogateescape"))
+        paths = [entry.partition("\t")[2] for entry in staged if entry.startswith("160000")]
+        return [path for path in paths if (self.folder / path / ".git").exists() and not self._is_elsewhere(path)]
+
+    def remove(self) -> bool:
+        """Remove the folder, and what git knows of it; whether it is gone."""
+        if not remove_tree(self.folder):
+            return False
+        return remove_tree(self.admin)
+
+    @contextmanager
+    def _index(self) -> Iterator[Path]:
+        """An index to work on: a copy of the agent's, which saves reading every file; of HEAD, if that is no good."""
+        with tempfile.TemporaryDirectory() as scratch:
+            index = Path(scratch) / "index"
+            around = {"GIT_INDEX_FILE": str(index)}
+            try:
+                shutil.copyfile(self.admin / "index", index)
+                self.run("ls-files", "--unmerged", environment=around)
+            except (OSError, GitError):
+                index.unlink(missing_ok=True)
+                head = self.head()
+                if head is not None:
+                    self.run("read-tree", head, environment=around)
+            yield index
+
+    def _add(self, folder: Path, around: dict[str, str], missing: list[str], notes: list[str]) -> str:
+        """The tree of a folder. A repository in it becomes plain files, or is left out when its remote has it all."""
+        here = around | {"GIT_WORK_TREE": str(folder)}
+        git = Git(folder, timeout_seconds=FETCH_SECONDS)
+        listed = git.run("ls-files", "-z", "--others", "--exclude-standard", environment=self._place | here).stdout
+        inner = [path.rstrip("/") for path in records(listed) if path.endswith("/")]
+        others = [f":(exclude,literal){path}" for path in inner]
+        added = git.run(
+            "add", "--all", "--ignore-errors", "--", ".", *others, environment=self._place | here, codes=(0, 1)
+        )
+        if added.returncode:
+            missing.append(" ".join(added.stderr.decode(errors="replace").split())[:500])
+        for path in inner:
+            if self._is_elsewhere(str((folder / path).relative_to(self.folder))):
+                notes.append(f"{path} is a clone with nothing new in it, and was left out")
+                continue
+            with tempfile.TemporaryDirectory() as scratch:
+                tree = self._add(folder / path, around | {"GIT_INDEX_FILE": f"{scratch}/index"}, missing, notes)
+            git.run("rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", f":(literal){path}",
+                    environment=self._place | here)  # fmt: skip
+            git.run("read-tree", f"--prefix={path}/", tree, environment=self._place | here)
+            notes.append(f"{path} is a repository of its own: its files were kept, its history was not")
+        return git.run("write-tree", environment=self._place | here).stdout.decode().strip()
+
+    def _is_elsewhere(self, path: str) -> bool:
+        """Whether the repository at a path has nothing that its own remote has not."""
+        git = Git(self.folder / path)
+        try:
+            if git.text("status", "--porcelain") or git.text("stash", "list") or not git.commit_of("HEAD"):
+                return False
+            return not git.text("rev-list", "--max-count=1", "HEAD", "--branches", "--not", "--remotes")
+        except GitError:
+            return False
+
+    def _stash_lines(self) -> list[str]:
+        return self.run("stash", "list", "--format=%H %gs", codes=(0, 1, 128)).splitlines()

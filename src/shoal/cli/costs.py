@@ -1,0 +1,120 @@
+"""`shoal costs`: what model calls used and cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from shoal.cli.moments import PAST, shown
+from shoal.cli.session import Session, command, given
+from shoal.model.cost import Cost, CostSum, dollars
+
+BY = ["task", "agent", "model", "provider", "day"]
+COUNTS = ["Calls", "Input", "From cache", "Output", "USD", "Without a price"]
+
+
+@click.group(
+    invoke_without_command=True, epilog="Examples: shoal costs; shoal costs --by agent --since 7d; shoal costs task T42"
+)
+@click.option("--by", type=click.Choice(BY), default="task", show_default=True, help="What is added up.")
+@click.option("--since", type=PAST, help="Only calls since then: 7d, 2026-12-24.")
+@click.option("-n", "--limit", type=int, default=50, show_default=True, help="How many lines.")
+@command
+def costs(session: Session, by: str, since: int | None, limit: int) -> None:
+    """What model calls used and cost."""
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    found = session.ledger.costs.sums(limit=limit, **given(by=by, since=since))
+
+    def show() -> None:
+        from shoal.cli import output
+
+        empty = "No model call has been recorded."
+        output.table([by.capitalize(), *COUNTS], [(one.key, *_cells(one)) for one in found], empty=empty)
+
+    session.answer(found, show, ids=[one.key for one in found])
+
+
+@costs.command(epilog="Example: shoal costs task T42 --all")
+@click.argument("task")
+@click.option("-n", "--limit", type=int, default=50, show_default=True, help="Calls per page.")
+@click.option("--cursor", help="Where the page begins: 'next' of the page before.")
+@click.option("--all", "every", is_flag=True, help="Every page.")
+@command
+def task(session: Session, task: str, limit: int, cursor: str | None, every: bool) -> None:
+    """Show each model call of a task, and their sum."""
+    page = session.ledger.costs.list(task=task, limit=limit, **given(cursor=cursor))
+    found, following = list(page), page.next
+    while every and following:
+        page = session.ledger.costs.list(task=task, limit=limit, cursor=following)
+        found += page
+        following = page.next
+    sums = session.ledger.costs.sums(by="task", task=task)
+    if session.json:
+        session.print_json({"calls": found, "sum": sums[0] if sums else None}, next=following)
+        return
+
+    def show() -> None:
+        from shoal.cli import output
+
+        rows = [(shown(one.at), one.agent, one.model, *_tokens(one), _price(one)) for one in found]
+        columns = ["When", "Agent", "Model", "Input", "From cache", "Output", "USD"]
+        output.table(columns, rows, empty="No model call of this task has been recorded.", grows="Model")
+        if following:
+            click.echo(f"More: shoal costs task {task} --cursor {following}, or --all", err=True)
+        if sums:
+            output.sentence(f"{sums[0].key}: {told(sums[0])}")
+
+    session.answer(found, show, ids=[one.id for one in found])
+
+
+@costs.command(
+    epilog="Example: shoal costs add T42 --model gpt-5 --provider openai --key resp_1 --input 900 --output 80"
+)
+@click.argument("task")
+@click.option("--provider", required=True, help="Whose model it was: anthropic, openai.")
+@click.option("--model", required=True, help="The model.")
+@click.option("--key", "request_key", required=True, help="What the call is known by; the same key is counted once.")
+@click.option("--input", "input_tokens", type=int, help="Input tokens, without those of a cache.")
+@click.option("--output", "output_tokens", type=int, help="Output tokens, with those of reasoning.")
+@click.option("--cache-read", "cache_read_tokens", type=int, help="Input tokens read from a cache.")
+@click.option("--cache-write", "cache_write_tokens", type=int, help="Input tokens written to a cache.")
+@click.option("--usd-micros", "cost_usd_micros", type=int, help="Millionths of a dollar; else the list price.")
+@click.option("--attempt", type=int, help="The attempt that made the call.")
+@click.option("--agent", help="The agent; else who you are.")
+@click.option("--at", type=PAST, help="When; else now.")
+@command
+def add(session: Session, task: str, **options: Any) -> None:
+    """Record one model call of a task."""
+    outcome = session.ledger.costs.record(costs=[given(task=task, **options)])
+
+    def show() -> None:
+        from shoal.cli import output
+
+        output.sentence("counted" if outcome.counted else "known already: nothing was counted")
+
+    session.answer(outcome, show)
+
+
+def told(one: CostSum) -> str:
+    """A sum on one line."""
+    percent = "" if one.cached_percent is None else f", {one.cached_percent} % of the input from a cache"
+    unpriced = f", {one.unpriced} without a known price" if one.unpriced else ""
+    calls = f"{one.calls} call{'' if one.calls == 1 else 's'}"
+    tokens = f"{one.all_input_tokens} tokens in, {one.output_tokens} out"
+    return f"{dollars(one.cost_usd_micros)} USD in {calls}{unpriced}; {tokens}{percent}"
+
+
+def _cells(one: CostSum) -> tuple[Any, ...]:
+    return (one.calls, *_tokens(one), dollars(one.cost_usd_micros), one.unpriced or "")
+
+
+def _tokens(one: CostSum | Cost) -> tuple[Any, ...]:
+    total = one.input_tokens + one.cache_read_tokens + one.cache_write_tokens
+    return total, f"{100 * one.cache_read_tokens // total} %" if total else "", one.output_tokens
+
+
+def _price(one: Cost) -> str:
+    """The money of one call, and where it is from: what the agent reported, or the list."""
+    return one.priced if one.cost_usd_micros is None else f"{dollars(one.cost_usd_micros)} {one.priced}"

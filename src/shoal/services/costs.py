@@ -1,0 +1,226 @@
+"""Costs: what every model call used, each counted once, with its price. List prices are services/prices.py's.
+
+Sums are added up in the transaction that records the calls: they are whole numbers, and exact at any moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from shoal.errors import BadInput
+from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Usage, cost_from_row
+from shoal.model.event import Kind
+from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
+from shoal.model.page import Page
+from shoal.model.task import Task
+from shoal.services.prices import list_price
+from shoal.services.refs import get_task, task_number, unknown
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+EPOCH = date(1970, 1, 1).toordinal()
+DAY_MS = 86_400_000
+COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd_micros")
+_json = msgspec.json.Encoder().encode
+
+
+class Spent(NamedTuple):
+    """A model call and whose account it goes on; `at` is epoch milliseconds."""
+
+    usage: Usage
+    task: Task
+    attempt: int | None
+    session: int | None
+    agent: str
+    at: int
+
+
+@verb("POST /costs", repeatable=True)
+def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) -> CostOutcome:
+    """Put model calls on their tasks' accounts, all of them or none. Each is counted once, by its request key.
+
+    A call whose key is known already is left as it was, whatever it says now. An attempt may have ended or lost its
+    lease: the money was spent. Without an agent it is the actor's.
+    """
+    tasks = _tasks(tx, costs)
+    spent = []
+    for place, cost in enumerate(costs):
+        task = tasks[cost.task]
+        if cost.attempt is not None and cost.attempt > task.attempt:
+            raise BadInput(
+                f"{task.task_id} has had {task.attempt} attempts, there is no attempt {cost.attempt}; leave it out "
+                "for a call outside of any",
+                field=f"costs[{place}].attempt",
+            )
+        at = tx.now if cost.at is None else cost.at
+        spent.append(Spent(cost, task, cost.attempt, None, cost.agent or tx.actor, at))
+    return put(tx, spent)
+
+
+@verb("GET /costs")
+def list_(
+    tx: Tx,
+    *,
+    task: TaskRef | None = None,
+    agent: Name | None = None,
+    session: Positive | None = None,
+    after: Annotated[Count, Meta(description="Only calls behind this id.")] = 0,
+    cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
+    limit: Limit = 100,
+) -> Page[Cost]:
+    """A page of the model calls, in the order in which they were recorded."""
+    filters = {name: value for name, value in (("agent", agent), ("session", session)) if value is not None}
+    if task is not None:
+        filters["task"] = get_task(tx, task).id
+    start = after if cursor is None else _position(cursor)
+    rows = tx.all("costs.list", after=start, limit=limit, **filters)
+    following = str(rows[-1][0]) if len(rows) == limit else None
+    return Page([cost_from_row(row, tx.identity.prefix) for row in rows], next=following)
+
+
+@verb("GET /costs/sums")
+def sums(
+    tx: Tx,
+    *,
+    by: Literal["task", "agent", "model", "provider", "day"] = "task",
+    task: TaskRef | None = None,
+    since: Annotated[Moment | None, Meta(description="Only calls at this moment or later.")] = None,
+    limit: Limit = 100,
+) -> list[CostSum]:
+    """What was used and spent, added up exactly by task, agent, model, provider or day.
+
+    Those with the most money first; days newest first, in UTC.
+    """
+    given: dict[str, Any] = {f"by_{by}": True, "day": 0}
+    if task is not None:
+        given["task"] = get_task(tx, task).id
+    if since is not None:
+        given["day"] = -(-since // DAY_MS)
+        if since % DAY_MS:
+            given["since"] = since
+            if task is not None:
+                given["of_task"] = given["task"]
+    rows = tx.all("costs.sums", limit=limit, **given)
+    return [CostSum(_key(tx, by, key), *counted) for key, *counted in rows]
+
+
+def by_agent_and_model(tx: Tx) -> dict[tuple[str, str], CostSum]:
+    """What each agent used with each model since the ledger began."""
+    return {(agent, model): CostSum(model, *found) for agent, model, *found in tx.all("costs.by_agent_and_model")}
+
+
+def of_tasks(tx: Tx, tasks: list[Task]) -> list[int]:
+    """What each of these tasks has cost, in millionths of a dollar."""
+    return [int(row[0]) for [row] in tx.many("costs.of_task", [{"task": task.id} for task in tasks])]
+
+
+def count(
+    tx: Tx, *, task: Task, attempt: int | None, session: int | None, agent: str, usages: list[Usage], at: int
+) -> CostOutcome:
+    """Put the model calls of one agent on a task's account. What is known by its request key stays as it was."""
+    return put(tx, [Spent(usage, task, attempt, session, agent, at) for usage in usages])
+
+
+def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
+    """The same for calls of several tasks and agents.
+
+    Call it once in a transaction: it takes rows in one order, so that transactions that meet wait and don't deadlock.
+    """
+    calls = list(spent)
+    first: dict[str, Spent] = {}
+    for call in calls:
+        first.setdefault(call.usage.request_key, call)
+    keys = _encoded({"request_key": key} for key in first)
+    for (key,) in tx.all("costs.known", rows=keys) if first else ():
+        del first[key]
+    if not first:
+        return CostOutcome(0, len(calls))
+    rows = {key: _row(call) for key, call in sorted(first.items())}
+    inserted = tx.all("costs.insert", rows=_encoded(rows.values()))
+    counted = [rows[key] for (key,) in inserted]
+    if counted:
+        sums = _summed(counted, "task", "day", "agent", "provider", "model")
+        tx.all("costs.add", rows=_encoded(sums))
+        _tell(tx, counted, {call.task.id: call.task for call in calls})
+    return CostOutcome(len(counted), len(calls) - len(counted))
+
+
+def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
+    numbers = {cost.task: task_number(tx, cost.task) for cost in costs}
+    found = tx.many("tasks.get", [{"id": number} for number in numbers.values()])
+    for ref, rows in zip(numbers, found, strict=True):
+        if not rows:
+            raise unknown(ref)
+    return {ref: tx.task(rows[0]) for ref, rows in zip(numbers, found, strict=True)}
+
+
+def _key(tx: Tx, by: str, key: Any) -> str:
+    if by == "task":
+        return tx.shown(key)
+    return date.fromordinal(EPOCH + key).isoformat() if by == "day" else str(key)
+
+
+def _position(cursor: str) -> int:
+    if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 19:
+        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
+    return int(cursor)
+
+
+def _row(call: Spent) -> dict[str, Any]:
+    usage = call.usage
+    cost, priced = usage.cost_usd_micros, "reported"
+    if cost is None:
+        cost = list_price(usage, call.at)
+        priced = "unknown" if cost is None else "list"
+    return {
+        "at": call.at,
+        "day": call.at // DAY_MS,
+        "task": call.task.id,
+        "attempt": call.attempt,
+        "session": call.session,
+        "agent": call.agent,
+        "provider": usage.provider,
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "cost_usd_micros": cost,
+        "priced": priced,
+        "request_key": usage.request_key,
+    }
+
+
+def _summed(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """The rows added up by these columns, in the order of them."""
+    sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in names)
+        found = sums.get(key)
+        if found is None:
+            found = sums[key] = dict(zip(names, key, strict=True)) | dict.fromkeys(("calls", *COUNTED, "unpriced"), 0)
+        found["calls"] += 1
+        found["unpriced"] += row["cost_usd_micros"] is None
+        for name in COUNTED:
+            found[name] += row[name] or 0
+    # A row may have no attempt or session: numbers and None have no order, 0 is nobody's.
+    return [found for _, found in sorted(sums.items(), key=lambda one: tuple(part or 0 for part in one[0]))]
+
+
+def _tell(tx: Tx, counted: list[dict[str, Any]], tasks: dict[int, Task]) -> None:
+    for found in _summed(counted, "task", "attempt", "session", "agent", "provider", "model"):
+        task, attempt = tasks[found.pop("task")], found.pop("attempt")
+        if found["session"] is None:
+            del found["session"]
+        if found["unpriced"] == found["calls"]:
+            found["cost_usd_micros"] = None
+        tx.emit(Kind.COST_RECORDED, task, was=task.status.value, attempt=attempt, data=found)
+
+
+def _encoded(rows: Iterable[dict[str, Any]]) -> str:
+    return _json(list(rows)).decode()

@@ -1,0 +1,297 @@
+"""Sessions: an agent's conversations about tasks, run by run, and what it may use. Their lines: transcripts.py.
+
+Every write names the attempt, and one that lost the task gets LeaseLost. What is written, by however many at once, is
+put in order by the lock on the task's row.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from shoal.errors import BadInput, NotFound, Refused
+from shoal.model.event import Kind
+from shoal.model.fields import NO_NUL, Count, Limit, Name, Positive, TaskRef, Text
+from shoal.model.page import Page
+from shoal.model.session import (
+    MESSAGE_LIMIT,
+    Branch,
+    Finished,
+    Item,
+    Line,
+    Outcome,
+    Recorded,
+    Session,
+    Spent,
+    Started,
+    preview,
+    session_from_row,
+)
+from shoal.model.task import Task
+from shoal.services import costs, tells, transcripts
+from shoal.services.leases import held
+from shoal.services.refs import get_task, lock_task
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+NEWEST = 2**63 - 1
+Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
+Branches = Annotated[list[Branch], Meta(max_length=50, description="Where the work stands; empty leaves it as it was.")]
+_json = msgspec.json.Encoder().encode
+
+
+@verb("POST /tasks/{task}/sessions", status=201)
+def begin_session(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    attempt: Positive,
+    agent: Annotated[Name, Meta(description="Who speaks in it.")],
+    kind: Annotated[Name, Meta(description="claude, codex, command …")],
+    provider: Name | None = None,
+    model: Name | None = None,
+    workflow: Name | None = None,
+    workspace: Annotated[Place | None, Meta(description="The folder on the worker's machine.")] = None,
+    log: Annotated[Place | None, Meta(description="The whole output, a file on the worker's machine.")] = None,
+    branches: Branches = [],  # noqa: B006 - never written to
+    max_usd_micros: Annotated[Count | None, Meta(description="Millionths of a US dollar.")] = None,
+    max_tokens: Annotated[Count | None, Meta(description="Of every kind together.")] = None,
+    max_turns: Annotated[Count | None, Meta(description="Turns, or calls of the model where there are more.")] = None,
+    takes_messages: Annotated[bool, Meta(description="Whether a message reaches the agent while it runs.")] = False,
+    resumes: Annotated[Positive | None, Meta(description="Go on with this session of the task.")] = None,
+) -> Session:
+    """Say that an agent begins to work on a task, or with `resumes` that it goes on with a session: another run.
+
+    The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays.
+    """
+    found = lock_task(tx, task)
+    held(tx, found, attempt)
+    given: dict[str, Any] = {
+        "attempt": attempt,
+        "agent": agent,
+        "provider": provider,
+        "model": model,
+        "workflow": workflow,
+        "workspace": workspace,
+        "log": log,
+        "branches": _json(branches).decode() if branches else None,
+        "max_usd_micros": max_usd_micros,
+        "max_tokens": max_tokens,
+        "max_turns": max_turns,
+        "takes_messages": int(takes_messages),
+    }
+    if resumes is None:
+        row = tx.one("sessions.begin", task=found.id, kind=kind, now=tx.now, **given)
+        assert row is not None  # noqa: S101 - an insert gives its row
+        id = int(row[0])
+    else:
+        id = resumes
+        _check_resumable(tx, id, found, kind)
+        tx.all("sessions.resume", id=id, **given)
+    begun = get(tx, session=id)
+    data = {"session": id, "run": begun.runs, "agent": agent, "kind": kind}
+    _emit(tx, Kind.SESSION_STARTED, found, attempt, data | ({"model": begun.model} if begun.model else {}))
+    return begun
+
+
+@verb("GET /tasks/{task}/sessions")
+def sessions(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
+    limit: Limit = 100,
+) -> Page[Session]:
+    """The sessions of a task, newest first."""
+    before = NEWEST if cursor is None else _number(cursor)
+    rows = tx.all("sessions.of_task", task=get_task(tx, task).id, before=before, limit=limit)
+    following = str(rows[-1][0]) if len(rows) == limit else None
+    return Page([session_from_row(row, tx.identity.prefix) for row in rows], next=following)
+
+
+@verb("POST /sessions/{session}/record")
+def record(
+    tx: Tx,
+    *,
+    session: Positive,
+    attempt: Positive,
+    items: Annotated[list[Item], Meta(max_length=5000, description="What was said and done, in order.")] = [],  # noqa: B006
+    malformed: Annotated[int, Meta(ge=0, le=10**9, description="Lines that could not be read; they add up.")] = 0,
+    received: Annotated[
+        Count | None,
+        Meta(description="The newest message that this attempt's worker has got, 0 for none; later ones come again."),
+    ] = None,
+) -> Recorded:
+    """Report what an agent said and did since the last report; without items it is the pulse of a run.
+
+    An item that is known already changes nothing, so whatever may not have arrived can be sent again. The answer
+    brings what people told the task meanwhile, and in `stop` why the run must end: the agent is to be stopped then, the
+    session ended, and the attempt failed for good. A worker that goes on all the same loses the task a minute later.
+
+    Each message comes to one report of an attempt, and with `received` again when the answer to that one got lost. It
+    comes to the next attempt too, unless this one's agent went on after it (in a later run, when it hears nothing while
+    it runs): so it may be told twice when a worker dies, and is not lost.
+    """
+    task, found = _hold(tx, session, attempt)
+    news = transcripts.add(tx, task, session=session, attempt=attempt, agent=found.agent, items=items)
+    if usages := [item.usage for item in items if isinstance(item, Spent)]:
+        costs.count(tx, task=task, attempt=attempt, session=session, agent=found.agent, usages=usages, at=tx.now)
+    turns = _follow(tx, found, items, malformed)
+    told = tells.hand_out(tx, task, found, received=received, went_on=news.went_on) if found.ended_at is None else []
+    return Recorded(told, _stop(tx, found, turns))
+
+
+@verb("POST /sessions/{session}/end", repeatable=True)
+def end(
+    tx: Tx,
+    *,
+    session: Positive,
+    attempt: Positive,
+    outcome: Outcome,
+    error: Text | None = None,
+    turns: Annotated[Count | None, Meta(description="Turns of this run.")] = None,
+    branches: Branches = [],  # noqa: B006 - never written to
+) -> Session:
+    """Say how a run of an agent ended. To be done before the attempt itself ends; a second time changes nothing."""
+    task, found = _hold(tx, session, attempt)
+    if found.ended_at is not None:
+        return found
+    tx.all(
+        "sessions.end",
+        id=session,
+        outcome=outcome.value,
+        error=None if error is None else preview(error, MESSAGE_LIMIT),
+        branches=_json(branches).decode() if branches else None,
+        turns=turns or 0,
+        now=tx.now,
+    )
+    ended = get(tx, session=session)
+    data: dict[str, Any] = {"session": session, "run": ended.runs, "outcome": outcome.value, "turns": ended.turns}
+    if ended.error is not None:
+        data["error"] = preview(ended.error)
+    _emit(tx, Kind.SESSION_ENDED, task, attempt, data)
+    return ended
+
+
+@verb("GET /sessions/{session}")
+def get(tx: Tx, *, session: Positive) -> Session:
+    """One session. Without `outcome` its agent runs; it is `lost` when its attempt lost the task."""
+    row = tx.one("sessions.get", id=session)
+    if row is None:
+        raise _unknown(session)
+    return session_from_row(row, tx.identity.prefix)
+
+
+@verb("GET /sessions/{session}/transcript")
+def transcript(
+    tx: Tx,
+    *,
+    session: Positive,
+    after: Annotated[Count, Meta(description="The line behind which the page begins; 0 is the beginning.")] = 0,
+    cursor: Annotated[Name | None, Meta(description="`next` of the page before, in place of `after`.")] = None,
+    limit: Limit = 100,
+) -> Page[Line]:
+    """What was said in a session and which tools were called, in the order of time.
+
+    What is read from the agent's own transcript after the run stands where it happened, not at the end.
+    """
+    get(tx, session=session)
+    behind: dict[str, Any] = {}
+    if last := after if cursor is None else _number(cursor):
+        row = tx.one("sessions.line", session=session, id=last)
+        if row is None:
+            raise BadInput(f"session {session} has no line {last}", field="after" if cursor is None else "cursor")
+        behind = {"after": last, "at": row[0]}
+    rows = tx.all("sessions.lines", session=session, limit=limit, **behind)
+    following = str(rows[-1][0]) if len(rows) == limit else None
+    return Page([transcripts.line_from_row(row) for row in rows], next=following)
+
+
+def _hold(tx: Tx, id: int, attempt: int) -> tuple[Task, Session]:
+    """The session and its task, locked, if the attempt holds both."""
+    locked, row = tx.later("sessions.lock_task", id=id), tx.later("sessions.get", id=id)
+    if not (rows := locked()):
+        raise _unknown(id)
+    task, found = tx.task(rows[0]), session_from_row(row()[0], tx.identity.prefix)
+    held(tx, task, attempt)
+    if found.attempt != attempt:
+        raise Refused(
+            f"session {id} is of attempt {found.attempt}; attempt {attempt} begins one of its own, "
+            f"or goes on with it: begin_session(resumes={id})",
+            field="session",
+        )
+    return task, found
+
+
+def _check_resumable(tx: Tx, id: int, task: Task, kind: str) -> None:
+    found = get(tx, session=id)
+    if found.task != task.id:
+        raise BadInput(f"session {id} is about {found.task_id}, not {task.task_id}", field="resumes")
+    if found.kind != kind:
+        raise BadInput(f"session {id} was held with {found.kind}; {kind} cannot go on with it", field="resumes")
+
+
+def _follow(tx: Tx, session: Session, items: list[Item], malformed: int) -> int:
+    """Keep what a run says of itself; the turns of the session so far."""
+    given: dict[str, Any] = {"malformed": malformed, "provider_session": None, "model": None, "turns": 0, "error": None}
+    for item in items:
+        if isinstance(item, Started):
+            given["provider_session"] = item.provider_session or given["provider_session"]
+            given["model"] = item.model or given["model"]
+        elif isinstance(item, Finished):
+            given["turns"] = max(given["turns"], item.turns or 0)
+            given["error"] = given["error"] if item.error is None else preview(item.error)
+    if not any(given.values()):
+        return session.turns
+    row = tx.one("sessions.follow", id=session.id, **given)
+    assert row is not None  # noqa: S101 - its task is locked, and sessions are never deleted
+    return int(row[0])
+
+
+def _stop(tx: Tx, session: Session, turns: int) -> str | None:
+    """Which limits of a session are exceeded, and by how much; kept, so that a beat can act on it."""
+    limits = session.max_usd_micros, session.max_tokens, session.max_turns
+    if limits == (None, None, None):
+        return None
+    row = tx.one("sessions.used", id=session.id)
+    assert row is not None  # noqa: S101 - an aggregate always gives a row
+    calls, micros, tokens = row
+    used = (
+        ("max_usd", session.max_usd_micros, micros, _dollars, "spent"),
+        ("max_tokens", session.max_tokens, tokens, str, "used"),
+        ("max_turns", session.max_turns, max(turns, calls), str, "taken"),
+    )
+    over = [
+        f"{name} {shown(limit)} is exceeded: {shown(amount)} {word}"
+        for name, limit, amount, shown, word in used
+        if limit is not None and amount > limit
+    ]
+    if not over:
+        return None
+    stop = "; ".join(over)
+    if stop != session.stop:
+        tx.all("sessions.stop", id=session.id, stop=stop, now=tx.now)
+    return stop
+
+
+def _dollars(micros: int) -> str:
+    """An amount with two decimals, or as many as it has."""
+    whole, rest = divmod(micros, 1_000_000)
+    decimals = f"{rest:06}".rstrip("0")
+    return f"{whole}.{decimals:0<2}"
+
+
+def _emit(tx: Tx, kind: Kind, task: Task, attempt: int, data: dict[str, Any]) -> None:
+    tx.emit(kind, task, was=task.status.value, attempt=attempt, data=data)
+
+
+def _number(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
+        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
+    return int(cursor)
+
+
+def _unknown(id: int) -> NotFound:
+    return NotFound(f"there is no session {id}; `shoal logs T42` shows those of a task", field="session")

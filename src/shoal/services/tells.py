@@ -1,0 +1,89 @@
+"""What people tell whoever works on a task, and that it gets there: to one run at a time, until an agent has it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from shoal.errors import WrongStatus
+from shoal.model.event import Kind
+from shoal.model.fields import TaskRef
+from shoal.model.session import Message, Session, Told, preview, session_from_row
+from shoal.model.task import FINISHED, Status, Task
+from shoal.services import transcripts
+from shoal.services.refs import lock_task
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+from shoal.store.database import Row
+
+NEWEST = 2**63 - 1
+
+
+@verb("POST /tasks/{task}/tell", status=201)
+def tell(tx: Tx, *, task: TaskRef, text: Annotated[Message, Meta(min_length=1)]) -> Told:
+    """Tell whoever works on a task something. `delivery` says how it gets there:
+
+    `live` to the agent that runs, within seconds; `next_turn` to the same one when it has ended what it is at, because
+    it hears nothing meanwhile; `next_run` to whoever runs next, because nobody does now. Messages come in order. One
+    that its agent may not have had, because the worker died, comes to the next attempt again.
+    """
+    found = lock_task(tx, task)
+    if found.status in FINISHED:
+        raise WrongStatus(
+            f"{found.task_id} is {found.status.value}, nobody works on it; "
+            f"`shoal reopen {found.task_id}` puts it back to work",
+            field="task",
+        )
+    running = _running(tx, found)
+    delivery = "next_run" if running is None else "live" if running.takes_messages else "next_turn"
+    row = tx.one("tells.add", task=found.id, now=tx.now, actor=tx.actor, text=text, delivery=delivery)
+    assert row is not None  # noqa: S101 - an insert gives its row
+    told = _told(tx, row)
+    data = {"told": told.id, "text": preview(text), "delivery": delivery}
+    if running is not None:
+        data |= {"session": running.id, "agent": running.agent}
+    tx.emit(Kind.TASK_TOLD, found, was=found.status.value, attempt=running.attempt if running else None, data=data)
+    return told
+
+
+def hand_out(tx: Tx, task: Task, session: Session, *, received: int | None, went_on: bool) -> list[Told]:
+    """What a run is to be told now; the task must be locked, and held by the session's attempt.
+
+    What was handed out before counts as heard when the agent `went_on`. What is behind `received` is handed out again.
+    """
+    attempt = session.attempt
+    if went_on:
+        tx.all(
+            "tells.went_on",
+            task=task.id,
+            attempt=attempt,
+            session=session.id,
+            run=session.runs,
+            takes_messages=int(session.takes_messages),
+            received=NEWEST if received is None else received,
+            now=tx.now,
+        )
+    rows = tx.all("tells.hand_out", task=task.id, attempt=attempt, session=session.id, run=session.runs, now=tx.now)
+    handed = sorted((_told(tx, row) for row in rows), key=lambda told: told.id)
+    for told in handed:
+        data = {"told": told.id, "session": session.id, "by": told.actor, "text": preview(told.text)}
+        tx.emit(Kind.TASK_HEARD, task, was=task.status.value, attempt=attempt, data=data, actor=session.agent)
+    if handed:
+        texts = {f"told-{told.id}": f"{told.actor}: {told.text}" for told in handed}
+        transcripts.add_heard(tx, session=session.id, attempt=attempt, texts=texts)
+    if received is None:
+        return handed
+    return [_told(tx, row) for row in tx.all("tells.not_received", task=task.id, attempt=attempt, received=received)]
+
+
+def _running(tx: Tx, task: Task) -> Session | None:
+    if task.status is not Status.ACTIVE:
+        return None
+    row = tx.one("sessions.running", task=task.id, attempt=task.attempt)
+    return None if row is None else session_from_row(row, tx.identity.prefix)
+
+
+def _told(tx: Tx, row: Row) -> Told:
+    id, task, actor, text, at, delivery, delivered_at = row
+    return Told(id, tx.shown(task), actor, text, at, delivery, delivered_at)

@@ -1,0 +1,26 @@
+-- part: told
+-- What whoever works on a task is told.
+id, task, actor, text, at, delivery, delivered_at
+
+-- name: add
+-- A message to whoever works on a task.
+INSERT INTO tells (task, at, actor, text, delivery) VALUES (:task, :now, :actor, :text, :delivery)
+RETURNING {{told}}
+
+-- name: hand_out
+-- What this attempt has not been handed, given to one run of it.
+UPDATE tells SET delivered_at = :now, attempt = :attempt, session = :session, run = :run
+WHERE task = :task AND heard_at IS NULL AND (attempt IS NULL OR attempt <> :attempt)
+RETURNING {{told}}
+
+-- name: not_received
+-- What this attempt was handed in an answer that its worker did not get.
+SELECT {{told}} FROM tells
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id > :received
+ORDER BY id
+
+-- name: went_on
+-- The agent went on after its worker got these: at once when it takes messages, else only in a later run.
+UPDATE tells SET heard_at = :now
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :received
+  AND (:takes_messages = 1 OR session <> :session OR run < :run)

@@ -1,0 +1,311 @@
+"""The work of one attempt: the agent is run, what it did is kept and checked, and it is run again until the success
+criteria hold. How that is told to the ledger in the end: attempt.py.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from shoal.adapters import agents
+from shoal.adapters.agents.agent import Assignment
+from shoal.errors import LeaseLost, NoVault, ShoalError
+from shoal.ledger import Ledger
+from shoal.model.cost import NewCost
+from shoal.model.prompt import Failure, Prompt, Way
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent, Told
+from shoal.model.task import Claim
+from shoal.settings import Settings, WorkflowSettings
+from shoal.worker.choice import Choice
+from shoal.worker.commands import RunCommand
+from shoal.worker.groups import Limits
+from shoal.worker.processes import Processes, Stopped
+from shoal.worker.run import Ended, Run
+from shoal.worker.verification import Verdict, verify
+from shoal.worker.workspace import Workspace
+
+log = structlog.get_logger()
+RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
+NOT_STARTED = 127
+RESULT_BYTES = 64 * 1024
+_PULL_REQUEST = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+/pull/\d+")
+
+
+class Conclusion(Struct, frozen=True, kw_only=True):
+    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it."""
+
+    how: str
+    text: str = ""
+    permanent: bool = False
+    result: Any = None
+    report: str = ""
+    pull_requests: list[str] = []
+
+
+class Episodes:
+    """Runs of one agent for one attempt."""
+
+    def __init__(
+        self,
+        claim: Claim,
+        choice: Choice,
+        workspace: Workspace,
+        *,
+        ledger: Ledger,
+        settings: Settings,
+        processes: Processes,
+        environment: Mapping[str, str],
+        log_file: Path,
+        home: Path,
+        run_command: RunCommand,
+        timeout_seconds: float | None,
+        give_up: threading.Event,
+        say: Callable[[Callable[[], Any]], Any],
+        tail: Callable[[], str],
+    ) -> None:
+        """`say` repeats a call to the ledger until it is heard; `tail` is the end of the output."""
+        self._claim = claim
+        self._choice = choice
+        self._workspace = workspace
+        self._ledger = ledger
+        self._settings = settings
+        self._processes = processes
+        self._environment = dict(environment)
+        self._log_file = log_file
+        self._home = home
+        self._run_command = run_command
+        self._timeout = timeout_seconds
+        self._give_up = give_up
+        self._say = say
+        self._tail = tail
+        self._workflow = settings.workflows.get(claim.task.workflow or "default", WorkflowSettings())
+        self._result_file = home / "result.json"
+        self._session: Session | None = None
+        self._unheard: list[Told] = []
+
+    def run(self) -> Conclusion:
+        """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
+        way = Way.FIRST if self._claim.attempt == 1 else Way.CONTINUATION
+        failures: list[Failure] = []
+        left = self._settings.episodes
+        while True:
+            ended, branches = self._episode(way, failures)
+            if ended.outcome is not Outcome.COMPLETED:
+                return self._ended_badly(ended)
+            if ended.unheard:
+                self._unheard = ended.unheard
+                way, failures = Way.BATCH, []
+                continue
+            left -= 1
+            given = self._result()
+            verdict = self._verify(ended, given, branches)
+            if not verdict.failed:
+                return self._ended_well(ended, given, branches, verdict)
+            way = Way.CONTINUATION
+            failures = [Failure(one.criterion, one.reason) for one in verdict.failed]
+            if left == 0:
+                runs = self._settings.episodes
+                listed = "\n".join(f"- {one.criterion}: {one.reason}" for one in verdict.failed)
+                what = f"after {runs} run{'' if runs == 1 else 's'} these do not hold:\n{listed}"
+                return Conclusion(how="fail", text=what, permanent=True)
+
+    def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
+        """One run, reported, and what it left in its repositories."""
+        attempt = self._claim.attempt
+        session = self._session = self._say(self._begin)
+        outcome, error = Outcome.LOST, "the worker broke"
+        branches: list[Branch] = []
+        try:
+            ended = self._run_agent(session, way, failures)
+            outcome, error = ended.outcome, ended.reason or ""
+        except Stopped as stopped:
+            lost = stopped.args[0] == "lost"
+            outcome, error = Outcome.LOST if lost else Outcome.STOPPED, "" if lost else "the worker was stopped"
+            raise
+        except ShoalError as problem:
+            outcome, error = Outcome.FAILED, problem.message
+            raise
+        finally:
+            branches = self._workspace.keep(f"{self._claim.task.task_id}: what attempt {attempt} left uncommitted")
+            with suppress(LeaseLost):
+                self._say(
+                    lambda: self._ledger.sessions.end(
+                        session.id, attempt=attempt, outcome=outcome, error=error or None, branches=branches
+                    )
+                )
+        return ended, branches
+
+    def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
+        """The agent's program, from the prompt to its end."""
+        task = self._claim.task
+        waiting: Recorded = self._say(lambda: self._record(session, [], 0))
+        if waiting.stop is not None:
+            return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
+        prompt: Prompt = self._say(
+            lambda: self._ledger.tasks.prompt(
+                task.id,
+                agent=self._choice.name,
+                way=way,
+                session=session.id,
+                failures=failures,
+                told=[*self._unheard, *waiting.told],
+            )
+        )
+        self._unheard = []
+        resumes = session.provider_session
+        assignment = Assignment(
+            folder=self._workspace.folder,
+            home=self._home,
+            system=prompt.system,
+            text=prompt.latest if resumes else f"{prompt.conversation}\n\n{prompt.latest}".strip(),
+            claim=msgspec.json.encode(self._claim),
+            model=self._choice.model,
+            resumes=resumes,
+            workflow=self._workflow,
+        )
+        settings = self._choice.settings
+        agent = agents.agent(settings)
+        environment = self._environment | agent.environment(assignment)
+        run = Run(
+            agent,
+            assignment,
+            processes=self._processes,
+            environment=environment,
+            log_file=self._log_file,
+            limits=Limits(memory_mb=settings.max_memory_mb, open_files=settings.max_open_files),
+            timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._timeout,
+            give_up=self._give_up,
+            record=lambda items, malformed: self._record(session, items, malformed),
+        )
+        try:
+            return run.go()
+        except OSError as error:
+            return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
+
+    def _begin(self) -> Session:
+        task, choice, settings = self._claim.task, self._choice, self._choice.settings
+        resumes = None if self._session is None else self._session.id
+        if resumes is None:
+            earlier = self._ledger.tasks.sessions(task.id, limit=1)
+            if earlier and (earlier[0].agent, earlier[0].kind) == (choice.name, settings.kind):
+                resumes = earlier[0].id
+        agent = agents.agent(settings)
+        return self._ledger.tasks.begin_session(
+            task.id,
+            attempt=self._claim.attempt,
+            agent=choice.name,
+            kind=settings.kind,
+            provider=agent.provider,
+            model=choice.model,
+            workflow=task.workflow,
+            workspace=str(self._workspace.folder),
+            log=str(self._log_file),
+            takes_messages=agent.takes_messages,
+            max_usd_micros=None if settings.max_usd is None else round(settings.max_usd * 1_000_000),
+            max_tokens=settings.max_tokens,
+            max_turns=settings.max_turns,
+            resumes=resumes,
+        )
+
+    def _record(self, session: Session, items: list[Item], malformed: int) -> Recorded:
+        try:
+            return self._ledger.sessions.record(
+                session.id, attempt=self._claim.attempt, items=items, malformed=malformed
+            )
+        except LeaseLost:
+            # The money was spent all the same.
+            costs = [
+                NewCost(
+                    **msgspec.structs.asdict(item.usage),
+                    task=self._claim.task.id,
+                    attempt=self._claim.attempt,
+                    agent=self._choice.name,
+                )
+                for item in items
+                if isinstance(item, Spent)
+            ]
+            if costs:
+                self._ledger.costs.record(costs=costs)
+            raise
+
+    def _ended_badly(self, ended: Ended) -> Conclusion:
+        said = (ended.finished.error if ended.finished is not None else None) or ""
+        if ended.outcome is Outcome.OVER_LIMIT:
+            return Conclusion(how="fail", text=ended.reason or said or "over a limit", permanent=True)
+        if ended.code == RETRY_LATER and self._choice.settings.kind == "command":
+            return Conclusion(how="release", text=f"exit {ended.code}\n{self._tail()}".strip())
+        why = ended.reason or said or f"exit {ended.code}"
+        tail = self._tail() if self._choice.settings.kind == "command" else ended.said or self._tail()
+        return Conclusion(how="fail", text=f"{why}\n{tail}".strip())
+
+    def _verify(self, ended: Ended, given: Any, branches: list[Branch]) -> Verdict:
+        task = self._claim.task
+        text = self._final_text(ended)
+        verdict = verify(
+            task,
+            folder=self._workspace.folder,
+            result=given,
+            result_text=text,
+            branches=branches,
+            pull_requests=_PULL_REQUEST.findall(text),
+            run_command=self._run_command,
+        )
+        if task.success_criteria or verdict.failed:
+            self._say(
+                lambda: self._ledger.tasks.verified(
+                    task.id,
+                    attempt=self._claim.attempt,
+                    failed=[f"{one.criterion}: {one.reason}" for one in verdict.failed],
+                    manual=verdict.manual,
+                )
+            )
+        return verdict
+
+    def _ended_well(self, ended: Ended, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
+        text = self._final_text(ended)
+        result: dict[str, Any] = {"exit_code": ended.code, "log": str(self._log_file)}
+        if branches:
+            result["branches"] = [msgspec.to_builtins(one) for one in branches]
+        result |= given if isinstance(given, dict) else {} if given is None else {"value": given}
+        report = ended.finished.text if ended.finished is not None else ""
+        changed = [one for one in branches if one.commits]
+        lines = [f"- {one.repository}: {one.commits} commit(s) on `{one.branch}`" for one in changed]
+        return Conclusion(
+            how="submit" if verdict.manual else "complete",
+            text=text,
+            result=result,
+            report="\n\n".join(part for part in (report, "\n".join(lines)) if part),
+            pull_requests=sorted(set(_PULL_REQUEST.findall(text))),
+        )
+
+    def _final_text(self, ended: Ended) -> str:
+        if self._choice.settings.kind == "command" and ended.finished is None:
+            return self._tail()
+        return (ended.finished.text if ended.finished is not None else "") or ended.said or ""
+
+    def _result(self) -> Any:
+        """The JSON that the agent wrote to $SHOAL_RESULT_FILE, if it did."""
+        try:
+            return msgspec.json.decode(self._result_file.read_bytes()[: RESULT_BYTES + 1])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+
+def report(ledger: Ledger, claim: Claim, conclusion: Conclusion) -> None:
+    """Write what came of it into the task's page, where there is a vault."""
+    if not conclusion.report:
+        return
+    try:
+        ledger.tasks.result(
+            claim.task.id, attempt=claim.attempt, text=conclusion.report, pull_requests=conclusion.pull_requests
+        )
+    except NoVault:
+        log.debug("no vault to report to", task=claim.task.task_id)

@@ -1,0 +1,255 @@
+"""One run of an agent: its program is started, its stream is read and reported, people's messages are passed on, its
+end is awaited. What follows from the end is not decided here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO
+
+import structlog
+from msgspec import Struct
+
+from shoal.adapters.agents.agent import Agent, Assignment, Malformed
+from shoal.clock import monotonic_seconds
+from shoal.errors import LeaseLost, ServerUnreachable, StoreError
+from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Started, Told
+from shoal.worker.groups import Limits
+from shoal.worker.processes import Processes
+
+log = structlog.get_logger()
+PULSE_SECONDS = 2.0  # how late a message or a stop may come
+BATCH = 200  # items that are reported at once
+LINE_LIMIT = 32 * 1024 * 1024  # bytes; agents send pictures in one line
+LEAVE_SECONDS = 30.0  # for a program that has said its last word
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
+    by itself; `unheard` is what people said that the agent was not given.
+    """
+
+    outcome: Outcome
+    code: int | None
+    reason: str | None = None
+    finished: Finished | None = None
+    said: str | None = None
+    provider_session: str | None = None
+    unheard: list[Told] = []
+
+
+class Run:
+    """An agent at work. `record` reports items and the number of unreadable lines, and hears what people said."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        assignment: Assignment,
+        *,
+        processes: Processes,
+        environment: Mapping[str, str],
+        log_file: Path,
+        limits: Limits,
+        timeout_seconds: float | None,
+        give_up: threading.Event,
+        record: Callable[[list[Item], int], Recorded],
+    ) -> None:
+        self._agent = agent
+        self._assignment = assignment
+        self._processes = processes
+        self._environment = environment
+        self._log_file = log_file
+        self._limits = limits
+        self._timeout = timeout_seconds
+        self._give_up = give_up
+        self._unheard: list[Told] = []
+        self._record = record
+        self._lock = threading.Lock()
+        self._items: list[Item] = []
+        self._malformed = 0
+        self._woken = threading.Event()
+        self._over = False
+        self._ended = False
+        self._to_agent: SimpleQueue[bytes | None] = SimpleQueue()
+        self._provider_session = assignment.resumes
+        self._finished: Finished | None = None
+        self._said: str | None = None
+
+    def go(self) -> Ended:
+        """Run to the end. Raises Stopped, OSError when the program cannot be started, and LeaseLost."""
+        agent = self._agent
+        with self._log_file.open("ab", buffering=0) as log_file:
+            process = self._processes.start(
+                agent.command(self._assignment),
+                environment=self._environment,
+                folder=self._assignment.folder,
+                stdin=subprocess.PIPE,
+                output=subprocess.PIPE,
+                errors=log_file if agent.separates_errors else None,
+                limits=self._limits,
+            )
+            assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - opened as pipes
+            self._to_agent.put(agent.opening(self._assignment))
+            if not agent.takes_messages:
+                self._to_agent.put(None)
+            threads = [
+                threading.Thread(target=self._write, args=(process.stdin,), daemon=True),
+                threading.Thread(target=self._read, args=(process.stdout, log_file), daemon=True),
+            ]
+            for thread in threads:
+                thread.start()
+            try:
+                outcome, reason = self._watch(process)
+                code = process.poll()
+            except LeaseLost:
+                self._processes.stop("lost", self._processes.grace_seconds)
+                outcome, reason, code = Outcome.LOST, None, None
+            finally:
+                self._processes.end(process)
+                self._to_agent.put(None)
+                for thread in threads:
+                    thread.join()
+        self._finish()
+        self._processes.check()
+        if outcome is Outcome.COMPLETED and not (code == 0 or (self._finished is not None and self._finished.ok)):
+            over = self._finished is not None and self._finished.over_limit
+            outcome = Outcome.OVER_LIMIT if over else Outcome.FAILED
+        return Ended(
+            outcome=outcome,
+            code=code,
+            reason=reason,
+            finished=self._finished,
+            said=self._said,
+            provider_session=self._provider_session,
+            unheard=self._unheard,
+        )
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> tuple[Outcome, str | None]:
+        """Until the program has ended or must end: how, and why."""
+        began = monotonic_seconds()
+        leave: float | None = None
+        while True:
+            self._woken.wait(PULSE_SECONDS)
+            self._woken.clear()
+            stop = self._pulse()
+            now = monotonic_seconds()
+            if stop is not None:
+                return Outcome.OVER_LIMIT, stop
+            if self._ended:
+                left = LEAVE_SECONDS if self._timeout is None else max(0.1, self._timeout - (now - began))
+                try:
+                    process.wait(min(left, LEAVE_SECONDS) if self._finished else left)
+                except subprocess.TimeoutExpired:
+                    self._woken.set()
+                    if self._finished or self._timeout is None:
+                        return Outcome.COMPLETED, None
+                else:
+                    return Outcome.COMPLETED, None
+            if self._timeout is not None and now - began > self._timeout:
+                return Outcome.TIMED_OUT, f"timed out after {self._timeout:g} s"
+            if self._over and leave is None:
+                # What was said until now has been passed on by this pulse, or there was nothing.
+                leave = now + LEAVE_SECONDS
+                self._to_agent.put(None)
+            if leave is not None and now > leave:
+                return Outcome.COMPLETED, None
+
+    def _pulse(self) -> str | None:
+        """Report what came since the last time; why the run must stop, if it must."""
+        with self._lock:
+            items, self._items = self._items, []
+            malformed, self._malformed = self._malformed, 0
+        stop = None
+        while True:
+            batch, items = items[:BATCH], items[BATCH:]
+            try:
+                answer = self._record(batch, malformed)
+            except (ServerUnreachable, StoreError) as error:
+                log.warning("report waits", reason=error.message)
+                with self._lock:
+                    self._items = batch + items + self._items
+                    self._malformed += malformed
+                return None
+            except LeaseLost:
+                while items:  # what they cost is counted all the same
+                    with suppress(LeaseLost):
+                        self._record(items[:BATCH], 0)
+                    items = items[BATCH:]
+                raise
+            malformed = 0
+            stop = answer.stop or stop
+            self._hear(answer.told)
+            if not items:
+                return stop
+
+    def _hear(self, told: list[Told]) -> None:
+        """Pass on what the agent can take now; the rest waits for its next run."""
+        if not self._agent.takes_messages or self._ended:
+            self._unheard += told
+            return
+        for one in told:
+            self._over = False
+            self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
+
+    def _finish(self) -> None:
+        """Report what is left, with what the agent's own transcript has and the stream had not, until it is heard."""
+        if self._provider_session is not None:
+            try:
+                more = list(self._agent.transcript(self._assignment, self._provider_session))
+            except OSError as error:
+                log.warning("transcript cannot be read", reason=str(error))
+                more = []
+            self._items += more
+        lost = False
+        while not lost:
+            try:
+                self._pulse()
+            except LeaseLost:
+                lost = True
+            if not self._items or self._give_up.wait(PULSE_SECONDS):
+                return
+        self._processes.stop("lost", 0.0)
+
+    def _write(self, stdin: IO[bytes]) -> None:
+        try:
+            with stdin:
+                while (text := self._to_agent.get()) is not None:
+                    stdin.write(text)
+                    stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # it has ended, or does not want to hear more
+
+    def _read(self, stdout: IO[bytes], log_file: IO[bytes]) -> None:
+        with stdout:
+            while line := stdout.readline(LINE_LIMIT):
+                log_file.write(line)
+                try:
+                    items = list(self._agent.read(line))
+                except Malformed:
+                    with self._lock:
+                        self._malformed += 1
+                    continue
+                with self._lock:
+                    self._items += items
+                    for item in items:
+                        self._note(item)
+                    full = len(self._items) >= BATCH
+                if full or self._over:
+                    self._woken.set()
+        self._ended = True
+        self._woken.set()
+
+    def _note(self, item: Item) -> None:
+        if isinstance(item, Started):
+            self._provider_session = item.provider_session or self._provider_session
+        elif isinstance(item, Said) and item.role == "assistant":
+            self._said = item.text
+        elif isinstance(item, Finished):
+            self._finished = item
+        if self._agent.is_over(item):
+            self._over = True

@@ -1,0 +1,136 @@
+"""The workspaces of a home: one folder per attempt, worktrees of mirrors that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from shoal.adapters.git.address import Address, address_of
+from shoal.adapters.git.mirror import Mirror
+from shoal.clock import Clock, SystemClock
+from shoal.errors import GitError, WorkspaceError
+from shoal.model.session import Branch
+from shoal.model.task import Task
+from shoal.settings import RepositorySettings
+from shoal.worker.checkout import Checkout, checkout_of
+from shoal.worker.commands import RunCommand
+from shoal.worker.place import Place, Record, places
+from shoal.worker.preparation import Preparation, Wanted, discard, tear_down
+from shoal.worker.workspace import Workspace
+
+MIRRORS = "mirrors"
+DAY_MS = 86_400_000
+
+
+class Workspaces:
+    """Makes workspaces, and clears old ones away. Any number of processes may have one for the same home."""
+
+    def __init__(
+        self,
+        root: Path,
+        repositories: Mapping[str, RepositorySettings],
+        *,
+        token: Callable[[str], str | None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`token` gives what to log in with to the repository of a name."""
+        self._root = root.absolute()
+        self._repositories = repositories
+        self._token = token
+        self._clock = clock or SystemClock()
+
+    def prepare(
+        self,
+        task: Task,
+        attempt: int,
+        *,
+        branches: Iterable[Branch] = (),
+        run_command: RunCommand | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Workspace:
+        """The folder of an attempt, with its repositories checked out and set up.
+
+        `branches` are those that earlier attempts told of: the last is gone on with. What an earlier attempt left
+        uncommitted in its folder is committed to its branch before. Cloning and fetching end when `stop` says so.
+        Raises WorkspaceError, and no folder is left then.
+        """
+        place = Place(self._root, f"{task.task_id}.{attempt}")
+        wanted = self._wanted(task, stop)
+        if not place.take():
+            raise WorkspaceError(f"{place.name} is being worked on by another process of this home")
+        preparation = Preparation(self._root, place, task, attempt, self._clock)
+        try:
+            preparation.make(wanted, branches, run_command)
+        except BaseException as error:
+            preparation.undo()
+            place.release()
+            if isinstance(error, GitError | OSError):
+                raise WorkspaceError(f"the workspace of {place.name} cannot be made: {error}") from None
+            raise
+        checkouts = preparation.checkouts
+        return Workspace(
+            place.folder,
+            checkouts,
+            place=place,
+            clock=self._clock,
+            notes=preparation.notes,
+            teardown=lambda: tear_down(checkouts, wanted, run_command),
+        )
+
+    def sweep(self, now: int, days: int) -> list[str]:
+        """Remove the folders of attempts that ended so many days before `now`; the names of those that are gone.
+
+        What is uncommitted in a folder is committed first; one of which that fails stays. A folder without a
+        repository goes with what is in it.
+        """
+        gone = []
+        for place in places(self._root):
+            record = place.read()
+            if record is None or record.at > now - days * DAY_MS or not place.take():
+                continue
+            if self._reclaim(place, record):
+                gone.append(place.name)
+            place.release()
+        for path in (self._root / MIRRORS).glob("*/*.git"):
+            with suppress(GitError):
+                self._mirror_at(path, path.stem).tidy()
+        return gone
+
+    def _wanted(self, task: Task, stop: Callable[[], bool] | None) -> Wanted:
+        found: dict[str, tuple[Mirror, RepositorySettings]] = {}
+        for name in task.repos:
+            settings = self._repositories.get(name) or RepositorySettings()
+            address = address_of(name, settings.url)
+            path = self._root / MIRRORS / address.mirror
+            mirror = Mirror(path, address, clock=self._clock, token=self._token(address.name), stop=stop)
+            found.setdefault(address.name, (mirror, settings))
+        return list(found.values())
+
+    def _reclaim(self, place: Place, record: Record) -> bool:
+        if not record.ready:
+            return discard(self._root, place)
+        try:
+            for part in record.parts:
+                folder = Path(part.folder)
+                checkout = checkout_of(
+                    self._mirror_at(Path(part.mirror), part.repository), part, folder, attempt=place.name
+                )
+                if checkout is None and folder.is_dir() and any(folder.iterdir()):
+                    return False  # git knows nothing of it any more, so nothing can be kept
+                if checkout is not None and not (self._is_kept(checkout) and checkout.remove()):
+                    return False
+        except (GitError, OSError):
+            return False
+        return place.remove()
+
+    def _is_kept(self, checkout: Checkout) -> bool:
+        left = checkout.part.left
+        if left is not None and not checkout.worktree.is_empty() and checkout.tree() == left:
+            return True
+        checkout.keep("What was left uncommitted")
+        return checkout.is_whole
+
+    def _mirror_at(self, path: Path, name: str) -> Mirror:
+        """A mirror that is there already and is not fetched."""
+        return Mirror(path, Address(name, "", PurePosixPath(path.name)), clock=self._clock)

@@ -1,0 +1,187 @@
+"""Watching an agent at its work from the terminal, and telling it something."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shoal import Ledger, connect
+from shoal.model.session import Said, Session, ToolBegun, ToolEnded
+from tests.cli.test_cli import Shell
+from tests.conftest import wait_until
+from tests.fleet import SHOAL, Server, environment
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path)
+    shell("init")
+    return shell
+
+
+def begin(ledger: Ledger, **given: Any) -> Session:
+    task = ledger.tasks.create(title="Do it")
+    ledger.tasks.claim(worker="w", agent="claude-1", task=task.id)
+    return ledger.tasks.begin_session(task.id, attempt=1, agent="claude-1", kind="claude", model="opus", **given)
+
+
+def work(ledger: Ledger, session: Session, name: str = "a") -> None:
+    items = [
+        Said(f"{name}1", "assistant", "I look at the tests, \x1b[31mwhich say\x1b[0m what is wanted and what is not."),
+        ToolBegun(f"{name}t1", "Bash", '{"command":\n"make"}', at=1_000),
+        ToolEnded(f"{name}t1", "ok", at=3_300),
+        ToolBegun(f"{name}t2", "Read", "a.py", at=4_000),
+        ToolEnded(f"{name}t2", error="no such file", duration_ms=7),
+    ]
+    ledger.sessions.record(session.id, attempt=1, items=items)
+
+
+@pytest.fixture
+def ledger(shell: Shell) -> Any:
+    with connect(str(shell.home / "ledger.db"), actor="claude-1") as ledger:
+        yield ledger
+
+
+def test_logs_show_the_newest_session(shell: Shell, ledger: Ledger) -> None:
+    shell("add", "nobody spoke about it")
+    assert shell("logs", "T1") == "T1: no agent has spoken about it yet\n"
+    first = begin(ledger)
+    work(ledger, first)
+    ledger.sessions.end(first.id, attempt=1, outcome="failed", error="odd")
+    second = ledger.tasks.begin_session(2, attempt=1, agent="claude-1", kind="claude")
+    ledger.sessions.record(second.id, attempt=1, items=[Said("m", "assistant", "again")])
+
+    newest = shell("logs", "T2")
+    assert newest.startswith("session 2 · claude-1 (claude) · attempt 1 · runs\n")
+    assert newest.splitlines()[1].endswith(" again")
+    older = shell("logs", "T2", "--session", "1")
+    assert older.splitlines()[:2] == ["session 1 · claude-1 (claude, opus) · attempt 1 · failed", "  error: odd"]
+    for part in ('$ Bash {"command": "make"}', "ok · 2.3 s", "failed · 7 ms: no such file", "tests, which say what"):
+        assert part in older
+    assert "\x1b" not in older
+    assert older in shell("logs", "T2", "--all")
+    told = shell.json("logs", "T2", "--all")
+    assert [(one["session"]["id"], len(one["lines"])) for one in told] == [(1, 3), (2, 1)]
+    assert shell("logs", "T2", "--all", "-q") == "1\n2\n"
+
+
+def test_logs_fit_a_narrow_terminal(shell: Shell, ledger: Ledger) -> None:
+    work(ledger, begin(ledger))
+    lines = shell("logs", "T1", COLUMNS="40").splitlines()
+    assert max(map(len, lines)) <= 40
+    assert "  what is wanted and what is not." in lines
+
+
+def test_logs_refuse_what_cannot_be_meant(shell: Shell, ledger: Ledger) -> None:
+    begin(ledger)
+    begin(ledger)
+    shell("logs", "T2", "--session", "1", code=2)
+    assert "session 1 is about T1, not T2" in shell.errors
+    shell("logs", "T2", "--session", "9", code=3)
+    shell("logs", "T2", "--session", "1", "--all", code=2)
+    shell("logs", "T9", code=3)
+
+
+def test_tell_says_how_it_will_be_delivered(shell: Shell, ledger: Ledger) -> None:
+    shell("add", "a")
+    assert shell("tell", "T1", "use", "v2") == "T1: no agent runs now, and the next one gets it\n"
+    begin(ledger)
+    assert "its agent hears nothing while it runs, and gets it as its next turn" in shell("tell", "T2", "use v2")
+    begin(ledger, takes_messages=True)
+    assert shell("tell", "T3", "--file", "-", stdin="use v2\nplease") == "T3: its agent gets it now\n"
+    assert [told.text for told in ledger.sessions.record(2, attempt=1).told] == ["use v2\nplease"]
+    assert shell.json("tell", "T3", "more")["delivery"] == "live"
+    shell("tell", "T3", code=2)
+    shell("cancel", "T3")
+    shell("tell", "T3", "too late", code=4)
+    assert "T3 is cancelled, nobody works on it" in shell.errors
+
+
+def follow(shell: Shell, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*SHOAL, "logs", "T1", "--follow", *arguments],
+        cwd=shell.folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(HOME=str(shell.folder), **settings),
+    )
+
+
+def read_until(process: subprocess.Popen[str], end: str) -> list[str]:
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or end not in lines[-1]:
+        line = process.stdout.readline()
+        assert line, lines
+        lines.append(line.rstrip("\n"))
+    return lines
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_logs_follow_until_the_task_is_finished(shell: Shell, ledger: Ledger, served: bool) -> None:
+    server = Server(shell.home) if served else None
+    try:
+        session = begin(ledger, takes_messages=True)
+        work(ledger, session)
+        ledger.sessions.record(session.id, attempt=1, items=[ToolBegun("open", "Bash", "sleep", at=5_000)])
+        follower = follow(shell)
+        read_until(follower, "what is wanted")  # what came before is shown, and the position is known
+        ledger.sessions.record(session.id, attempt=1, items=[ToolEnded("open", "ok", at=6_500)])
+        work(ledger, session)  # known already: it is not shown again
+        work(ledger, session, "b")
+        shell("tell", "T1", "use v2")
+        ledger.sessions.record(session.id, attempt=1)
+        ledger.sessions.end(session.id, attempt=1, outcome="completed")
+        ledger.tasks.complete(1, attempt=1)
+        shown = read_until(follower, "T1 is completed")
+        assert follower.stdout is not None
+        assert follower.stdout.read() == ""
+        assert follower.wait(10) == 0
+        follower.stdout.close()
+    finally:
+        if server is not None:
+            server.stop()
+    assert [line[9:] for line in shown] == [
+        "Bash ok · 1.5 s",
+        "I look at the tests, which say what is wanted and what is not.",
+        '$ Bash {"command": "make"}',
+        "Bash ok · 2.3 s",
+        "$ Read a.py",
+        "Read failed · 7 ms: no such file",
+        "> ana: use v2",
+        "> claude-1 has it",
+        "session 1 ended · completed",
+        "T1 is completed",
+    ]
+
+
+def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger: Ledger) -> None:
+    session = begin(ledger)
+    ledger.tasks.create(title="another")
+    work(ledger, session)
+    follower = follow(shell, "--json")
+    first = [json.loads(line) for line in read_until(follower, "tool.failed")]
+    ledger.sessions.end(session.id, attempt=1, outcome="completed")
+    last = [json.loads(line) for line in read_until(follower, "session.ended")]
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(10) == 0
+    assert follower.stdout is not None
+    follower.stdout.close()
+    assert [event["kind"] for event in first + last] == [
+        "session.started",
+        "session.said",
+        "tool.started",
+        "tool.completed",
+        "tool.started",
+        "tool.failed",
+        "session.ended",
+    ]
+    ledger.tasks.complete(1, attempt=1)
+    assert len(shell("logs", "T1", "--follow", "--json").splitlines()) == 7
+    assert shell("logs", "T1", "--follow").endswith("T1 is completed\n")
+    wait_until(lambda: follower.poll() is not None)

@@ -1,0 +1,394 @@
+"""Costs: each model call once, sums exact at any moment, prices those of the list."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shoal import Ledger
+from shoal.errors import BadInput, NotFound
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.cost import Cost, CostSum, Usage, dollars
+from shoal.model.session import Spent
+from shoal.services import contents, prices
+from shoal.services.refs import get_task
+from tests.conftest import START_MS, FakeClock
+
+DAY = 86_400_000
+ON_ONE_LEDGER = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+SONNET = {"provider": "anthropic", "model": "claude-sonnet-4-5"}
+# Provider, model, input, output, cache reads, cache writes; and by hand, from the prices for a million tokens:
+PRICED = [
+    # 100 * 3 + 10 * 15 + 1,000 * 0.30 + 200 * 3.75 = 300 + 150 + 300 + 750
+    ("anthropic", "claude-sonnet-4-5", 100, 10, 1_000, 200, 1_500),
+    # 7 * 1 + 3 * 5 + 40,001 * 0.10 + 1,234 * 1.25 = 7 + 15 + 4,000.1 + 1,542.5 = 5,564.6
+    ("anthropic", "claude-haiku-4-5-20251001", 7, 3, 40_001, 1_234, 5_565),
+    # 2 * 5 + 500 * 25 + 90,000 * 0.50 + 10,000 * 6.25 = 10 + 12,500 + 45,000 + 62,500
+    ("anthropic", "claude-opus-4-5-20251101", 2, 500, 90_000, 10_000, 120_010),
+    # 1,200 * 1.25 + 345 * 10 + 4,096 * 0.125 = 1,500 + 3,450 + 512
+    ("openai", "gpt-5-codex", 1_200, 345, 4_096, 0, 5_462),
+    # More than 200,000 tokens of input in all cost more: 1 * 6 + 1 * 22.50 + 200,000 * 0.60 = 120,028.5, to even
+    ("anthropic", "claude-sonnet-4-5", 1, 1, 200_000, 0, 120_028),
+    # 2 * 1.25 = 2.5 and 6 * 1.25 = 7.5: half to even
+    ("openai", "gpt-5", 2, 0, 0, 0, 2),
+    ("openai", "gpt-5", 6, 0, 0, 0, 8),
+    ("openai", "gpt-5", 0, 0, 0, 0, 0),
+]
+
+
+def engine_of(ledger: Ledger) -> EmbeddedEngine:
+    assert isinstance(ledger.engine, EmbeddedEngine)
+    return ledger.engine
+
+
+def call(key: str, task: Any = 1, **fields: Any) -> dict[str, Any]:
+    return {"task": task, "request_key": key, **SONNET, "cost_usd_micros": 1000} | fields
+
+
+def disagreements(ledger: Ledger) -> list[Any]:
+    return engine_of(ledger).read(lambda tx: tx.all("costs.recount", limit=10))  # type: ignore[no-any-return]
+
+
+def of_calls(by: str, found: list[Cost]) -> dict[str, CostSum]:
+    """The sums, computed from the calls themselves."""
+    sums: dict[str, CostSum] = {}
+    for one in found:
+        key = str(getattr(one, {"task": "task_id"}.get(by, by)))
+        counted = CostSum(
+            key, 1, *(getattr(one, kind) for kind in KINDS), one.cost_usd_micros or 0, one.cost_usd_micros is None
+        )
+        sums[key] = sums[key] + counted if key in sums else counted
+    return sums
+
+
+@pytest.mark.parametrize(("provider", "model", "plain", "output", "read", "written", "micros"), PRICED)
+def test_prices_are_those_computed_by_hand_and_by_the_package(
+    provider: str, model: str, plain: int, output: int, read: int, written: int, micros: int
+) -> None:
+    from genai_prices import Usage as Used
+    from genai_prices import calc_price
+
+    usage = Usage(
+        request_key="k",
+        provider=provider,
+        model=model,
+        input_tokens=plain,
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
+    assert prices.list_price(usage, START_MS) == micros
+    used = Used(
+        input_tokens=plain + read + written,
+        output_tokens=output,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )
+    exact = Fraction(calc_price(used, model, provider_id=provider).total_price) * 1_000_000
+    assert round(exact) == micros  # of a Fraction, round is half to even
+
+
+@given(*(st.integers(0, 10**9) for _ in KINDS), st.sampled_from([one[:2] for one in PRICED]))
+@settings(deadline=None)
+def test_price_is_exact_whatever_decimals_the_program_around_uses(
+    plain: int, output: int, read: int, written: int, of: tuple[str, str]
+) -> None:
+    import decimal
+
+    counts = dict(zip(KINDS, (plain, output, read, written), strict=True))
+    usage = Usage(request_key="k", provider=of[0], model=of[1], **counts)
+    price = prices.list_price(usage, START_MS)
+    assert isinstance(price, int)
+    with decimal.localcontext(prec=3, rounding=decimal.ROUND_UP):
+        assert prices.list_price(usage, START_MS) == price
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("anthropic", "claude-99"), ("my-own", "gpt-5"), ("cerebras", "qwen-3-coder-480b"), ("litellm", "x/y/z")],
+)
+def test_what_is_on_no_list_has_no_price(ledger: Ledger, provider: str, model: str) -> None:
+    ledger.tasks.create(title="a")
+    ledger.costs.record(
+        costs=[{"task": 1, "request_key": "k", "provider": provider, "model": model, "input_tokens": 9}]
+    )
+    [cost] = ledger.costs.list()
+    assert (cost.cost_usd_micros, cost.priced) == (None, "unknown")
+    [found] = ledger.costs.sums()
+    assert (found.calls, found.cost_usd_micros, found.unpriced) == (1, 0, 1)
+    [event] = ledger.events.list(kind="cost.recorded")
+    assert event.data["cost_usd_micros"] is None
+
+
+def test_prices_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    prices.load()
+    assert prices.list_price(Usage(request_key="k", **SONNET, input_tokens=10), START_MS) == 30
+
+
+def test_call_is_counted_once_and_the_first_stays(ledger: Ledger) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "a"}, {"title": "b"}])
+    assert ledger.costs.record(costs=[call("k", input_tokens=5), call("k", input_tokens=6), call("l")]).counted == 2
+    outcome = ledger.costs.record(costs=[call("k", task=2, input_tokens=7, cost_usd_micros=9), call("m", task=2)])
+    assert (outcome.counted, outcome.known) == (1, 1)
+    assert [(one.request_key, one.task_id, one.input_tokens) for one in ledger.costs.list()] == [
+        ("k", "T1", 5),
+        ("l", "T1", 0),
+        ("m", "T2", 0),
+    ]
+    assert {one.key: one.cost_usd_micros for one in ledger.costs.sums()} == {"T1": 2000, "T2": 1000}
+    assert disagreements(ledger) == []
+
+
+def test_what_counts_nothing_leaves_no_event(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    ledger.costs.record(costs=[call("k")])
+    ledger.costs.record(costs=[call("k")])
+    assert (ledger.costs.record(costs=[]).counted, len(ledger.events.list(kind="cost.recorded"))) == (0, 1)
+
+
+def test_event_tells_what_one_agent_used_of_one_model(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    ledger.tasks.claim(worker="w")
+    first = call("k", attempt=1, agent="bo", input_tokens=1, output_tokens=2)
+    second = call("l", attempt=1, agent="bo", cache_read_tokens=3, cache_write_tokens=4, cost_usd_micros=5)
+    ledger.costs.record(costs=[first, second, call("m", model="claude-opus-4-5", agent="bo", attempt=1)])
+    [told, other] = sorted(ledger.events.list(kind="cost.recorded"), key=lambda event: -event.data["calls"])
+    assert (told.task_id, told.attempt, told.actor) == ("T1", 1, "ana")
+    assert told.data == {
+        "agent": "bo",
+        **SONNET,
+        "calls": 2,
+        "input_tokens": 1,
+        "output_tokens": 2,
+        "cache_read_tokens": 3,
+        "cache_write_tokens": 4,
+        "cost_usd_micros": 1005,
+        "unpriced": 0,
+    }
+    assert (other.data["model"], other.data["calls"]) == ("claude-opus-4-5", 1)
+
+
+def test_calls_of_a_session_are_counted_and_found_by_it(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    ledger.tasks.claim(worker="w", agent="bo")
+    session = ledger.tasks.begin_session(1, attempt=1, agent="fast", kind="command").id
+    items = [Spent(Usage(request_key=key, **SONNET, input_tokens=100)) for key in ("a", "b", "a")]
+    for _ in range(2):
+        ledger.sessions.record(session, attempt=1, items=items)
+    ledger.costs.record(costs=[call("b"), call("c", agent="fast")])
+    told = [(one.request_key, one.agent, one.attempt, one.priced) for one in ledger.costs.list(session=session)]
+    assert told == [("a", "fast", 1, "list"), ("b", "fast", 1, "list")]
+    [found] = ledger.costs.sums(by="agent")
+    assert (found.key, found.calls, found.cost_usd_micros) == ("fast", 3, 1600)
+    assert ledger.events.list(kind="cost.recorded")[-1].data["session"] == session
+
+
+def test_money_of_a_lost_attempt_counts(ledger: Ledger, clock: FakeClock) -> None:
+    ledger.tasks.create(title="a")
+    ledger.tasks.claim(worker="w", lease_seconds=1)
+    clock.advance(5)
+    ledger.tasks.claim(worker="w2")
+    assert ledger.costs.record(costs=[call("k", attempt=1), call("l", attempt=2)]).counted == 2
+    with pytest.raises(BadInput, match="T1 has had 2 attempts, there is no attempt 3") as refused:
+        ledger.costs.record(costs=[call("m"), call("n", attempt=3)])
+    assert refused.value.field == "costs[1].attempt"
+    assert len(ledger.costs.list()) == 2, "all or nothing"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"task": 99}, NotFound),
+        ({"task": "no-such-slug"}, NotFound),
+        ({"input_tokens": -1}, BadInput),
+        ({"input_tokens": 10**9 + 1}, BadInput),
+        ({"cost_usd_micros": 10**12 + 1}, BadInput),
+        ({"cost_usd_micros": 1.5}, BadInput),
+        ({"request_key": ""}, BadInput),
+        ({"attempt": 0}, BadInput),
+        ({"tokens": 1}, BadInput),
+    ],
+)
+def test_one_wrong_call_refuses_them_all(ledger: Ledger, wrong: dict[str, Any], error: type[Exception]) -> None:
+    ledger.tasks.create(title="a")
+    with pytest.raises(error):
+        ledger.costs.record(costs=[call("k"), call("l") | wrong])
+    assert ledger.costs.list() == []
+    assert ledger.costs.sums() == []
+
+
+def test_calls_are_listed_in_pages_and_filtered(ledger: Ledger) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "a", "slug": "first"}, {"title": "b"}])
+    ledger.costs.record(
+        costs=[call(f"k{n}", task=("first", "T2")[n % 2], agent=("bo", None)[n % 3 == 0]) for n in range(10)]
+    )
+    found: list[Cost] = []
+    page = ledger.costs.list(limit=3)
+    found += page
+    while page.next is not None:
+        page = ledger.costs.list(limit=3, cursor=page.next)
+        found += page
+    assert [one.request_key for one in found] == [f"k{n}" for n in range(10)]
+    assert ledger.costs.list(after=found[6].id) == found[7:]
+    assert [one.request_key for one in ledger.costs.list(task=2, agent="ana")] == ["k3", "k9"]
+    assert ledger.costs.list(session=1) == []
+    with pytest.raises(BadInput, match="is not a cursor"):
+        ledger.costs.list(cursor="x")
+    with pytest.raises(NotFound):
+        ledger.costs.list(task=3)
+
+
+def test_sums_begin_at_any_moment(ledger: Ledger, clock: FakeClock) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "a"}, {"title": "b"}])
+    midnight = START_MS - START_MS % DAY
+    moments = [midnight - 1, midnight, midnight + 1, midnight + DAY - 1, midnight + DAY, midnight + 2 * DAY]
+    ledger.costs.record(costs=[call(f"k{at}{task}", task=task, at=at) for at in moments for task in (1, 2)])
+    found = ledger.costs.list()
+    for since in itertools.chain([0], moments, [at + 1 for at in moments]):
+        for task in (None, 1):
+            kept = [one for one in found if one.at >= since and task in (None, one.task)]
+            for by in ("task", "agent", "model", "provider"):
+                told = ledger.costs.sums(by=by, since=since, **({} if task is None else {"task": task}))
+                assert {one.key: one for one in told} == of_calls(by, kept), (since, by)
+    days = [(one.key, one.calls) for one in ledger.costs.sums(by="day", since=midnight + 1)]
+    assert days == [("2027-01-17", 2), ("2027-01-16", 2), ("2027-01-15", 4)]
+
+
+def test_sums_show_the_most_money_first_and_no_more_than_asked(ledger: Ledger) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "t"}] * 5)
+    ledger.costs.record(costs=[call(f"k{n}", task=n, cost_usd_micros=n % 3) for n in range(1, 6)])
+    assert [one.key for one in ledger.costs.sums(limit=3)] == ["T2", "T5", "T1"]
+
+
+def test_largest_numbers_stay_whole(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    largest = dict.fromkeys(KINDS, 10**9) | {"cost_usd_micros": 10**12}
+    for part in range(3):
+        ledger.costs.record(costs=[call(f"{part}-{n}", **largest) for n in range(1000)])
+    for by in ("task", "agent", "model", "provider", "day"):
+        [found] = ledger.costs.sums(by=by)
+        assert (found.calls, found.cost_usd_micros) == (3000, 3 * 10**15)
+        assert [getattr(found, kind) for kind in KINDS] == [3 * 10**12] * 4
+
+
+TOKENS = st.integers(0, 10**9)
+CALLS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "request_key": st.integers(0, 30),
+            "task": st.integers(1, 3),
+            "agent": st.sampled_from(["ana", "bo", "été"]),
+            "provider": st.sampled_from(["anthropic", "nobody"]),
+            "model": st.sampled_from(["claude-sonnet-4-5", "claude-opus-4-5"]),
+            "at": st.integers(START_MS, START_MS + 3 * DAY),
+            "cost_usd_micros": st.none() | st.integers(0, 10**12),
+        }
+        | dict.fromkeys(KINDS, TOKENS)
+    ),
+    max_size=25,
+)
+
+
+@ON_ONE_LEDGER
+@given(calls=CALLS, seed=st.integers())
+def test_sums_are_exact_in_any_order_however_often_and_by_many_threads(
+    ledger: Ledger, calls: list[dict[str, Any]], seed: int
+) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "t"}] * 3)
+    first = ledger.tasks.list(limit=1)[0].id - 2
+    keys = itertools.count()
+    run = f"{first}-{next(keys)}"
+    # What has a key in common is the same call.
+    by_key = {one["request_key"]: one for one in calls}
+    known = [one | {"request_key": f"{run}-{key}", "task": first + one["task"] - 1} for key, one in by_key.items()]
+    before = len(ledger.costs.list(limit=1000, task=first))
+    refusals: list[BaseException] = []
+    counted: list[int] = []
+
+    def record(number: int) -> None:
+        chance = random.Random(seed + number)
+        shuffled = known * 2
+        chance.shuffle(shuffled)
+        try:
+            while shuffled:
+                size = chance.randint(1, 8)
+                counted.append(ledger.costs.record(costs=shuffled[:size]).counted)
+                del shuffled[:size]
+        except BaseException as error:
+            refusals.append(error)
+
+    threads = [threading.Thread(target=record, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refusals == []
+    assert (before, sum(counted)) == (0, len(known))
+    found = [one for task in range(first, first + 3) for one in ledger.costs.list(task=task, limit=1000)]
+    assert sorted(one.request_key for one in found) == sorted(one["request_key"] for one in known)
+    for task in range(first, first + 3):
+        of_task = [one for one in found if one.task == task]
+        for by in ("task", "agent", "model", "provider"):
+            assert {one.key: one for one in ledger.costs.sums(by=by, task=task)} == of_calls(by, of_task)
+    assert disagreements(ledger) == []
+
+
+def test_threads_that_meet_in_other_orders_do_not_get_stuck(open_at: Callable[..., Ledger]) -> None:
+    ledgers = [open_at(), open_at()]
+    ledgers[0].tasks.create_many(tasks=[{"title": "t"}] * 20)
+    refusals: list[BaseException] = []
+
+    def record(number: int) -> None:
+        chance = random.Random(number)
+        try:
+            for part in range(15):
+                some = [call(f"{part}-{n}", task=n % 20 + 1, agent=f"a{n % 3}") for n in range(40)]
+                chance.shuffle(some)
+                ledgers[number % 2].costs.record(costs=some)
+        except BaseException as error:
+            refusals.append(error)
+
+    threads = [threading.Thread(target=record, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refusals == []
+    assert sum(one.calls for one in ledgers[0].costs.sums()) == 15 * 40
+    assert disagreements(ledgers[0]) == []
+
+
+def test_facts_of_many_tasks_have_what_each_cost(ledger: Ledger) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "t"}] * 3)
+    ledger.costs.record(costs=[call("a"), call("b", at=1), call("c", task=3, cost_usd_micros=7)])
+
+    def facts(tx: Any) -> list[int]:
+        return [one.cost_usd_micros for one in contents.facts(tx, [get_task(tx, number) for number in (3, 2, 1)])]
+
+    assert engine_of(ledger).read(facts) == [7, 0, 2000]
+
+
+@pytest.mark.parametrize(
+    ("micros", "shown"),
+    [(0, "0.00"), (1, "0.000001"), (10_000, "0.01"), (1_500, "0.0015"), (1_100_000, "1.10"), (10**15, "1000000000.00")],
+)
+def test_dollars_are_exact_and_have_cents(micros: int, shown: str) -> None:
+    assert dollars(micros) == shown
+    assert Decimal(shown) * 1_000_000 == micros
