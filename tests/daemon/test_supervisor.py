@@ -134,6 +134,16 @@ def test_branch_that_is_ahead_gets_its_pull_request(
     assert pull["html_url"] in ledger.tasks.body(1).text
 
 
+def test_branch_is_found_by_its_name_although_a_session_named_another(
+    ledger: Ledger, clock: FakeClock, api: ForgeApi, supervisor: Supervisor
+) -> None:
+    orphan(ledger, clock)
+    session(ledger, 1, "mine")
+    api.pull(WEB, "shoal/T1-x")
+    supervisor.tick()
+    assert ledger.tasks.get(1).status == "review"
+
+
 def test_branch_that_is_not_ahead_leaves_nothing(
     ledger: Ledger, clock: FakeClock, api: ForgeApi, supervisor: Supervisor
 ) -> None:

@@ -113,12 +113,10 @@ class Inquiry:
         left.opened.append(made)
 
     def _branches(self, task: Task, place: str, known: list[str]) -> list[str]:
-        """The branches that a task's sessions named, else those that the forge has by its name."""
-        if known:
-            return known
+        """The branches that a task's sessions named, and those that the forge has by its name."""
         if (task.id, place) not in self._found:
             self._found[task.id, place] = self._forge.branches(place, task.task_id)
-        return self._found[task.id, place]
+        return list(dict.fromkeys([*known, *self._found[task.id, place]]))
 
     def _places(self, task: Task, branches: list[Branch]) -> Iterator[tuple[str, list[str]]]:
         """The repositories of a task that are on this forge, as it calls them, with the branches known there."""
