@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
@@ -160,19 +161,20 @@ class Episodes:
             )
         )
         self._unheard = []
-        resumes = session.provider_session
+        settings = self._choice.settings
+        agent = agents.agent(settings)
         assignment = Assignment(
             folder=self._workspace.folder,
             home=self._home,
             system=prompt.system,
-            text=prompt.latest if resumes else f"{prompt.conversation}\n\n{prompt.latest}".strip(),
+            text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
             claim=msgspec.json.encode(self._claim),
             model=self._choice.model,
-            resumes=resumes,
             workflow=self._workflow,
         )
-        settings = self._choice.settings
-        agent = agents.agent(settings)
+        before = session.provider_session
+        if before is not None and agent.has_session(assignment, before):
+            assignment = replace(assignment, text=prompt.latest, resumes=before)
         environment = self._environment | agent.environment(assignment)
         run = Run(
             agent,

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 import structlog
 from msgspec import Struct
 
-from shoal.clock import monotonic_seconds
+from shoal.clock import SystemClock, monotonic_seconds
 from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 BEATS_PER_LEASE = 3
 KILL_SHARE = 0.1  # of the lease: how long a command may take to end by itself then
 REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
+SWEEP_SECONDS = 3600.0
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 FENCE_SHARE = 0.8  # of the lease: without a renewal for so long, stop the children before somebody else may start
 
@@ -67,7 +68,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until stopped, or until the queues are empty when that was asked for."""
-        for watch in (self._beat, self._fence, self._heed):
+        for watch in (self._beat, self._fence, self._heed, self._sweep):
             threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
         try:
             position: int | None = None
@@ -236,6 +237,18 @@ class Worker:
             for attempt in attempts:
                 if attempt.claim.task.task_id in lost:
                     threading.Thread(target=attempt.stop, args=("lost", grace), daemon=True).start()
+
+    def _sweep(self) -> None:
+        """Remove the folders of attempts that ended long ago, now and then."""
+        while True:
+            now, days = SystemClock().now_ms(), self._terms.settings.workspace_days
+            try:
+                for name in self._workspaces.sweep(now, days):
+                    log.info("workspace removed", attempt=name, days=days)
+            except OSError as error:
+                log.warning("workspaces cannot be swept", reason=str(error))
+            if self._ended.wait(SWEEP_SECONDS):
+                return
 
     def _fence(self) -> None:
         """When no renewal came through for most of a lease, stop the commands before somebody else may start them."""

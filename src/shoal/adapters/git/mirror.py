@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shoal.adapters.git import credentials, lock
@@ -64,11 +65,7 @@ class Mirror:
         """
         asked = self._clock.now_ms()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with lock.held(self.path.with_name(f"{self.path.name}.lock"), FETCH_SECONDS, self._stop) as ours:
-            if not ours:
-                if self._stop is not None and self._stop():
-                    raise WorkspaceError(f"stopped while the mirror of {self} was waited for")
-                raise WorkspaceError(f"the mirror of {self} is busy: another process has been fetching it for too long")
+        with self.alone():
             if self.path.is_dir() and not self._is_whole():
                 aside = self.path.with_name(f"{self.path.name}.broken-{self._clock.now_ms()}")
                 self.path.rename(aside)
@@ -79,6 +76,16 @@ class Mirror:
             elif not asked <= self._fetched_at() <= self._clock.now_ms():
                 return self._fetch_again()
         return []
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody fetches or adds a worktree meanwhile. Raises WorkspaceError when somebody does not end."""
+        with lock.held(self.path.with_name(f"{self.path.name}.lock"), FETCH_SECONDS, self._stop) as ours:
+            if not ours:
+                if self._stop is not None and self._stop():
+                    raise WorkspaceError(f"stopped while the mirror of {self} was waited for")
+                raise WorkspaceError(f"the mirror of {self} is busy: another process has been fetching it for too long")
+            yield
 
     def base(self, name: str | None) -> str:
         """The commit that work begins at: of this branch, else of the remote's HEAD. Raises WorkspaceError."""

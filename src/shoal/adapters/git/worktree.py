@@ -42,8 +42,13 @@ class Worktree:
     @classmethod
     def add(cls, mirror: Mirror, folder: Path, branch: str, *, reason: str) -> Worktree:
         """Check a branch of the mirror out. Locked, so that no `git worktree prune` of anybody takes it."""
-        mirror.git.run("worktree", "add", "--quiet", "--lock", "--reason", reason, str(folder), branch)
-        return cls(mirror, Path((folder / ".git").read_text().removeprefix("gitdir:").strip()), folder)
+        command = ("worktree", "add", "--quiet", "--no-checkout", "--lock", "--reason", reason, str(folder), branch)
+        # While its HEAD is not written yet, a fetch would take that for a broken object.
+        with mirror.alone():
+            mirror.git.run(*command)
+        made = cls(mirror, Path((folder / ".git").read_text().removeprefix("gitdir:").strip()), folder)
+        made.run("reset", "--quiet", "--hard")
+        return made
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
         """What git prints, told that this is its place."""
