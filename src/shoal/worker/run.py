@@ -31,7 +31,7 @@ LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
-    by itself; `unheard` is what people said that the agent was not given.
+    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more.
     """
 
     outcome: Outcome
@@ -40,11 +40,14 @@ class Ended(Struct, frozen=True, kw_only=True):
     finished: Finished | None = None
     said: str | None = None
     provider_session: str | None = None
-    unheard: list[Told] = []
+    heard: int = 0
+    unheard: bool = False
 
 
 class Run:
-    """An agent at work. `record` reports items and the number of unreadable lines, and hears what people said."""
+    """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages that
+    the agent was given; it answers with those behind that.
+    """
 
     def __init__(
         self,
@@ -57,7 +60,8 @@ class Run:
         limits: Limits,
         timeout_seconds: float | None,
         give_up: threading.Event,
-        record: Callable[[list[Item], int], Recorded],
+        heard: int,
+        record: Callable[[list[Item], int, int], Recorded],
     ) -> None:
         self._agent = agent
         self._assignment = assignment
@@ -67,7 +71,8 @@ class Run:
         self._limits = limits
         self._timeout = timeout_seconds
         self._give_up = give_up
-        self._unheard: list[Told] = []
+        self._heard = heard
+        self._unheard = False
         self._record = record
         self._lock = threading.Lock()
         self._items: list[Item] = []
@@ -126,6 +131,7 @@ class Run:
             finished=self._finished,
             said=self._said,
             provider_session=self._provider_session,
+            heard=self._heard,
             unheard=self._unheard,
         )
 
@@ -168,7 +174,7 @@ class Run:
         while True:
             batch, items = items[:BATCH], items[BATCH:]
             try:
-                answer = self._record(batch, malformed)
+                answer = self._record(batch, malformed, self._heard)
             except (ServerUnreachable, StoreError) as error:
                 log.warning("report waits", reason=error.message)
                 with self._lock:
@@ -178,7 +184,7 @@ class Run:
             except LeaseLost:
                 while items:  # what they cost is counted all the same
                     with suppress(LeaseLost):
-                        self._record(items[:BATCH], 0)
+                        self._record(items[:BATCH], 0, self._heard)
                     items = items[BATCH:]
                 raise
             malformed = 0
@@ -189,12 +195,15 @@ class Run:
 
     def _hear(self, told: list[Told]) -> None:
         """Pass on what the agent can take now; the rest waits for its next run."""
+        self._unheard = bool(told)
         if not self._agent.takes_messages or self._ended:
-            self._unheard += told
             return
         for one in told:
-            self._over = False
-            self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
+            if one.id > self._heard:
+                self._over = False
+                self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
+                self._heard = one.id
+        self._unheard = False
 
     def _finish(self) -> None:
         """Report what is left, with what the agent's own transcript has and the stream had not, until it is heard."""
