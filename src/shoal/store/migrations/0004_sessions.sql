@@ -104,7 +104,6 @@ CREATE TABLE tells (
   run INTEGER,
   heard_at BIGINT
 );
-CREATE INDEX tells_waiting ON tells (task, id) WHERE heard_at IS NULL;
 
 -- What supervision has said about an attempt: each rule once.
 CREATE TABLE warnings (
