@@ -45,8 +45,8 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 class Run:
-    """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages that
-    the agent was given; it answers with those behind that.
+    """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages
+    that the agent was given; it answers with those behind that.
     """
 
     def __init__(

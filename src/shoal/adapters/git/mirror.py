@@ -24,6 +24,7 @@ FETCH_SECONDS = 3600.0
 REMOTE_HEAD = "refs/shoal/remote-head"
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 FETCHED = "shoal-fetched"  # when the last fetch began
+REMOVED = "removed-"  # what is left of worktrees whose removal was cut short
 STALE_LOCK_MS = 60_000  # git has its own locks for milliseconds; a killed one leaves them for ever
 SETTINGS = {
     "remote.origin.fetch": BRANCHES,
@@ -136,6 +137,8 @@ class Mirror:
 
     def tidy(self) -> None:
         """Pack what has gathered, when git thinks that it is time."""
+        for left in self.path.glob(f"{REMOVED}*"):
+            remove_tree(left)
         self.git.run("-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", codes=(0, 1, 128))
 
     def _clone(self) -> None:
