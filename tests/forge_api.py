@@ -91,6 +91,8 @@ class ForgeApi:
             "base": {"ref": repository.default_branch, "repo": {"full_name": repository.name}},
         } | more
         repository.pulls.append(pull)
+        if owner == repository.name.partition("/")[0]:
+            repository.ahead.setdefault(branch, 1)
         return pull
 
     def _pulls(self, repository: Repository, path: str, query: dict[str, str]) -> tuple[int, dict[str, str], Any]:
@@ -102,7 +104,8 @@ class ForgeApi:
             found = [
                 one
                 for one in found
-                if one["head"]["ref"] == branch and one["head"]["repo"]["full_name"].startswith(f"{owner}/")
+                if one["head"]["ref"] == branch
+                and (one["head"]["repo"] or {}).get("full_name", "").startswith(f"{owner}/")
             ]
         size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
         headers = {}

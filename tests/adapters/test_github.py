@@ -69,17 +69,20 @@ def test_pull_requests_of_a_task_go_by_their_branches_alone(api: ForgeApi, githu
     api.pull(WEB, "other", title="T42: fix", body="shoal/T42-x closes T42")
     api.pull(WEB, "shoal/T421-x")
     api.pull(WEB, "shoal/T42-y", owner="stranger")
-    api.pull(WEB, "shoal/T42-gone", head={"ref": "shoal/T42-gone", "repo": None})
+    api.pull(WEB, "shoal/T42-gone", owner="gone", head={"ref": "shoal/T42-gone", "repo": None})
     assert github.open_pull_requests(WEB, "T42") == []
     api.pull(WEB, "shoal/T42-x")
     assert [one.number for one in github.open_pull_requests(WEB, "T42")] == [5]
+    assert len(api.asked) == 3, "one request, and one per branch"
 
 
 def test_every_page_is_read(api: ForgeApi, github: GitHub) -> None:
-    api.pull(WEB, "shoal/T1-first")
-    for number in range(250):
-        api.pull(WEB, f"other-{number}")
-    assert len(github.open_pull_requests(WEB, "T1")) == 1
+    api.pull(WEB, "shoal/T1-x")
+    for _ in range(250):
+        api.pull(WEB, "shoal/T1-x", state="closed")
+    found = github.open_pull_request(WEB, "shoal/T1-x")
+    assert found is not None
+    assert found.number == 1
     assert len(api.asked) == 3
 
 
@@ -117,7 +120,7 @@ def test_refused_pull_request_says_why(api: ForgeApi, github: GitHub, branch: st
 
 def test_unknown_repository_is_refused_and_others_go_on(api: ForgeApi, github: GitHub) -> None:
     api.repository()
-    with pytest.raises(ForgeError, match="404 to GET /repos/acme/secret/pulls: Not Found"):
+    with pytest.raises(ForgeError, match="404 to GET /repos/acme/secret/git/matching-refs/heads/shoal/T1: Not Found"):
         github.open_pull_requests("acme/secret", "T1")
     assert github.open_pull_requests(WEB, "T1") == []
 

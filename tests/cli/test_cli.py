@@ -191,6 +191,7 @@ def test_every_verb_of_people_has_a_command(shell: Shell) -> None:
     shell("broadcast", "lunch")
     assert shell.json("watch", "--agent", "bo")["events"][-1]["kind"] == "broadcast"
     assert "all" in shell("stats")
+    assert "Nothing is due." in shell("supervision")
     assert "ok" in shell("doctor")
     assert "complete" in shell("completion", "bash")
     assert next(event["kind"] for event in shell.json("events", "--task", "T2", "--after", "0")) == "task.created"

@@ -16,6 +16,7 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.search import Document, DocumentKind
 from shoal.services import search
 from shoal.store import postgres, sqlite
+from tests import rows
 
 NOW = 1_800_000_000_000
 LATELY = NOW + 86_400_000
@@ -69,6 +70,17 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("views.unchanged", {"status": "blocked", "before": 2**62, "scanned": 50, "limit": 20}),
     ("views.count_blocked", {"status": "blocked", "scanned": 50}),
     ("views.open_edges", {"status": "blocked", "scanned": 50, "limit": 20}),
+    ("leases.expire", {"now": NOW, "limit": 10}),
+    ("supervision.overdue", {"after": 0, "now": NOW, "limit": 50, "unestimated_ms": 1, "beyond_ms": 1}),
+    ("supervision.stale_queued", {"after": 0, "scanned": 50, "before": 2**62, "limit": 50}),
+    ("supervision.queued_to", {"after": 7000, "scanned": 50}),
+    ("supervision.stale_active", {"before": 2**62, "limit": 50}),
+    ("supervision.said", {"task": 50, "attempt": 1, "rule": "timeout"}),
+    ("orphans.expired", {"now": NOW, "after": 0, "limit": 50}),
+    ("orphans.held", {"before": NOW, "after": 0, "limit": 50}),
+    ("orphans.branches", {"task": 50, "limit": 20}),
+    ("orphans.given_up", {"after": 5000, "upto": 5050}),
+    ("orphans.lose_sessions", {"before": NOW, "now": NOW, "limit": 50}),
 ]
 TOLD = ("type", "status", "task", "agent", "session", "by_task", "by_model")
 IDS = ["+".join([name, *(key for key in TOLD if key in given)]) for name, given in STATEMENTS]
@@ -104,6 +116,16 @@ def fill(address: str) -> None:
                 spend(ledger)
         ledger.tasks.create(title="labelled", labels=["rare"])
         ledger.tasks.create(title="assigned", assignee="b", deadline=1)
+        # Many sessions, ended long ago, and a few that are open.
+        rows.execute(
+            address,
+            "INSERT INTO sessions (task, attempt, agent, kind, branches, started_at, ended_at) "
+            "SELECT id, 1, 'a', 'claude', '[]', 1, CASE WHEN id > 5 THEN 1 END FROM tasks WHERE status = 'completed'",
+        )
+        rows.execute(
+            address,
+            "INSERT INTO warnings (task, attempt, rule, at) SELECT task, 1, 'stale', 1 FROM sessions",
+        )
         documents = [
             Document(task=task + 1, kind=kind, text=f"always {task}")
             for kind in (DocumentKind.BODY, DocumentKind.TITLE)
@@ -153,6 +175,7 @@ def postgres_plans(postgres_server: str) -> Any:
     url = f"{postgres_server}{joint}options=-c%20search_path%3D{schema}"
     fill(url)
     with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        connection.execute("VACUUM tasks")  # of the rows that were active a moment ago
         for setting in postgres.OPTIONS.split("-c ")[1:]:
             name, _, value = setting.strip().partition("=")
             connection.execute(f"SET {name} = '{value}'")

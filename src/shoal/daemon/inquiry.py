@@ -44,6 +44,7 @@ class Inquiry:
         self.is_slow = False
         self.refusals: dict[str, str] = {}
         self.answered: set[str] = set()
+        self._found: dict[tuple[int, str], list[str]] = {}
         self._forge = forge
         self._settings = settings
         self._deadline = monotonic_seconds() + ROUND_SECONDS
@@ -55,7 +56,8 @@ class Inquiry:
             if self._is_exhausted():
                 return None
             try:
-                found += self._open_at(place, known, task.task_id)
+                asked = (self._forge.open_pull_request(place, one) for one in self._branches(task, place, known))
+                found += [one for one in asked if one is not None]
                 self.answered.add(place)
             except ForgeUnreachable as error:
                 self.problem = error
@@ -76,7 +78,7 @@ class Inquiry:
         proposed = {(one.repository, one.branch) for one in found}
         for place, known in self._places(task, branches):
             try:
-                for branch in known or self._forge.branches(place, task.task_id):
+                for branch in self._branches(task, place, known):
                     if (place, branch) not in proposed:
                         self._propose(left, task, place, branch)
             except ForgeUnreachable as error:
@@ -110,11 +112,13 @@ class Inquiry:
         left.pull_requests.append(made)
         left.opened.append(made)
 
-    def _open_at(self, place: str, known: list[str], task_id: str) -> list[PullRequest]:
-        if not known:
-            return self._forge.open_pull_requests(place, task_id)
-        found = (self._forge.open_pull_request(place, branch) for branch in known)
-        return [one for one in found if one is not None]
+    def _branches(self, task: Task, place: str, known: list[str]) -> list[str]:
+        """The branches that a task's sessions named, else those that the forge has by its name."""
+        if known:
+            return known
+        if (task.id, place) not in self._found:
+            self._found[task.id, place] = self._forge.branches(place, task.task_id)
+        return self._found[task.id, place]
 
     def _places(self, task: Task, branches: list[Branch]) -> Iterator[tuple[str, list[str]]]:
         """The repositories of a task that are on this forge, as it calls them, with the branches known there."""

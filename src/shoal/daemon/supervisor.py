@@ -20,7 +20,7 @@ import structlog
 from shoal.adapters.forges import github
 from shoal.adapters.forges.forge import Forge
 from shoal.daemon.inquiry import Inquiry, Left
-from shoal.errors import ForgeError, LockLost, Refused
+from shoal.errors import ForgeError, LockLost, Refused, StoreError
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.session import Branch
@@ -68,7 +68,8 @@ class Supervisor:
     def begin(self) -> None:
         """Before anything takes back leases: promise to look after the orphans of the time when no server ran."""
         if self._forge is not None:
-            self._promise(True)
+            with suppress(StoreError):  # the loops wait for a database, so the server does not fail for it
+                self._promise(True)
 
     def tick(self) -> None:
         """One round, unless another server makes one now. What went wrong is raised when all else is done."""

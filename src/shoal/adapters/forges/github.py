@@ -118,8 +118,12 @@ class GitHub:
         return next((one for one in self.pull_requests(repository, branch) if one.state == "open"), None)
 
     def open_pull_requests(self, repository: str, task_id: str) -> list[PullRequest]:
-        """The open pull requests of a task, by their branches; what a title or a text says does not count."""
-        return [one for one in self._pulls(repository, {"state": "open"}) if is_branch_of(task_id, one.branch)]
+        """The open pull requests of a task, by their branches; what a title or a text says does not count.
+
+        Few requests, however many pull requests there are: whatever is open has its branch still.
+        """
+        found = (self.open_pull_request(repository, branch) for branch in self.branches(repository, task_id))
+        return [one for one in found if one is not None]
 
     def branches(self, repository: str, task_id: str) -> list[str]:
         """The branches of a task."""

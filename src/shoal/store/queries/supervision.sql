@@ -21,12 +21,14 @@ SELECT at FROM warnings WHERE task = :task AND attempt = :attempt AND rule = :ru
 
 -- name: stale_queued
 -- Of the next queued tasks by number, those offered for too long and not reported since something happened to them.
+-- PostgreSQL asked for a status and a number walks the primary key; SQLite uses only half of a range of (status, id).
 SELECT q.id, q.queued_at, COALESCE(
   (SELECT e.at FROM events AS e WHERE e.task = q.id AND e.kind <> 'task.stale' ORDER BY e.id DESC LIMIT 1), q.queued_at
 ) AS happened_at
 FROM (
   SELECT id, attempt, queued_at FROM tasks
-  WHERE status = 'queued' AND (status, id) > ('queued', :after)
+  WHERE status = 'queued' AND id > :after                                   -- on sqlite
+  WHERE (status, id) > ('queued', :after) AND (status, id) <= ('queued', 9223372036854775807) -- on postgresql
   ORDER BY status, id
   LIMIT :scanned
 ) AS q
@@ -41,7 +43,8 @@ LIMIT :limit
 -- How many queued tasks the same stretch has, and how far it reaches.
 SELECT COUNT(*), MAX(id) FROM (
   SELECT id FROM tasks
-  WHERE status = 'queued' AND (status, id) > ('queued', :after)
+  WHERE status = 'queued' AND id > :after                                   -- on sqlite
+  WHERE (status, id) > ('queued', :after) AND (status, id) <= ('queued', 9223372036854775807) -- on postgresql
   ORDER BY status, id
   LIMIT :scanned
 ) AS q
