@@ -26,6 +26,7 @@ log = structlog.get_logger()
 PULSE_SECONDS = 2.0  # how late a message or a stop may come
 BATCH = 200  # items that are reported at once
 LINE_LIMIT = 32 * 1024 * 1024  # bytes; agents send pictures in one line
+DRAIN_SECONDS = 10.0  # for the threads that serve its pipes, once everything in its group has ended
 LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 
@@ -105,11 +106,12 @@ class Run:
             threads = [
                 threading.Thread(target=self._write, args=(process.stdin,), daemon=True),
                 threading.Thread(target=self._read, args=(process.stdout, log_file), daemon=True),
+                threading.Thread(target=self._await, args=(process,), daemon=True),
             ]
             for thread in threads:
                 thread.start()
             try:
-                outcome, reason = self._watch(process)
+                outcome, reason = self._watch()
                 code = process.poll()
             except LeaseLost:
                 self._processes.stop("lost", self._processes.grace_seconds)
@@ -118,7 +120,7 @@ class Run:
                 self._processes.end(process)
                 self._to_agent.put(None)
                 for thread in threads:
-                    thread.join()
+                    thread.join(DRAIN_SECONDS)
         self._finish()
         self._processes.check()
         if outcome is Outcome.COMPLETED and not (code == 0 or (self._finished is not None and self._finished.ok)):
@@ -135,7 +137,7 @@ class Run:
             unheard=self._unheard,
         )
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> tuple[Outcome, str | None]:
+    def _watch(self) -> tuple[Outcome, str | None]:
         """Until the program has ended or must end: how, and why."""
         began = monotonic_seconds()
         leave: float | None = None
@@ -147,15 +149,7 @@ class Run:
             if stop is not None:
                 return Outcome.OVER_LIMIT, stop
             if self._ended:
-                left = LEAVE_SECONDS if self._timeout is None else max(0.1, self._timeout - (now - began))
-                try:
-                    process.wait(min(left, LEAVE_SECONDS) if self._finished else left)
-                except subprocess.TimeoutExpired:
-                    self._woken.set()
-                    if self._finished or self._timeout is None:
-                        return Outcome.COMPLETED, None
-                else:
-                    return Outcome.COMPLETED, None
+                return Outcome.COMPLETED, None
             if self._timeout is not None and now - began > self._timeout:
                 return Outcome.TIMED_OUT, f"timed out after {self._timeout:g} s"
             if self._over and leave is None:
@@ -250,6 +244,10 @@ class Run:
                     full = len(self._items) >= BATCH
                 if full or self._over:
                     self._woken.set()
+
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        # Not the end of its output: what it left running may keep that open.
+        process.wait()
         self._ended = True
         self._woken.set()
 
