@@ -1,8 +1,7 @@
-"""Rows as a worker that vanished has left them, and attempts that began long ago; written past the verbs."""
+"""What tests write past the verbs: the past of an attempt, and many rows at once."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 
@@ -22,20 +21,6 @@ def execute(address: str, statement: str, *values: Any) -> list[Any]:
         return connection.execute(statement, values).fetchall()
     finally:
         connection.close()
-
-
-def session(address: str, task: int, *branches: str, repository: str = "acme/web", attempt: int = 1) -> int:
-    """A session that nobody has ended, with these branches."""
-    stored = [
-        {"repository": repository, "branch": branch, "base": "0" * 40, "head": "0" * 40, "commits": 0, "pushed": False}
-        for branch in branches
-    ]
-    execute(
-        address,
-        "INSERT INTO sessions (task, attempt, agent, kind, branches, started_at) VALUES (?, ?, ?, ?, ?, ?)",
-        *(task, attempt, "claude-1", "claude", json.dumps(stored) if stored else None, 1),
-    )
-    return int(execute(address, "SELECT MAX(id) FROM sessions")[0][0])
 
 
 def begun_earlier(address: str, task: int, minutes: int) -> None:

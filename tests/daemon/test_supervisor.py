@@ -27,6 +27,7 @@ from tests import rows
 from tests.conftest import FakeClock, wait_until
 from tests.fleet import SHOAL, Server, environment
 from tests.forge_api import TOKEN, ForgeApi
+from tests.services.test_orphans import session
 
 WEB = "acme/web"
 MINUTE, DAY = 60, 86_400
@@ -115,13 +116,13 @@ def test_pull_request_of_another_task_does_not_count(
 
 @pytest.mark.parametrize("known", [True, False], ids=["known by its session", "found by its name"])
 def test_branch_that_is_ahead_gets_its_pull_request(
-    ledger: Ledger, address: str, clock: FakeClock, api: ForgeApi, supervisor: Supervisor, known: bool
+    ledger: Ledger, clock: FakeClock, api: ForgeApi, supervisor: Supervisor, known: bool
 ) -> None:
     branch = "anything/at-all" if known else "shoal/T1-build-it"
     orphan(ledger, clock, repos=[] if known else [WEB])
     api.repository().ahead = {branch: 3, "shoal/T11-other": 1}
     if known:
-        rows.session(address, 1, branch)
+        session(ledger, 1, branch)
     supervisor.tick()
 
     [pull] = api.repositories[WEB].pulls
@@ -134,10 +135,10 @@ def test_branch_that_is_ahead_gets_its_pull_request(
 
 
 def test_branch_that_is_not_ahead_leaves_nothing(
-    ledger: Ledger, address: str, clock: FakeClock, api: ForgeApi, supervisor: Supervisor
+    ledger: Ledger, clock: FakeClock, api: ForgeApi, supervisor: Supervisor
 ) -> None:
     orphan(ledger, clock)
-    rows.session(address, 1, "shoal/T1-x", "shoal/T1-never-pushed")
+    session(ledger, 1, "shoal/T1-x", "shoal/T1-never-pushed")
     api.repository().ahead = {"shoal/T1-x": 0}
     supervisor.tick()
     assert ledger.tasks.get(1).status == "queued"

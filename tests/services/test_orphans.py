@@ -13,6 +13,7 @@ import pytest
 from shoal import Ledger
 from shoal.errors import LeaseLost
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.session import Branch
 from shoal.services import leases, orphans
 from shoal.services.orphans import Rescue
 from tests import rows
@@ -27,6 +28,12 @@ def write(ledger: Ledger) -> Callable[..., Any]:
     engine = ledger.engine
     assert isinstance(engine, EmbeddedEngine)
     return lambda work, **given: engine.write(partial(work, **given))
+
+
+def session(ledger: Ledger, task: int, *branches: str, repository: str = "acme/web", attempt: int = 1) -> int:
+    """A session that works on these branches."""
+    made = [Branch(repository=repository, branch=branch, base="0" * 40, head="0" * 40) for branch in branches]
+    return ledger.tasks.begin_session(task, attempt=attempt, agent="claude-1", kind="claude", branches=made).id
 
 
 def orphan(ledger: Ledger, clock: FakeClock, **given: Any) -> None:
@@ -108,11 +115,11 @@ def test_gone_process_is_taken_back_before_its_lease_ends(ledger: Ledger, write:
 
 
 def test_reaper_leaves_to_a_promise_what_may_have_left_something(
-    ledger: Ledger, address: str, clock: FakeClock, write: Callable[..., Any]
+    ledger: Ledger, clock: FakeClock, write: Callable[..., Any]
 ) -> None:
     ledger.tasks.create_many(tasks=[{"title": "plain"}, {"title": "repo", "repos": ["a/b"]}, {"title": "session"}])
     ledger.tasks.claim(worker="w", limit=3, lease_seconds=60)
-    rows.session(address, 3, "shoal/T3-x")
+    session(ledger, 3, "shoal/T3-x")
     clock.advance(61)
     write(orphans.promise, seconds=100)
 
@@ -132,11 +139,12 @@ def test_promise_that_is_taken_back_keeps_nobody_waiting(
     assert ledger.tasks.claim(worker="w2").claims[0].attempt == 2
 
 
-def test_newest_word_about_each_branch_counts(ledger: Ledger, address: str, write: Callable[..., Any]) -> None:
+def test_newest_word_about_each_branch_counts(ledger: Ledger, write: Callable[..., Any]) -> None:
     ledger.tasks.create(title="a")
-    rows.session(address, 1, "shoal/T1-a", "shoal/T1-b")
-    rows.session(address, 1, "shoal/T1-a", repository="acme/api")
-    rows.session(address, 1)
+    ledger.tasks.claim(worker="w")
+    session(ledger, 1, "shoal/T1-a", "shoal/T1-b")
+    session(ledger, 1, "shoal/T1-a", repository="acme/api")
+    session(ledger, 1)
     found = {(one.repository, one.branch) for one in write(orphans.branches, task=1)}
     assert found == {("acme/api", "shoal/T1-a"), ("acme/web", "shoal/T1-a"), ("acme/web", "shoal/T1-b")}
 
@@ -227,11 +235,11 @@ def test_session_that_nobody_ended_is_lost_after_a_while(
 ) -> None:
     ledger.tasks.create_many(tasks=[{"title": "orphan"}, {"title": "at work"}, {"title": "retried"}])
     ledger.tasks.claim(worker="w", limit=3, lease_seconds=3600)
-    lost, live, old = (rows.session(address, task) for task in (1, 2, 3))
+    lost, live, old = (session(ledger, task) for task in (1, 2, 3))
     ledger.tasks.release(3, attempt=1)
     ledger.tasks.cancel(1)
     ledger.tasks.claim(worker="w2", lease_seconds=3600)
-    new = rows.session(address, 3, attempt=2)
+    new = session(ledger, 3, attempt=2)
     assert write(orphans.lose_sessions) == 0, "its worker may still say how it ended"
     clock.advance(301)
     assert write(orphans.lose_sessions) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,11 @@ from shoal.store import migrate
 
 def test_numbers_have_no_gap() -> None:
     assert list(migrate.migrations()) == list(range(1, migrate.latest() + 1))
+
+
+def test_every_file_has_a_number_of_its_own() -> None:
+    folder = Path(migrate.__file__).parent / "migrations"
+    assert len(list(folder.glob("*.sql"))) == len(migrate.migrations())
 
 
 def test_only_what_is_missing_is_pending() -> None:

@@ -119,8 +119,9 @@ def fill(address: str) -> None:
         # Many sessions, ended long ago, and a few that are open.
         rows.execute(
             address,
-            "INSERT INTO sessions (task, attempt, agent, kind, branches, started_at, ended_at) "
-            "SELECT id, 1, 'a', 'claude', '[]', 1, CASE WHEN id > 5 THEN 1 END FROM tasks WHERE status = 'completed'",
+            "INSERT INTO sessions (task, attempt, agent, kind, branches, started_at, ended_at, takes_messages) "
+            "SELECT id, 1, 'a', 'claude', '[]', 1, CASE WHEN id > 5 THEN 1 END, 0 FROM tasks "
+            "WHERE status = 'completed'",
         )
         rows.execute(
             address,

@@ -20,6 +20,5 @@ CREATE TABLE knowledge_words (                                             -- on
 );
 CREATE INDEX knowledge_words_by_word ON knowledge_words USING gin (words); -- on postgresql
 
--- Whether a name is that of an agent, and what a task was told.
+-- Whether a name is that of an agent.
 CREATE INDEX sessions_of_agent ON sessions (agent, id);
-CREATE INDEX tells_of_task ON tells (task, id);
