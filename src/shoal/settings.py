@@ -170,6 +170,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     episodes: Annotated[
         Whole, Meta(description="How often an agent is run in one attempt until the success criteria hold.")
     ] = 5
+    qa_tasks: Annotated[
+        bool, Meta(description="Make a task of type qa for work in review; its result's verdict counts.")
+    ] = False
     workspace_days: Annotated[
         int, Meta(ge=0, le=36500, description="Days for which the folder of a failed attempt is kept.")
     ] = 7
