@@ -157,8 +157,8 @@ def test_children_in_the_background_end_with_the_command_and_nobody_waits_for_th
 
 
 def test_child_that_left_the_group_with_the_output_holds_nobody_up(run: Commands, tmp_path: Path) -> None:
-    leave = "import os, time; os.fork() and os._exit(0); os.setsid(); open('pid', 'w').write(str(os.getpid()))"
-    ran = run([sys.executable, "-c", f"{leave}; time.sleep(1000)"], tmp_path, seconds=100)
+    leave = "import os, signal; os.fork() and os._exit(0); os.setsid(); open('pid', 'w').write(str(os.getpid()))"
+    ran = run([sys.executable, "-c", f"{leave}; signal.pause()"], tmp_path, seconds=100)
     assert ran.code == 0
     pid = int(wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     os.kill(pid, signal.SIGKILL)
