@@ -27,7 +27,7 @@ INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --quiet --python $(BIN
 DEVELOPMENT := $(shell sed -n '/^dev = \[/,/^\]/p' pyproject.toml | grep -o '"[^"]*"' | tr -d '"' | sed "s/.*/'&'/")
 .venv/tests: .venv/serves
 	@echo "Installing what development needs into .venv ..."
-	@$(call INSTALL,-e '.[postgres]' $(DEVELOPMENT))
+	@$(call INSTALL,-e '.[kubernetes,postgres]' $(DEVELOPMENT))
 	@touch $@
 
 serve: .venv/serves ## Start Shoal on SQLite in ./.shoal and print its address

@@ -24,6 +24,8 @@
     │   └── ForgeUnreachable it cannot be asked now
     ├── AgentError           an agent cannot be run as it is configured
     │   └── WorkspaceError   its folder cannot be prepared or kept
+    ├── ExecutorError        an executor refuses to start an attempt
+    │   └── ExecutorUnreachable  it does not answer now
     ├── ServerRunning        this home has a server already
     └── ServerUnreachable    nobody answers at the address
 
@@ -222,6 +224,21 @@ class WorkspaceError(AgentError):
     """The folder of an attempt cannot be prepared or kept; the message names the repository."""
 
     code = "workspace"
+
+
+class ExecutorError(ShoalError):
+    """An executor refuses to start an attempt, or is not set up; the message names the setting or holds its words."""
+
+    code = "executor"
+    status = 409
+
+
+class ExecutorUnreachable(ExecutorError):
+    """An executor does not answer now: whether it did what it was asked is not known."""
+
+    code = "executor_unreachable"
+    status = 503
+    exit_code = 7
 
 
 class ServerRunning(ShoalError):

@@ -17,7 +17,7 @@ from shoal.errors import BadInput, StoreMissing
 
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
-TABLES = {"agents", "workflows", "repositories"}  # in shoal.toml only
+TABLES = {"agents", "workflows", "repositories", "dispatch", "kubernetes"}  # in shoal.toml only
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
 # Relative, of plain names: nothing that a setting says leads out of the vault or into its git, or breaks a wikilink.
 _NAME = r"[^\x00-\x1f/\\|#^\[\].][^\x00-\x1f/\\|#^\[\]]*"
@@ -67,6 +67,77 @@ class RepositorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     teardown: Annotated[list[str], Meta(description="Shell commands after it has ended.")] = []
 
 
+class DispatchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `shoal serve` lets an executor run: `[dispatch]`; the defaults of `shoal dispatch`."""
+
+    executor: Annotated[
+        Literal["local", "kubernetes"] | None,
+        Meta(description="Where `shoal serve` runs tasks: processes beside it, or Jobs; left out: nowhere."),
+    ] = None
+    queues: Annotated[Names, Meta(min_length=1, description="The queues it takes from, in order of preference.")] = (
+        msgspec.field(default_factory=lambda: ["default"])
+    )
+    limit: Annotated[Whole, Meta(description="Attempts at once, those of an earlier start among them.")] = 10
+    agent: Annotated[str | None, Meta(description="Who does the work; left out: whoever dispatches.")] = None
+    command: Annotated[list[str], Meta(description="The program that works on a task, as after `shoal work --`.")] = []
+    lease_seconds: Annotated[Whole, Meta(description="How long a dispatched attempt may be out of touch.")] = 120
+    start_seconds: Annotated[
+        Whole, Meta(description="How long an attempt may take to begin: images are pulled meanwhile.")
+    ] = 900
+    poll_seconds: Annotated[
+        float, Meta(gt=0, le=3600, description="How often the executor and the queues are looked at.")
+    ] = 2.0
+
+
+_DNS = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"
+Image = Annotated[str, Meta(min_length=1, max_length=1000)]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+\Z", max_length=1000)]
+DnsName = Annotated[str, Meta(pattern=rf"^{_DNS}(\.{_DNS})*\Z", max_length=253)]
+Quantity = Annotated[str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?(m|k|Ki|M|Mi|G|Gi|T|Ti)?\Z")]
+Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z", max_length=200)]
+LabelKey = Annotated[str, Meta(pattern=rf"^({_DNS}(\.{_DNS})*/)?(?=.{{1,63}}\Z){_LABEL}\Z", max_length=253)]
+LabelValue = Annotated[str, Meta(pattern=rf"^({_LABEL})?\Z", max_length=63)]
+
+
+class KubernetesSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The Jobs that attempts run in: `[kubernetes]`."""
+
+    image: Annotated[Image | None, Meta(description="The pods' image, with Shoal and the agents in it.")] = None
+    url: Annotated[Url | None, Meta(description="Where the pods reach Shoal; it stands for the ledger, too.")] = None
+    namespace: Annotated[
+        str, Meta(pattern=rf"^{_DNS}\Z", max_length=63, description="The namespace of Jobs, pods and Secrets.")
+    ] = "default"
+    context: Annotated[str | None, Meta(description="A context of the kubeconfig; left out: its current one.")] = None
+    kubeconfig: Annotated[
+        str | None, Meta(description="The kubeconfig; left out: $KUBECONFIG, ~/.kube/config, or the pod's own account.")
+    ] = None
+    config: Annotated[DnsName | None, Meta(description="A ConfigMap whose shoal.toml holds the pods' settings.")] = None
+    service_account: Annotated[DnsName | None, Meta(description="The pods' service account.")] = None
+    node_selector: Annotated[
+        dict[LabelKey, LabelValue], Meta(description="Labels of the nodes that may run them.")
+    ] = {}
+    pull_secrets: Annotated[list[DnsName], Meta(max_length=100, description="Secrets to pull the image with.")] = []
+    secrets: Annotated[
+        list[DnsName], Meta(max_length=100, description="Secrets whose keys become the pods' environment.")
+    ] = []
+    env: Annotated[dict[Variable, str], Meta(description="Further environment.")] = {}
+    cpu_request: Annotated[Quantity | None, Meta(description="Processors that a pod is sure of, as 500m.")] = None
+    cpu_limit: Annotated[Quantity | None, Meta(description="Processors that it may use.")] = None
+    memory_request: Annotated[Quantity | None, Meta(description="Memory that a pod is sure of, as 2Gi.")] = None
+    memory_limit: Annotated[Quantity | None, Meta(description="Memory at which it is ended.")] = None
+    user: Annotated[
+        int, Meta(ge=1, le=2**31 - 1, description="The user and group that pods run as; root is not possible.")
+    ] = 1000
+    read_only_root: Annotated[
+        bool, Meta(description="Let pods write to their home and /tmp only, and not to the image's files.")
+    ] = True
+    deadline_seconds: Annotated[Whole, Meta(description="How long a Job may take before the cluster ends it.")] = 7200
+    ttl_seconds: Annotated[
+        int, Meta(ge=0, le=10**9, description="How long the cluster keeps an ended Job that nobody cleared away.")
+    ] = 3600
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of a home. The comments of the documentation are the descriptions here."""
 
@@ -99,6 +170,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     episodes: Annotated[
         Whole, Meta(description="How often an agent is run in one attempt until the success criteria hold.")
     ] = 5
+    qa_tasks: Annotated[
+        bool, Meta(description="Make a task of type qa for work in review; its result's verdict counts.")
+    ] = False
     workspace_days: Annotated[
         int, Meta(ge=0, le=36500, description="Days for which the folder of a failed attempt is kept.")
     ] = 7
@@ -135,6 +209,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     repositories: Annotated[
         dict[str, RepositorySettings], Meta(description='Repositories by name: [repositories."owner/name"].')
     ] = {}
+    dispatch: Annotated[DispatchSettings, Meta(description="What is run by an executor: [dispatch].")] = (
+        DispatchSettings()
+    )
+    kubernetes: Annotated[
+        KubernetesSettings, Meta(description="The Jobs of the executor kubernetes: [kubernetes].")
+    ] = KubernetesSettings()
 
 
 def setting_descriptions() -> dict[str, tuple[Any, str]]:
@@ -151,7 +231,10 @@ def setting_descriptions() -> dict[str, tuple[Any, str]]:
                 meaning = meaning or (kind.extra_json_schema or {}).get("description", "")
                 kind = kind.type
             default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-            yield before + field.name, (default, meaning)
+            is_table = isinstance(kind, inspect.StructType)
+            yield before + field.name, (None if is_table else default, meaning)
+            if isinstance(kind, inspect.StructType):
+                yield from describe(kind.cls, f"{before}{field.name}.")
             if isinstance(kind, inspect.DictType) and isinstance(kind.value_type, inspect.StructType):
                 yield from describe(kind.value_type.cls, f"{before}{field.name}.NAME.")
 

@@ -147,6 +147,6 @@ def test_its_configuration_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     written = tomllib.loads((ROOT / "examples/standin.toml").read_text())
     settings = msgspec.convert(written, Settings)
     monkeypatch.chdir(ROOT)
-    chosen = agent(settings.agents[settings.agent or ""])
+    chosen = agent(settings.agents["standin"])
     assignment = Assignment(folder=Path("/"), home=Path("/"), system="", text="", claim=b"")
     assert os.path.isabs(chosen.command(assignment)[1])

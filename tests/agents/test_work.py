@@ -96,7 +96,8 @@ class House:
     def close(self) -> None:
         for worker in self._workers:
             worker.kill()
-            worker.communicate()
+            if worker.stderr is not None and not worker.stderr.closed:
+                worker.communicate()
         self.ledger.close()
 
     def _git(self, *arguments: str) -> None:

@@ -308,6 +308,7 @@ def test_stream_of_one_task_sleeps_while_others_are_busy(tmp_path: Path, monkeyp
 
 
 def test_waiting_request_answers_when_there_is_something(ask: Any, remote: Ledger) -> None:
+    remote.tasks.create(title="a")
     last = remote.stats.get().last_event
     assert ask("GET", f"/api/v1/events/wait?after={last}&wait_seconds=0.05").json == {"arrived": False}
     assert ask("GET", f"/api/v1/events/wait?after={last - 1}&wait_seconds=5").json == {"arrived": True}

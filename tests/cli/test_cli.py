@@ -64,6 +64,19 @@ def test_search_by_words(shell: Shell) -> None:
     assert "no word to look for" in shell.errors
 
 
+def test_prompt_of_a_task_with_sizes_as_text_and_as_json(shell: Shell) -> None:
+    shell("add", "Fix", "the", "Login", "--workflow", "careful")
+    shown = shell("prompt", "T1")
+    assert "memory looks for: fix, the, login" in shown
+    assert "no workflow 'careful'" in shell.errors
+    raw = shell("prompt", "T1", "--raw")
+    assert raw.startswith("<shoal_role>\n")
+    assert shown.endswith(raw.partition("<shoal_time>")[0][-500:] + shown[shown.index("<shoal_time>") :])
+    told = shell.json("prompt", "T1", "--way", "continuation", "--cause", "crash")
+    assert (told["cause"], told["messages"][0]["part"]) == ("crash", "system")
+    assert shell("prompt", "T1", "-q").strip() == told["stable_hash"]
+
+
 def test_first_task_from_add_to_done(shell: Shell) -> None:
     assert shell("add", "Say", "hello", "-p", "high", "-q") == "T1\n"
     assert "Say hello" in shell("list")

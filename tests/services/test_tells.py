@@ -149,16 +149,16 @@ def test_message_for_the_next_turn_is_heard_when_that_has_begun(ledger: Ledger) 
     assert ledger.sessions.record(again.id, attempt=2).told == []
 
 
-def test_message_in_an_answer_that_got_lost_comes_again(ledger: Ledger) -> None:
+def test_worker_that_says_what_was_heard_loses_no_answer(ledger: Ledger) -> None:
     session = begin(ledger, takes_messages=True)
     first = ledger.tasks.tell(1, text="one")
-    assert texts(ledger.sessions.record(session.id, attempt=1, received=0)) == ["one"]
+    assert texts(ledger.sessions.record(session.id, attempt=1, heard=0)) == ["one"]
     ledger.tasks.tell(1, text="two")
     # The answer got lost; what the agent says meanwhile proves nothing.
-    assert texts(ledger.sessions.record(session.id, attempt=1, received=0, items=[said("m")])) == ["one", "two"]
-    assert texts(ledger.sessions.record(session.id, attempt=1, received=first.id, items=[said("n")])) == ["two"]
+    assert texts(ledger.sessions.record(session.id, attempt=1, heard=0, items=[said("m")])) == ["one", "two"]
+    assert texts(ledger.sessions.record(session.id, attempt=1, heard=first.id)) == ["two"]
     again = next_attempt(ledger)
-    assert texts(ledger.sessions.record(again.id, attempt=2, received=0)) == ["two"]
+    assert texts(ledger.sessions.record(again.id, attempt=2, heard=0)) == ["two"]
     assert len(ledger.events.list(after=0, task=1, kind="task.heard")) == 3
 
 

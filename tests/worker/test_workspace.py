@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,8 +120,7 @@ def test_next_attempt_goes_on_from_the_branch(workspaces: Workspaces, home: Path
 
 
 def test_branch_is_found_without_the_ledger_when_the_title_has_changed(workspaces: Workspaces) -> None:
-    first = workspaces.prepare(TASK, 1)
-    commit(first.folder, "a.py")
+    commit(workspaces.prepare(TASK, 1).folder, "a.py")
     second = workspaces.prepare(task_of(repos=[REPOSITORY], title="Another title"), 2)
     assert second.checkouts[0].branch == BRANCH
 
@@ -213,6 +213,26 @@ def empty_nested_repository(folder: Path) -> None:
     (folder / "inner" / "loose.py").write_text("loose\n")
 
 
+def nested_link_to_nowhere(folder: Path) -> None:
+    (folder / "inner").mkdir()
+    (folder / "inner" / ".git").write_text("gitdir: /no/where\n")
+    (folder / "inner" / "loose.py").write_text("loose\n")
+
+
+def nested_wreck(folder: Path) -> None:
+    git(folder, "init", "--quiet", "inner")
+    commit(folder / "inner", "deep.py")
+    shutil.rmtree(folder / "inner" / ".git" / "objects")
+
+
+def tracked_folder_became_a_repository(folder: Path) -> None:
+    (folder / "inner").mkdir()
+    commit(folder, "inner/old.py")
+    (folder / "inner" / "old.py").unlink()
+    git(folder / "inner", "init", "--quiet")
+    commit(folder / "inner", "new.py")
+
+
 def admin_of(folder: Path) -> Path:
     return Path(git(folder, "rev-parse", "--absolute-git-dir"))
 
@@ -248,6 +268,9 @@ def bare_in_configuration(folder: Path) -> None:
         own_repository,
         nested_repository,
         empty_nested_repository,
+        nested_link_to_nowhere,
+        nested_wreck,
+        tracked_folder_became_a_repository,
         locked_index,
         broken_index,
         no_branch,
@@ -324,17 +347,19 @@ def test_submodule_with_work_of_its_own_keeps_the_folder(
     assert workspaces.sweep(START_MS * 2, 0) == []
 
 
-def test_file_that_cannot_be_read_keeps_the_folder(workspaces: Workspaces, home: Path) -> None:
+def test_file_that_git_does_not_take_keeps_the_folder(workspaces: Workspaces, home: Path) -> None:
     workspace = workspaces.prepare(TASK, 1)
     (workspace.folder / "a.py").write_text("a\n")
-    locked = workspace.folder / "locked"
-    locked.write_text("secret\n")
-    locked.chmod(0)
-    if os.access(locked, os.R_OK):
-        pytest.skip("this user may read everything")
+    (workspace.folder / "git~1").write_text("a name that means .git elsewhere\n")
     workspace.keep("Kept")
     assert file_on(home, BRANCH, "a.py") == "a"
+    assert "git~1" in workspace.notes[0]
     assert not workspace.remove()
+    workspace.close()
+    assert (workspace.folder / "git~1").exists()
+    second = workspaces.prepare(TASK, 2)
+    assert (second.folder / "a.py").exists()
+    assert workspaces.sweep(START_MS * 2, 0) == []
 
 
 def test_work_goes_to_a_patch_where_the_mirror_takes_nothing(
@@ -396,6 +421,41 @@ def test_stash_of_another_worktree_is_left_alone(workspaces: Workspaces, home: P
     assert one.remove()
     git(two.folder, "stash", "pop")
     assert (two.folder / "README.md").read_text() == "T43.1\n"
+
+
+def test_stash_on_a_branch_that_both_had_is_left_on_the_stash(workspaces: Workspaces) -> None:
+    one, two = workspaces.prepare(TASK, 1), workspaces.prepare(task_of(43, repos=[REPOSITORY]), 1)
+    for workspace in (one, two):
+        git(workspace.folder, "switch", "--quiet", "main")
+        (workspace.folder / "README.md").write_text(f"{workspace.folder.name}\n")
+        git(workspace.folder, "stash")
+        git(workspace.folder, "switch", "--quiet", workspace.checkouts[0].branch)
+    one.keep("Kept")
+    git(two.folder, "stash", "pop")
+    assert (two.folder / "README.md").read_text() == "T43.1\n"
+
+
+def test_home_may_be_reached_by_a_link(home: Path, remote: Remote, tmp_path: Path) -> None:
+    home.mkdir()
+    (tmp_path / "link").symlink_to(home)
+    first = Workspaces(tmp_path / "link", remote.settings()).prepare(TASK, 1)
+    (first.folder / "half.py").write_text("half\n")
+    del first
+    second = Workspaces(home, remote.settings()).prepare(TASK, 2)
+    assert (second.folder / "half.py").exists()
+
+
+def test_git_finds_no_repository_around_the_home(remote: Remote) -> None:
+    workspace = Workspaces(remote.clone / ".shoal", {}).prepare(task_of(), 1)
+    assert "acme" not in workspace.environment
+    found = subprocess.run(
+        ["git", "rev-parse", "--show-toplevel"],
+        cwd=workspace.folder,
+        env=os.environ | workspace.environment,
+        capture_output=True,
+        check=False,
+    )
+    assert found.returncode == 128
 
 
 def test_pushed_when_the_repository_says_so(home: Path, remote: Remote) -> None:
@@ -701,3 +761,13 @@ def test_address_that_git_is_not_asked_for(name: str) -> None:
 def test_relative_path_is_refused_with_the_way_out() -> None:
     with pytest.raises(WorkspaceError, match=r'\[repositories\."../pond"\] url = '):
         address_of("../pond")
+
+
+def test_worktree_that_a_killed_git_left_half_made_stops_nobody(workspaces: Workspaces, home: Path) -> None:
+    workspaces.prepare(TASK, 1)
+    half = mirror(home) / "worktrees" / "T99.1"
+    half.mkdir()
+    (half / "commondir").touch()
+    workspace = workspaces.prepare(task_of(43, repos=[REPOSITORY]), 1)
+    assert git(workspace.folder, "status", "--porcelain") == ""
+    assert not half.exists()

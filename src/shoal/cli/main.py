@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("home", "Make a Shoal home: database, settings, folders."),
     "serve": ("serve", "Run the server: HTTP, and the loops that keep the ledger."),
     "work": ("work", "Claim tasks and let agents work on them."),
+    "dispatch": ("dispatch", "Claim tasks and let an executor run each: a process here, or a Job in a cluster."),
+    "run-attempt": ("dispatch", "Carry out one attempt whose claim is in $SHOAL_CLAIM, and report it."),
     "add": ("tasks", "Add a task."),
     "list": ("tasks", "List tasks, newest first."),
     "show": ("tasks", "Show one task, what it waits for, and its history."),
@@ -57,8 +59,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Read or follow the log."),
     "watch": ("events", "Read an agent's inbox: events of its tasks, and broadcasts."),
     "broadcast": ("events", "Tell every agent something."),
-    "supervision": ("supervision", "Show what supervision would do to attempts and tasks now."),
     "costs": ("costs", "What model calls used and cost."),
+    "supervision": ("supervision", "Show what supervision would do to attempts and tasks now."),
     "stats": ("stats", "Counts, ages and throughput."),
     "import": ("transfer", "Import tasks from JSON Lines, CSV or a markdown checklist."),
     "export": ("transfer", "Export tasks as JSON Lines, CSV or a markdown checklist."),
@@ -108,9 +110,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self._names:
             return None
         module = import_module(f"shoal.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(
-            module, cmd_name if cmd_name not in {"list", "next", "import"} else f"{cmd_name}_"
-        )
+        name = cmd_name.replace("-", "_") if cmd_name not in {"list", "next", "import"} else f"{cmd_name}_"
+        command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

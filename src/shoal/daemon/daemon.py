@@ -6,9 +6,12 @@ import threading
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
+from shoal.daemon.dispatcher import Dispatcher
+from shoal.daemon.executors import Executors
 from shoal.daemon.loop import Loop
 from shoal.daemon.supervisor import Executor, Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
+from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import prices
 from shoal.settings import Home, Settings
@@ -24,7 +27,8 @@ class Daemon:
         self, engine: EmbeddedEngine, home: Home, settings: Settings, executor: Executor | None = None
     ) -> None:
         forge, remark = forge_of(settings)
-        self.supervisor = Supervisor(engine, forge, executor, remark)
+        self.executors = Executors(home, settings)
+        self.supervisor = Supervisor(engine, forge, executor or self.executors, remark)
         self.loops = [
             Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
@@ -37,6 +41,13 @@ class Daemon:
             self.loops.append(Loop("vault", settings.vault_sync_seconds, vault.tick, vault.wait, vital=False))
             if settings.vault_archive_days:
                 self.loops.append(Loop("archiver", ARCHIVE_SECONDS, lambda: archiver.tick(engine), vital=False))
+        self._dispatcher: Dispatcher | None = None
+        if settings.dispatch.executor is not None:
+            place = self.executors.get(settings.dispatch.executor)
+            self._dispatcher = Dispatcher(Ledger(engine, actor="shoal"), place, settings.dispatch, logs=home.logs)
+            seconds = settings.dispatch.poll_seconds
+            self.loops.append(Loop("dispatch", seconds, self._dispatcher.tick, vital=False))
+            self.loops.append(Loop("beats", self._dispatcher.beat_seconds, self._dispatcher.beat, vital=False))
         self._watch = Loop("watch", WATCH_SECONDS, self._revive)
 
     def start(self) -> None:
@@ -53,6 +64,9 @@ class Daemon:
         for loop in self.loops:
             loop.join(seconds)
         self.supervisor.close()
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+        self.executors.close()
 
     def report(self) -> dict[str, dict[str, Any]]:
         """How each loop is."""

@@ -25,7 +25,7 @@ from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.session import Branch
 from shoal.model.task import Task
-from shoal.services import Tx, orphans, supervision
+from shoal.services import Tx, orphans, qa, supervision
 from shoal.services.orphans import Rescue
 from shoal.settings import Settings
 
@@ -98,6 +98,7 @@ class Supervisor:
             partial(self._act_on_overdue, inquiry),
             partial(self._until_done, orphans.lose_sessions),
             partial(self._until_done, lambda tx: orphans.investigate(tx)[1]),
+            partial(self._until_done, qa.follow),
             lambda: self._engine.write(supervision.report_stale),
         ]
         for step in steps:

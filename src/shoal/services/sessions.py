@@ -119,9 +119,9 @@ def record(
     attempt: Positive,
     items: Annotated[list[Item], Meta(max_length=5000, description="What was said and done, in order.")] = [],  # noqa: B006
     malformed: Annotated[int, Meta(ge=0, le=10**9, description="Lines that could not be read; they add up.")] = 0,
-    received: Annotated[
+    heard: Annotated[
         Count | None,
-        Meta(description="The newest message that this attempt's worker has got, 0 for none; later ones come again."),
+        Meta(description="The newest message that the agent has been given, 0 for none; later ones come again."),
     ] = None,
 ) -> Recorded:
     """Report what an agent said and did since the last report; without items it is the pulse of a run.
@@ -130,16 +130,16 @@ def record(
     brings what people told the task meanwhile, and in `stop` why the run must end: the agent is to be stopped then, the
     session ended, and the attempt failed for good. A worker that goes on all the same loses the task a minute later.
 
-    Each message comes to one report of an attempt, and with `received` again when the answer to that one got lost. It
-    comes to the next attempt too, unless this one's agent went on after it (in a later run, when it hears nothing while
-    it runs): so it may be told twice when a worker dies, and is not lost.
+    Each message comes to one report of an attempt. It comes again to the next attempt, unless this one's agent went on
+    after it; so it may be told twice when a worker dies, and is not lost. A worker that sends `heard` says itself what
+    its agent has: what is behind that comes again with every report, even when an answer got lost.
     """
     task, found = _hold(tx, session, attempt)
     news = transcripts.add(tx, task, session=session, attempt=attempt, agent=found.agent, items=items)
     if usages := [item.usage for item in items if isinstance(item, Spent)]:
         costs.count(tx, task=task, attempt=attempt, session=session, agent=found.agent, usages=usages, at=tx.now)
     turns = _follow(tx, found, items, malformed)
-    told = tells.hand_out(tx, task, found, received=received, went_on=news.went_on) if found.ended_at is None else []
+    told = tells.hand_out(tx, task, found, heard=heard, went_on=news.went_on) if found.ended_at is None else []
     return Recorded(told, _stop(tx, found, turns))
 
 

@@ -17,8 +17,6 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 from shoal.store.database import Row
 
-NEWEST = 2**63 - 1
-
 
 @verb("POST /tasks/{task}/tell", status=201)
 def tell(tx: Tx, *, task: TaskRef, text: Annotated[Message, Meta(min_length=1)]) -> Told:
@@ -47,13 +45,15 @@ def tell(tx: Tx, *, task: TaskRef, text: Annotated[Message, Meta(min_length=1)])
     return told
 
 
-def hand_out(tx: Tx, task: Task, session: Session, *, received: int | None, went_on: bool) -> list[Told]:
+def hand_out(tx: Tx, task: Task, session: Session, *, heard: int | None, went_on: bool) -> list[Told]:
     """What a run is to be told now; the task must be locked, and held by the session's attempt.
 
-    What was handed out before counts as heard when the agent `went_on`. What is behind `received` is handed out again.
+    What was handed out before counts as heard up to `heard`; where the worker doesn't say, when the agent went on.
     """
     attempt = session.attempt
-    if went_on:
+    if heard is not None:
+        tx.all("tells.heard_upto", task=task.id, attempt=attempt, heard=heard, now=tx.now)
+    elif went_on:
         tx.all(
             "tells.went_on",
             task=task.id,
@@ -61,7 +61,6 @@ def hand_out(tx: Tx, task: Task, session: Session, *, received: int | None, went
             session=session.id,
             run=session.runs,
             takes_messages=int(session.takes_messages),
-            received=NEWEST if received is None else received,
             now=tx.now,
         )
     rows = tx.all("tells.hand_out", task=task.id, attempt=attempt, session=session.id, run=session.runs, now=tx.now)
@@ -72,9 +71,9 @@ def hand_out(tx: Tx, task: Task, session: Session, *, received: int | None, went
     if handed:
         texts = {f"told-{told.id}": f"{told.actor}: {told.text}" for told in handed}
         transcripts.add_heard(tx, session=session.id, attempt=attempt, texts=texts)
-    if received is None:
+    if heard is None:
         return handed
-    return [_told(tx, row) for row in tx.all("tells.not_received", task=task.id, attempt=attempt, received=received)]
+    return [_told(tx, row) for row in tx.all("tells.unheard", task=task.id, attempt=attempt, heard=heard)]
 
 
 def _running(tx: Tx, task: Task) -> Session | None:

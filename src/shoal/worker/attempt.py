@@ -139,7 +139,6 @@ class Attempt:
             done = conclusion.how in ("complete", "submit")
         finally:
             workspace.close(remove=done)
-        log.debug("work done", task=task.task_id, how=conclusion.how)
         return conclusion
 
     def _choose(self) -> Choice:

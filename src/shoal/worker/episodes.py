@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
@@ -21,7 +22,7 @@ from shoal.errors import LeaseLost, NoVault, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
-from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent, Told
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice
@@ -89,7 +90,7 @@ class Episodes:
         self._workflow = settings.workflows.get(claim.task.workflow or "default", WorkflowSettings())
         self._result_file = home / "result.json"
         self._session: Session | None = None
-        self._unheard: list[Told] = []
+        self._heard = 0
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
@@ -101,7 +102,6 @@ class Episodes:
             if ended.outcome is not Outcome.COMPLETED:
                 return self._ended_badly(ended)
             if ended.unheard:
-                self._unheard = ended.unheard
                 way, failures = Way.BATCH, []
                 continue
             left -= 1
@@ -126,6 +126,7 @@ class Episodes:
         try:
             ended = self._run_agent(session, way, failures)
             outcome, error = ended.outcome, ended.reason or ""
+            self._heard = max(self._heard, ended.heard)
         except Stopped as stopped:
             lost = stopped.args[0] == "lost"
             outcome, error = Outcome.LOST if lost else Outcome.STOPPED, "" if lost else "the worker was stopped"
@@ -146,7 +147,7 @@ class Episodes:
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
         task = self._claim.task
-        waiting: Recorded = self._say(lambda: self._record(session, [], 0))
+        waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
         prompt: Prompt = self._say(
@@ -156,23 +157,23 @@ class Episodes:
                 way=way,
                 session=session.id,
                 failures=failures,
-                told=[*self._unheard, *waiting.told],
+                told=waiting.told,
             )
         )
-        self._unheard = []
-        resumes = session.provider_session
+        settings = self._choice.settings
+        agent = agents.agent(settings)
         assignment = Assignment(
             folder=self._workspace.folder,
             home=self._home,
             system=prompt.system,
-            text=prompt.latest if resumes else f"{prompt.conversation}\n\n{prompt.latest}".strip(),
+            text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
             claim=msgspec.json.encode(self._claim),
             model=self._choice.model,
-            resumes=resumes,
             workflow=self._workflow,
         )
-        settings = self._choice.settings
-        agent = agents.agent(settings)
+        before = session.provider_session
+        if before is not None and agent.has_session(assignment, before):
+            assignment = replace(assignment, text=prompt.latest, resumes=before)
         environment = self._environment | agent.environment(assignment)
         run = Run(
             agent,
@@ -183,7 +184,8 @@ class Episodes:
             limits=Limits(memory_mb=settings.max_memory_mb, open_files=settings.max_open_files),
             timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._timeout,
             give_up=self._give_up,
-            record=lambda items, malformed: self._record(session, items, malformed),
+            heard=max([self._heard, *(one.id for one in waiting.told)]),
+            record=lambda items, malformed, heard: self._record(session, items, malformed, heard),
         )
         try:
             return run.go()
@@ -215,10 +217,10 @@ class Episodes:
             resumes=resumes,
         )
 
-    def _record(self, session: Session, items: list[Item], malformed: int) -> Recorded:
+    def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
         try:
             return self._ledger.sessions.record(
-                session.id, attempt=self._claim.attempt, items=items, malformed=malformed
+                session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
             )
         except LeaseLost:
             # The money was spent all the same.

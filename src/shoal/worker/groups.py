@@ -14,10 +14,13 @@ from typing import IO, Any
 
 from msgspec import Struct
 
+from shoal.worker.keeper import MARK, signal_strays
+
+STRAY_ROUNDS = 20
 KEEPER = Path(__file__).with_name("keeper.py")
 # The new group tells the keeper of itself before it becomes the command: a worker killed in between could not.
 # Its errors go to the keeper until then, so nothing in between may write there.
-ANNOUNCED = 'echo "+$$" >&2; %sexec "$@" %s'
+ANNOUNCED = f'echo "+$$" >&2; export {MARK}=$$; %sexec "$@" %s'
 
 
 class Limits(Struct, frozen=True):
@@ -92,8 +95,13 @@ class Groups:
             _signal(group, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace_seconds)
+            signal_strays(group, signal.SIGTERM)
         _signal(group, signal.SIGKILL)
         process.wait()
+        # What is killed may have started another one just before.
+        rounds = 0
+        while signal_strays(group, signal.SIGKILL) and rounds < STRAY_ROUNDS:
+            rounds += 1
         self._tell(f"-{group}")
 
     def close(self) -> None:

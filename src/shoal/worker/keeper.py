@@ -1,5 +1,8 @@
 """Outlives the worker by a moment: when the worker is gone, however it went, ends the process groups it left.
 
+Some programs start others in sessions of their own (Codex does so with every command); these are known by a variable
+that everything in a group inherits.
+
 Run as a script of its own. Reads lines "+pgid" and "-pgid" from standard input; at its end, TERM and then KILL to
 every group still on the list. Imports nothing of Shoal, so that it starts in 10 ms.
 """
@@ -11,6 +14,7 @@ import sys
 import time
 
 GRACE_SECONDS = 2.0
+MARK = "SHOAL_GROUP"  # in the environment of everything in a group: the group's number
 
 
 def main() -> None:
@@ -31,8 +35,25 @@ def main() -> None:
         for group in groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, call)
+            signal_strays(group, call)
         if groups and call == signal.SIGTERM:
             time.sleep(GRACE_SECONDS)
+
+
+def signal_strays(group: int, number: int) -> bool:
+    """Signal what belongs to a group and has left it, where the system shows environments (Linux); whether any did."""
+    found = False
+    mark = f"{MARK}={group}".encode()
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else []:
+        if not name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{name}/environ", "rb") as file:
+                environment = file.read()
+            if mark in environment.split(b"\0"):
+                os.kill(int(name), number)
+                found = True
+    return found
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.git.tree import remove_tree
-from shoal.adapters.git.worktree import Worktree
+from shoal.adapters.git.worktree import Worktree, forget
 from shoal.clock import Clock
 from shoal.errors import GitError, WorkspaceError
 from shoal.model.session import Branch
@@ -178,7 +178,7 @@ def discard(root: Path, place: Place) -> bool:
                 folder = Path((admin / "gitdir").read_text().strip()).parent
                 if place_of(root, folder) is not None and folder.is_relative_to(place.folder):
                     remove_tree(folder)
-                    remove_tree(admin)
+                    forget(admin)
     return place.remove()
 
 

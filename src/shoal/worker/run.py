@@ -26,12 +26,13 @@ log = structlog.get_logger()
 PULSE_SECONDS = 2.0  # how late a message or a stop may come
 BATCH = 200  # items that are reported at once
 LINE_LIMIT = 32 * 1024 * 1024  # bytes; agents send pictures in one line
+DRAIN_SECONDS = 10.0  # for the threads that serve its pipes, once everything in its group has ended
 LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 
 class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
-    by itself; `unheard` is what people said that the agent was not given.
+    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more.
     """
 
     outcome: Outcome
@@ -40,11 +41,14 @@ class Ended(Struct, frozen=True, kw_only=True):
     finished: Finished | None = None
     said: str | None = None
     provider_session: str | None = None
-    unheard: list[Told] = []
+    heard: int = 0
+    unheard: bool = False
 
 
 class Run:
-    """An agent at work. `record` reports items and the number of unreadable lines, and hears what people said."""
+    """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages
+    that the agent was given; it answers with those behind that.
+    """
 
     def __init__(
         self,
@@ -57,7 +61,8 @@ class Run:
         limits: Limits,
         timeout_seconds: float | None,
         give_up: threading.Event,
-        record: Callable[[list[Item], int], Recorded],
+        heard: int,
+        record: Callable[[list[Item], int, int], Recorded],
     ) -> None:
         self._agent = agent
         self._assignment = assignment
@@ -67,7 +72,8 @@ class Run:
         self._limits = limits
         self._timeout = timeout_seconds
         self._give_up = give_up
-        self._unheard: list[Told] = []
+        self._heard = heard
+        self._unheard = False
         self._record = record
         self._lock = threading.Lock()
         self._items: list[Item] = []
@@ -100,11 +106,12 @@ class Run:
             threads = [
                 threading.Thread(target=self._write, args=(process.stdin,), daemon=True),
                 threading.Thread(target=self._read, args=(process.stdout, log_file), daemon=True),
+                threading.Thread(target=self._await, args=(process,), daemon=True),
             ]
             for thread in threads:
                 thread.start()
             try:
-                outcome, reason = self._watch(process)
+                outcome, reason = self._watch()
                 code = process.poll()
             except LeaseLost:
                 self._processes.stop("lost", self._processes.grace_seconds)
@@ -113,7 +120,7 @@ class Run:
                 self._processes.end(process)
                 self._to_agent.put(None)
                 for thread in threads:
-                    thread.join()
+                    thread.join(DRAIN_SECONDS)
         self._finish()
         self._processes.check()
         if outcome is Outcome.COMPLETED and not (code == 0 or (self._finished is not None and self._finished.ok)):
@@ -126,10 +133,11 @@ class Run:
             finished=self._finished,
             said=self._said,
             provider_session=self._provider_session,
+            heard=self._heard,
             unheard=self._unheard,
         )
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> tuple[Outcome, str | None]:
+    def _watch(self) -> tuple[Outcome, str | None]:
         """Until the program has ended or must end: how, and why."""
         began = monotonic_seconds()
         leave: float | None = None
@@ -141,15 +149,7 @@ class Run:
             if stop is not None:
                 return Outcome.OVER_LIMIT, stop
             if self._ended:
-                left = LEAVE_SECONDS if self._timeout is None else max(0.1, self._timeout - (now - began))
-                try:
-                    process.wait(min(left, LEAVE_SECONDS) if self._finished else left)
-                except subprocess.TimeoutExpired:
-                    self._woken.set()
-                    if self._finished or self._timeout is None:
-                        return Outcome.COMPLETED, None
-                else:
-                    return Outcome.COMPLETED, None
+                return Outcome.COMPLETED, None
             if self._timeout is not None and now - began > self._timeout:
                 return Outcome.TIMED_OUT, f"timed out after {self._timeout:g} s"
             if self._over and leave is None:
@@ -168,7 +168,7 @@ class Run:
         while True:
             batch, items = items[:BATCH], items[BATCH:]
             try:
-                answer = self._record(batch, malformed)
+                answer = self._record(batch, malformed, self._heard)
             except (ServerUnreachable, StoreError) as error:
                 log.warning("report waits", reason=error.message)
                 with self._lock:
@@ -178,7 +178,7 @@ class Run:
             except LeaseLost:
                 while items:  # what they cost is counted all the same
                     with suppress(LeaseLost):
-                        self._record(items[:BATCH], 0)
+                        self._record(items[:BATCH], 0, self._heard)
                     items = items[BATCH:]
                 raise
             malformed = 0
@@ -189,12 +189,15 @@ class Run:
 
     def _hear(self, told: list[Told]) -> None:
         """Pass on what the agent can take now; the rest waits for its next run."""
+        self._unheard = bool(told)
         if not self._agent.takes_messages or self._ended:
-            self._unheard += told
             return
         for one in told:
-            self._over = False
-            self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
+            if one.id > self._heard:
+                self._over = False
+                self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
+                self._heard = one.id
+        self._unheard = False
 
     def _finish(self) -> None:
         """Report what is left, with what the agent's own transcript has and the stream had not, until it is heard."""
@@ -241,6 +244,10 @@ class Run:
                     full = len(self._items) >= BATCH
                 if full or self._over:
                     self._woken.set()
+
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        # Not the end of its output: what it left running may keep that open.
+        process.wait()
         self._ended = True
         self._woken.set()
 

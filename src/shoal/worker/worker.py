@@ -1,7 +1,4 @@
-"""Claims tasks and runs them side by side, renews their leases, stops in good order.
-
-Beats come from a thread of their own, so that a busy command or a slow claim never delays one.
-"""
+"""Claims tasks and runs them side by side, stops in good order. How their leases are kept: beats.py."""
 
 from __future__ import annotations
 
@@ -16,20 +13,19 @@ from queue import SimpleQueue
 import structlog
 from msgspec import Struct
 
-from shoal.clock import monotonic_seconds
+from shoal.clock import SystemClock, monotonic_seconds
 from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.worker.attempt import Attempt, Terms
+from shoal.worker.beats import Beats, end
 from shoal.worker.groups import Groups
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
-BEATS_PER_LEASE = 3
-KILL_SHARE = 0.1  # of the lease: how long a command may take to end by itself then
 REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
+SWEEP_SECONDS = 3600.0
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
-FENCE_SHARE = 0.8  # of the lease: without a renewal for so long, stop the children before somebody else may start
 
 
 class Orders(Struct, frozen=True):
@@ -63,12 +59,20 @@ class Worker:
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._give_up = threading.Event()
-        self._renewed = monotonic_seconds()
+        self._beats = Beats(
+            ledger,
+            worker=self.id,
+            lease_seconds=orders.lease_seconds,
+            grace_seconds=terms.grace_seconds,
+            running=self._attempts,
+            ended=self._ended,
+        )
 
     def run(self) -> None:
         """Work until stopped, or until the queues are empty when that was asked for."""
-        for watch in (self._beat, self._fence, self._heed):
+        for watch in (self._heed, self._sweep):
             threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
+        self._beats.start()
         try:
             position: int | None = None
             while not self._stopping.is_set():
@@ -212,35 +216,21 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _end_all(self, reason: str, grace_seconds: float | None = None) -> None:
-        grace = self._terms.grace_seconds if grace_seconds is None else grace_seconds
+    def _end_all(self, reason: str) -> None:
+        end(self._attempts(), reason, self._terms.grace_seconds)
+
+    def _attempts(self) -> list[Attempt]:
         with self._changed:
-            attempts = list(self._running.values())
-        for attempt in attempts:
-            threading.Thread(target=attempt.stop, args=(reason, grace), daemon=True).start()
+            return list(self._running.values())
 
-    def _beat(self) -> None:
-        """Renew every lease a few times per its length, and stop what was lost."""
-        lease, grace = self._orders.lease_seconds, self._terms.grace_seconds
-        while not self._ended.wait(lease / BEATS_PER_LEASE / 2):
-            with self._changed:
-                attempts = list(self._running.values())
-            began = monotonic_seconds()
-            held = {attempt.claim.task.task_id: attempt.claim.attempt for attempt in attempts}
+    def _sweep(self) -> None:
+        """Remove the folders of attempts that ended long ago, now and then."""
+        while True:
+            now, days = SystemClock().now_ms(), self._terms.settings.workspace_days
             try:
-                lost = self._ledger.tasks.beat(worker=self.id, tasks=held, lease_seconds=lease).lost if held else []
-            except (ServerUnreachable, StoreError) as error:
-                log.warning("beat failed", reason=error.message)
-                continue
-            self._renewed = began
-            for attempt in attempts:
-                if attempt.claim.task.task_id in lost:
-                    threading.Thread(target=attempt.stop, args=("lost", grace), daemon=True).start()
-
-    def _fence(self) -> None:
-        """When no renewal came through for most of a lease, stop the commands before somebody else may start them."""
-        limit = FENCE_SHARE * self._orders.lease_seconds
-        while not self._ended.wait(limit / 20):
-            if self._running and monotonic_seconds() - self._renewed > limit:
-                log.error("cannot renew in time: stopping the commands before their leases end")
-                self._end_all("lost", min(self._terms.grace_seconds, KILL_SHARE * self._orders.lease_seconds))
+                for name in self._workspaces.sweep(now, days):
+                    log.info("workspace removed", attempt=name, days=days)
+            except OSError as error:
+                log.warning("workspaces cannot be swept", reason=str(error))
+            if self._ended.wait(SWEEP_SECONDS):
+                return

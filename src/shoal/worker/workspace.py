@@ -44,6 +44,11 @@ class Workspace:
         """A folder of somebody's own, of which nothing is kept and nothing removed."""
         return cls(folder, [], place=None, clock=SystemClock(), notes=[])
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What everything that runs here should have: git takes no repository around the home for this one."""
+        return {} if self._place is None else {"GIT_CEILING_DIRECTORIES": str(self._place.folder.parent)}
+
     def keep(self, message: str, *, author: str | None = None) -> list[Branch]:
         """Commit what is uncommitted, and push where that is wanted; where the work stands now.
 

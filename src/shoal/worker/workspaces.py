@@ -35,7 +35,8 @@ class Workspaces:
         clock: Clock | None = None,
     ) -> None:
         """`token` gives what to log in with to the repository of a name."""
-        self._root = root.absolute()
+        # Without links in it: git tells where its worktrees are by their real paths.
+        self._root = root.resolve()
         self._repositories = repositories
         self._token = token
         self._clock = clock or SystemClock()

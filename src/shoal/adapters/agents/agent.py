@@ -43,6 +43,10 @@ class Agent(Protocol):
 
     def __init__(self, settings: AgentSettings) -> None: ...
 
+    def has_session(self, assignment: Assignment, provider_session: str) -> bool:
+        """Whether this machine has what it needs to go on with a session."""
+        ...
+
     def command(self, assignment: Assignment) -> list[str]:
         """The program and its arguments. Raises AgentError when it is not installed, with how to install it."""
         ...

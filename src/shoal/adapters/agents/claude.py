@@ -56,6 +56,10 @@ class Claude:
         self._run = uuid.uuid4()
         self._stream = Reading(clock or SystemClock(), run=str(self._run))
 
+    def has_session(self, assignment: Assignment, provider_session: str) -> bool:
+        """Whether its transcript is here."""
+        return bool(_transcripts(self.environment(assignment), provider_session))
+
     def command(self, assignment: Assignment) -> list[str]:
         """The program and its arguments; writes the system prompt to a file in the assignment's `home`.
 

@@ -63,6 +63,10 @@ class Codex:
         self._counted = Tokens()
         self._text = ""
 
+    def has_session(self, assignment: Assignment, provider_session: str) -> bool:
+        """Whether its rollout is here."""
+        return codex_rollout.exists(_home(configured_environment(self._settings, assignment)), provider_session)
+
     def command(self, assignment: Assignment) -> list[str]:
         """The program and its arguments. AgentError when it is not installed, or cannot be held to the workflow."""
         if assignment.workflow.allowed_tools is not None:

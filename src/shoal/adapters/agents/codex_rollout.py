@@ -267,6 +267,11 @@ def turns(home: Path, thread: str) -> int:
     return sum(_begins_turn(line) for line in Rollout(home, thread).lines())
 
 
+def exists(home: Path, thread: str) -> bool:
+    """Whether there is a rollout of a thread."""
+    return bool(_THREAD.fullmatch(thread)) and any(home.glob(f"sessions/*/*/*/rollout-*-{thread}.jsonl"))
+
+
 def items(home: Path, thread: str) -> Iterator[Item]:
     """All that the rollout says of a session, in order; then what was spent."""
     keys = Keys()

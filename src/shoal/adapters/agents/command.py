@@ -32,6 +32,10 @@ class Command:
         self._run = secrets.token_hex(6)
         self._lines = 0
 
+    def has_session(self, assignment: Assignment, provider_session: str) -> bool:
+        """Its sessions are its own affair: it named one, so it may be asked for it."""
+        return True
+
     def command(self, assignment: Assignment) -> list[str]:
         """The program and its arguments. Raises AgentError when it cannot be found."""
         if not self._settings.program:

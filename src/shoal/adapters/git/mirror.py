@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shoal.adapters.git import credentials, lock
@@ -23,6 +24,7 @@ FETCH_SECONDS = 3600.0
 REMOTE_HEAD = "refs/shoal/remote-head"
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 FETCHED = "shoal-fetched"  # when the last fetch began
+REMOVED = "removed-"  # what is left of worktrees whose removal was cut short
 STALE_LOCK_MS = 60_000  # git has its own locks for milliseconds; a killed one leaves them for ever
 SETTINGS = {
     "remote.origin.fetch": BRANCHES,
@@ -64,11 +66,7 @@ class Mirror:
         """
         asked = self._clock.now_ms()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with lock.held(self.path.with_name(f"{self.path.name}.lock"), FETCH_SECONDS, self._stop) as ours:
-            if not ours:
-                if self._stop is not None and self._stop():
-                    raise WorkspaceError(f"stopped while the mirror of {self} was waited for")
-                raise WorkspaceError(f"the mirror of {self} is busy: another process has been fetching it for too long")
+        with self.alone():
             if self.path.is_dir() and not self._is_whole():
                 aside = self.path.with_name(f"{self.path.name}.broken-{self._clock.now_ms()}")
                 self.path.rename(aside)
@@ -79,6 +77,16 @@ class Mirror:
             elif not asked <= self._fetched_at() <= self._clock.now_ms():
                 return self._fetch_again()
         return []
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody fetches or adds a worktree meanwhile. Raises WorkspaceError when somebody does not end."""
+        with lock.held(self.path.with_name(f"{self.path.name}.lock"), FETCH_SECONDS, self._stop) as ours:
+            if not ours:
+                if self._stop is not None and self._stop():
+                    raise WorkspaceError(f"stopped while the mirror of {self} was waited for")
+                raise WorkspaceError(f"the mirror of {self} is busy: another process has been fetching it for too long")
+            yield
 
     def base(self, name: str | None) -> str:
         """The commit that work begins at: of this branch, else of the remote's HEAD. Raises WorkspaceError."""
@@ -129,6 +137,8 @@ class Mirror:
 
     def tidy(self) -> None:
         """Pack what has gathered, when git thinks that it is time."""
+        for left in self.path.glob(f"{REMOVED}*"):
+            remove_tree(left)
         self.git.run("-c", "gc.autoDetach=false", "gc", "--auto", "--quiet", codes=(0, 1, 128))
 
     def _clone(self) -> None:

@@ -6,19 +6,23 @@ and works on an index of its own; so a deleted .git, a lock left behind, a merge
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from shoal.adapters.git.mirror import FETCH_SECONDS, LOGIN_ADVICE, Mirror
+from shoal.adapters.git.mirror import FETCH_SECONDS, LOGIN_ADVICE, REMOVED, Mirror
 from shoal.adapters.git.repository import Git, records
 from shoal.adapters.git.tree import remove_tree
+from shoal.clock import monotonic_seconds
 from shoal.errors import GitError
 
+HALF_MADE_SECONDS = 1.0
 KEPT = "shoal/kept"  # where branches go that are not the task's
 
 
@@ -42,8 +46,14 @@ class Worktree:
     @classmethod
     def add(cls, mirror: Mirror, folder: Path, branch: str, *, reason: str) -> Worktree:
         """Check a branch of the mirror out. Locked, so that no `git worktree prune` of anybody takes it."""
-        mirror.git.run("worktree", "add", "--quiet", "--lock", "--reason", reason, str(folder), branch)
-        return cls(mirror, Path((folder / ".git").read_text().removeprefix("gitdir:").strip()), folder)
+        # Git trips over a worktree that another git is just making, when it makes one and when it fetches.
+        with mirror.alone():
+            _remove_half_made(mirror)
+            command = ("worktree", "add", "--quiet", "--no-checkout", "--lock", "--reason", reason)
+            mirror.git.run(*command, str(folder), branch)
+        worktree = cls(mirror, Path((folder / ".git").read_text().removeprefix("gitdir:").strip()), folder)
+        worktree.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
+        return worktree
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
         """What git prints, told that this is its place."""
@@ -127,8 +137,15 @@ class Worktree:
             self.run("update-ref", "--no-deref", "HEAD", head)
 
     def stashes(self) -> list[tuple[str, str]]:
-        """The stash entries of this worktree, and their messages. All worktrees of a mirror share one stash."""
+        """The stash entries of this worktree, and their messages.
+
+        All worktrees of a mirror share one stash. An entry that may be another's, made on a branch that both had,
+        stays on it.
+        """
         visited = self.visited()
+        for admin, folder in self.mirror.folders():
+            if admin != self.admin:
+                visited -= Worktree(self.mirror, admin, folder).visited()
         found = []
         for line in self._stash_lines():
             commit, _, message = line.partition(" ")
@@ -183,7 +200,7 @@ class Worktree:
         """Remove the folder, and what git knows of it; whether it is gone."""
         if not remove_tree(self.folder):
             return False
-        return remove_tree(self.admin)
+        return forget(self.admin)
 
     @contextmanager
     def _index(self) -> Iterator[Path]:
@@ -237,3 +254,30 @@ class Worktree:
 
     def _stash_lines(self) -> list[str]:
         return self.run("stash", "list", "--format=%H %gs", codes=(0, 1, 128)).splitlines()
+
+
+def forget(admin: Path) -> bool:
+    """Remove what git knows of a worktree; at one blow, since git trips over one that is half removed."""
+    gone = admin.parent.parent / f"{REMOVED}{admin.name}-{secrets.token_hex(4)}"
+    with suppress(FileNotFoundError):
+        admin.rename(gone)
+    return remove_tree(gone)
+
+
+def _remove_half_made(mirror: Mirror) -> None:
+    """A git that was killed while it made a worktree would stop every further one of the mirror."""
+    nap = threading.Event()
+    for admin in (mirror.path / "worktrees").glob("*"):
+        deadline = monotonic_seconds() + HALF_MADE_SECONDS
+        while _is_half_made(admin):  # or an agent's own git is at it
+            if monotonic_seconds() > deadline:
+                forget(admin)
+            else:
+                nap.wait(0.05)
+
+
+def _is_half_made(admin: Path) -> bool:
+    try:
+        return not all((admin / name).stat().st_size for name in ("commondir", "gitdir", "HEAD"))
+    except OSError:
+        return admin.exists()

@@ -104,7 +104,6 @@ CREATE TABLE tells (
   run INTEGER,
   heard_at BIGINT
 );
-CREATE INDEX tells_of_task ON tells (task, id);
 
 -- What supervision has said about an attempt: each rule once.
 CREATE TABLE warnings (

@@ -13,14 +13,19 @@ UPDATE tells SET delivered_at = :now, attempt = :attempt, session = :session, ru
 WHERE task = :task AND heard_at IS NULL AND (attempt IS NULL OR attempt <> :attempt)
 RETURNING {{told}}
 
--- name: not_received
--- What this attempt was handed in an answer that its worker did not get.
+-- name: unheard
+-- What this attempt was handed and its worker does not know of.
 SELECT {{told}} FROM tells
-WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id > :received
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id > :heard
 ORDER BY id
 
--- name: went_on
--- The agent went on after its worker got these: at once when it takes messages, else only in a later run.
+-- name: heard_upto
+-- The worker says what its agent has got.
 UPDATE tells SET heard_at = :now
-WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :received
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :heard
+
+-- name: went_on
+-- The agent went on after it was handed these: at once when it takes messages, else only in a later run.
+UPDATE tells SET heard_at = :now
+WHERE task = :task AND heard_at IS NULL AND attempt = :attempt
   AND (:takes_messages = 1 OR session <> :session OR run < :run)

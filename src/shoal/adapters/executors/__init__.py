@@ -1,0 +1,1 @@
+"""Where attempts run: a file per executor, all of one shape (executor.py)."""

@@ -1,0 +1,127 @@
+"""One attempt that somebody else has claimed: what `shoal run-attempt` does, where an executor starts it.
+
+The same attempt and the same beats as those of a worker; it begins at most once, and ends when the lease is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+
+import msgspec
+import structlog
+
+from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
+from shoal.ledger import Ledger
+from shoal.model.task import FINISHED, Claim, Status, Task
+from shoal.worker.attempt import Attempt, Terms
+from shoal.worker.beats import Beats
+from shoal.worker.episodes import RETRY_LATER
+from shoal.worker.groups import Groups
+from shoal.worker.workspaces import Workspaces
+
+log = structlog.get_logger()
+ASK_AGAIN_SECONDS = 1.0
+REPORT_SECONDS = 5.0  # for the last report of an attempt that is stopped
+FAILED = 1
+
+
+class SingleAttempt:
+    """Carries out a claim. `run` answers with the exit code: 0 completed, 75 given back, 1 failed, 5 not ours any more,
+    7 nobody to report to.
+    """
+
+    def __init__(self, ledger: Ledger, claim: Claim, terms: Terms, *, lease_seconds: int) -> None:
+        self._ledger = ledger
+        self._terms = terms
+        self._lease_seconds = lease_seconds
+        self._groups = Groups()
+        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
+        self._give_up = threading.Event()
+        self._ended = threading.Event()
+        self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
+        self._claim = claim
+        self.attempt = self._attempt(claim)
+
+    def run(self) -> int:
+        """Begin, work, report."""
+        threading.Thread(target=self._heed, name="shoal_heed", daemon=True).start()
+        beats = Beats(
+            self._ledger,
+            worker=self._claim.worker,
+            lease_seconds=self._lease_seconds,
+            grace_seconds=self._terms.grace_seconds,
+            running=lambda: [self.attempt],
+            ended=self._ended,
+        )
+        try:
+            before = self._begin()
+            # The task as it is now: the claim that came along has only what fits into an environment.
+            self.attempt = self._attempt(msgspec.structs.replace(self._claim, task=before))
+            beats.start()
+            if not self._calls_to_stop.empty():
+                self._give_up.set()
+            worker = threading.Thread(target=self.attempt.run, name=before.task_id)
+            worker.start()
+            worker.join()
+            return self._exit_code(before)
+        except (LeaseLost, NotFound) as error:
+            log.warning("attempt not begun", reason=error.message)
+            return LeaseLost.exit_code
+        except (ServerUnreachable, StoreError) as error:
+            log.error("nobody to report to", reason=error.message)
+            return ServerUnreachable.exit_code
+        finally:
+            self._ended.set()
+            self._groups.close()
+
+    def stop(self) -> None:
+        """Give the task back, after the grace time by force. May be called by a signal handler."""
+        self._calls_to_stop.put(None)
+
+    def _attempt(self, claim: Claim) -> Attempt:
+        return Attempt(
+            claim,
+            ledger=self._ledger,
+            groups=self._groups,
+            terms=self._terms,
+            workspaces=self._workspaces,
+            give_up=self._give_up,
+        )
+
+    def _heed(self) -> None:
+        self._calls_to_stop.get()
+        self.attempt.stop("released", self._terms.grace_seconds)
+        self._ended.wait(REPORT_SECONDS)
+        self._give_up.set()
+
+    def _begin(self) -> Task:
+        """Renew the lease, and see that nobody has begun this attempt before: a pod may be started twice."""
+        claim = self._claim
+        while True:
+            try:
+                self._ledger.tasks.beat(worker=claim.worker, lease_seconds=self._lease_seconds)
+                task = self._ledger.tasks.get(claim.task.id)
+                break
+            except (ServerUnreachable, StoreError) as error:
+                log.warning("beginning waits", reason=error.message)
+                if self._give_up.wait(ASK_AGAIN_SECONDS):
+                    raise
+        if task.status is not Status.ACTIVE or (task.attempt, task.worker) != (claim.attempt, claim.worker):
+            raise LeaseLost(f"{task.task_id} is {task.status.value}, and attempt {claim.attempt} no longer has it")
+        if task.started_at is not None:
+            raise LeaseLost(f"attempt {claim.attempt} of {task.task_id} has begun already, somewhere else")
+        return task
+
+    def _exit_code(self, before: Task) -> int:
+        """How it ended, as the ledger has it."""
+        after = self._ledger.tasks.get(before.id)
+        if after.attempt != before.attempt or after.status is Status.CANCELLED:
+            return LeaseLost.exit_code
+        if after.status in {Status.COMPLETED, Status.REVIEW}:
+            return 0
+        if after.failures > before.failures or after.status in FINISHED:
+            return FAILED
+        if after.status is Status.ACTIVE:
+            return ServerUnreachable.exit_code  # it could not be said
+        return RETRY_LATER if after.releases > before.releases else LeaseLost.exit_code
