@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from shoal import Ledger, connect
+from shoal.errors import NotFound
 from shoal.store import postgres
 from shoal.store.wire import Connection
 from tests.conftest import wait_until
@@ -128,3 +129,21 @@ def hears(waiter: Ledger, doer: Ledger) -> None:
     doer.tasks.create(title="t")
     thread.join(30.0)
     assert heard == [True]
+
+
+def test_statements_outlive_a_rollback_however_often_the_driver_was_used(postgres_url: str) -> None:
+    database = postgres.Postgres(postgres_url, patience_seconds=10)
+    database.migrate()
+    with database._pool.connection() as connection:
+        for number in range(10):
+            connection.execute("SELECT %s + 1", [number])
+
+    def refuse(transaction: postgres.Transaction) -> None:
+        transaction.all("facts.get", name="edges")
+        raise NotFound("nothing")
+
+    for _ in range(4):
+        with pytest.raises(NotFound):
+            database.write(refuse)
+    database.finish()
+    database.close()
