@@ -120,6 +120,8 @@ class Postgres(Database):
             connection_class=Connection,
             kwargs={
                 "autocommit": True,
+                # Once the driver has prepared a statement of its own, its ROLLBACK takes away those of the wire too.
+                "prepare_threshold": None,
                 "connect_timeout": 10,
                 "keepalives_idle": 10,
                 "options": f"{OPTIONS} {conninfo_to_dict(url).get('options') or ''}",
