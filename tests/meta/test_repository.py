@@ -66,7 +66,7 @@ def test_no_test_waits_on_the_clock() -> None:
 
 
 def test_services_need_nothing_but_what_builds_them() -> None:
-    # The build reads the verbs from them, and every command starts with them: `build-system.requires` in pyproject.toml.
+    # The build reads the verbs from them (`build-system.requires`, pyproject.toml), and every command starts with them.
     script = "import shoal.services, sys; print({'yaml', 'genai_prices', 'httpx2', 'structlog'} & sys.modules.keys())"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert said == "set()\n"

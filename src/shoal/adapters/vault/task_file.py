@@ -230,11 +230,10 @@ def written(facts: Facts, body: str | None = None) -> str:
     """The file of a task that has none."""
     text = updated("", facts) + "\n" + (body if body is not None else sections(facts.task))
     outcome = _outcome(facts.task)
-    return (
-        text
-        if outcome is None
-        else text[: body_start(text)] + page_sections.appended(text[body_start(text) :], "Result", outcome)
-    )
+    if outcome is None:
+        return text
+    start = body_start(text)
+    return text[:start] + page_sections.appended(text[start:], "Result", outcome)
 
 
 def sections(task: Task) -> str:
