@@ -17,6 +17,8 @@ from shoal.errors import BadInput, StoreMissing
 
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
+# What Shoal itself logs in with. No agent gets these, unless its `env` asks for one by name.
+GITHUB_TOKEN, VAULT_TOKEN = "SHOAL_GITHUB_TOKEN", "SHOAL_VAULT_TOKEN"
 TABLES = {"agents", "workflows", "repositories", "dispatch", "kubernetes"}  # in shoal.toml only
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
 # Relative, of plain names: nothing that a setting says leads out of the vault or into its git, or breaks a wikilink.

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from shoal.adapters.vault import sections as page_sections
 from shoal.adapters.vault import task_file
 from shoal.model.content import Facts
 from shoal.model.task import Criterion, Status, Task, task_from_row
@@ -139,4 +140,4 @@ def test_what_the_file_says_is_read_by_the_newest_names() -> None:
     ],
 )
 def test_addition_stands_at_the_end_of_its_section(body: str, expected: str) -> None:
-    assert task_file.appended(body, "Result", "- done\n") == expected
+    assert page_sections.appended(body, "Result", "- done\n") == expected

@@ -80,6 +80,22 @@ def test_settings_reach_the_pod(api: Api, ledger: Ledger, dispatch: Dispatch) ->
     assert ledger.tasks.get(1).summary == "k a$(X)$$b"
 
 
+def test_agents_of_the_config_map_work_when_no_program_is_named(api: Api, ledger: Ledger, dispatch: Dispatch) -> None:
+    settings = 'agent = "mine"\n[agents.mine]\nkind = "command"\nprogram = ["sh", "-c", "pwd; echo from an agent"]\n'
+    api.objects.create(
+        "ConfigMap",
+        "agents",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"shoal.toml": settings}},
+    )
+    ledger.tasks.create(title="x")
+    finish(dispatch(options=ONCE, kubernetes={"config": "mine"}))
+    task = ledger.tasks.get(1)
+    assert task.status == "completed"
+    assert "from an agent" in task.summary
+    (session,) = ledger.tasks.sessions(1)
+    assert session.agent == "mine"
+
+
 def test_killed_dispatcher_is_followed_by_another_and_nothing_runs_twice(
     api: Api, ledger: Ledger, dispatch: Dispatch
 ) -> None:
@@ -268,8 +284,9 @@ def test_supervision_hears_what_became_of_an_attempt(api: Api, ledger: Ledger, d
     task = ledger.tasks.get(1)
     with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors:
         assert executors.gone(task, 1) is False
-        with api.outage():
-            assert executors.gone(task, 1) is None, "an executor that cannot be asked says nothing"
+    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors, api.outage():
+        assert executors.gone(task, 1) is None, "an executor that cannot be asked says nothing"
+    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors:
         process.kill()
         api.nodes.kill("shoal-swe-t1-a1")
         wait_until(lambda: executors.gone(task, 1))

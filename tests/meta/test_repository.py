@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,10 @@ def test_no_test_waits_on_the_clock() -> None:
     for path in (ROOT / "tests").rglob("*.py"):
         waits = [line for line in path.read_text().splitlines() if re.search(r"time\.sleep\(", line)]
         assert not waits or path.name in {"conftest.py", Path(__file__).name}, (path, waits)
+
+
+def test_services_need_nothing_but_what_builds_them() -> None:
+    # The build reads the verbs from them (`build-system.requires`, pyproject.toml), and every command starts with them.
+    script = "import shoal.services, sys; print({'yaml', 'genai_prices', 'httpx2', 'structlog'} & sys.modules.keys())"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said == "set()\n"

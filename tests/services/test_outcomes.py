@@ -152,3 +152,23 @@ def test_feedback_is_kept(ledger: Ledger) -> None:
     assert (rated.feedback.quality, rated.feedback.timeliness, rated.feedback.notes) == (4, 5, "clean")
     with pytest.raises(BadInput):
         ledger.tasks.feedback(1, quality=6)
+
+
+def test_submitted_work_awaits_a_verdict(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    ledger.tasks.claim(worker="w")
+    task = ledger.tasks.submit(1, attempt=1, summary="see for yourself", result={"a": 1})
+    assert (task.status, task.summary, task.result) == ("review", "see for yourself", {"a": 1})
+    assert task.leased_until is None
+    assert ledger.tasks.submit(1, attempt=1) == task, "a second time changes nothing"
+    assert ledger.tasks.review(1, approve=True).status == "completed"
+
+
+def test_only_the_attempt_that_holds_the_task_submits_it(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    ledger.tasks.claim(worker="w")
+    with pytest.raises(BadInput):
+        ledger.tasks.submit(1, attempt=1, result="\x00")
+    ledger.tasks.release(1, attempt=1)
+    with pytest.raises(LeaseLost):
+        ledger.tasks.submit(1, attempt=1)

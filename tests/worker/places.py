@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoal.adapters.processes.commands import Ran
 from shoal.model.task import Criterion, Status, Task
 from shoal.settings import RepositorySettings
-from shoal.worker.commands import Ran
 from tests.vaults import git
 
 REPOSITORY = "acme/pond"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from shoal.adapters.processes.commands import Commands
+from shoal.adapters.processes.groups import Groups, Limits
 from shoal.worker import commands
-from shoal.worker.commands import Commands
-from shoal.worker.groups import Groups, Limits
 from tests.conftest import wait_until
 
 ENVIRONMENT = dict(os.environ)
@@ -108,7 +108,7 @@ def test_open_files_of_each_process_are_limited(groups: Groups, tmp_path: Path) 
 def test_limits_leave_the_keeper_in_order(tmp_path: Path) -> None:
     script = f"""
 import os, subprocess, sys
-from shoal.worker.groups import Groups, Limits
+from shoal.adapters.processes.groups import Groups, Limits
 groups = Groups()
 process = groups.start(["sleep", "1000"], stdin=subprocess.DEVNULL, output=subprocess.DEVNULL,
     environment=os.environ, folder=None, errors=open({str(tmp_path / "log")!r}, "ab"),

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal.adapters.processes.commands import Commands
+from shoal.adapters.processes.groups import Groups
 from shoal.model.session import Branch
 from shoal.worker import comparison
-from shoal.worker.commands import Commands
 from shoal.worker.comparison import Comparison, Unreadable, parse
-from shoal.worker.groups import Groups
 from shoal.worker.verification import REASON_LIMIT, Verdict, verify
 from tests.worker.places import criteria, task_of
 

@@ -14,6 +14,7 @@ import pytest
 from shoal import Ledger, connect
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
+from tests.vaults import git
 
 
 @pytest.fixture
@@ -68,6 +69,44 @@ def test_command_gets_the_task_and_its_output_is_kept(ledger: Ledger, work: Work
     task = ledger.tasks.get(1)
     assert (task.status, task.summary) == ("completed", "Größe 1 T1 a b 40")
     assert Path(task.result["log"]).read_text() == "Größe 1 T1 a b 40\n"
+
+
+def test_agent_gets_no_token_of_shoals_and_no_repository_around_the_home(
+    ledger: Ledger, work: Work, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "home" / "shoal.toml").write_text(
+        '[agents.it]\nkind = "command"\nprogram = ["sh", "-c", "env; git rev-parse --show-toplevel || true"]\n'
+        'env = { ASKED_FOR = "$SHOAL_VAULT_TOKEN", OWN = "mine" }\n'
+    )
+    criteria = [{"criterion": "the same environment", "measurable": 'test "$OWN" = mine && test -d "$SHOAL_WORKSPACE"'}]
+    ledger.tasks.create(title="x", success_criteria=criteria)
+    finish(work(options=ONCE, SHOAL_GITHUB_TOKEN="for-shoal", SHOAL_VAULT_TOKEN="for-the-vault"))
+
+    task = ledger.tasks.get(1)
+    assert task.status == "completed", task.last_error
+    said = Path(task.result["log"]).read_text()
+    assert "for-shoal" not in said
+    assert "ASKED_FOR=for-the-vault" in said
+    assert "SHOAL_VAULT_TOKEN" not in said
+    assert "not a git repository" in said
+
+
+@pytest.mark.parametrize(("written", "reason"), [("{", "it is not JSON"), ("[" + "1," * 40_000 + "1]", "are taken")])
+def test_result_that_cannot_be_taken_is_told_to_the_agent(
+    ledger: Ledger, work: Work, tmp_path: Path, written: str, reason: str
+) -> None:
+    (tmp_path / "written").write_text(written)
+    script = (
+        f"grep -q SHOAL_RESULT_FILE: $SHOAL_PROMPT_FILE && echo '{{\"fine\": true}}' > $SHOAL_RESULT_FILE"
+        f" || cp {tmp_path}/written $SHOAL_RESULT_FILE; grep -o '{reason}' $SHOAL_PROMPT_FILE || true"
+    )
+    ledger.tasks.create(title="x", success_criteria=[{"criterion": "c", "measurable": "result.fine == true"}])
+    finish(work("sh", "-c", script, options=ONCE))
+    task = ledger.tasks.get(1)
+    assert task.status == "completed", task.last_error
+    assert task.result["fine"] is True
+    assert reason in (task.summary or ""), "the second run was told what was wrong"
 
 
 def test_idle_worker_is_woken_by_a_new_task(ledger: Ledger, work: Work) -> None:

@@ -169,7 +169,9 @@ def _claim() -> Any:
 
 
 def _wait_for_the_end(stream: IO[bytes], stop: Any) -> None:
-    stream.read()
+    # Below the stream's buffer: its lock would be held by this thread when the interpreter ends.
+    while os.read(stream.fileno(), 65536):
+        pass
     stop()
 
 

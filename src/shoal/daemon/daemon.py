@@ -9,7 +9,7 @@ from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.loop import Loop
-from shoal.daemon.supervisor import Executor, Supervisor, forge_of
+from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
@@ -23,12 +23,10 @@ ARCHIVE_SECONDS = 600.0
 class Daemon:
     """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
 
-    def __init__(
-        self, engine: EmbeddedEngine, home: Home, settings: Settings, executor: Executor | None = None
-    ) -> None:
+    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings) -> None:
         forge, remark = forge_of(settings)
         self.executors = Executors(home, settings)
-        self.supervisor = Supervisor(engine, forge, executor or self.executors, remark)
+        self.supervisor = Supervisor(engine, forge, self.executors, remark)
         self.loops = [
             Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),

@@ -10,12 +10,12 @@ from typing import Any
 from msgspec import Struct
 
 from shoal.daemon import backup
-from shoal.daemon.supervisor import TOKEN, forge_of
+from shoal.daemon.supervisor import forge_of
 from shoal.errors import ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.ledger.instance import read_instance
-from shoal.settings import Home, Settings
+from shoal.settings import GITHUB_TOKEN, Home, Settings
 
 FREE_BYTES_WANTED = 200 * 1024 * 1024
 SHOWN = 5
@@ -95,8 +95,8 @@ def _counts(tx: Any) -> str:
 def _forge(settings: Settings) -> Finding:
     forge, remark = forge_of(settings)
     if forge is not None:
-        return Finding("forge", True, f"{forge.address}, with ${TOKEN}")
-    return Finding("forge", not os.environ.get(TOKEN), remark)
+        return Finding("forge", True, f"{forge.address}, with ${GITHUB_TOKEN}")
+    return Finding("forge", not os.environ.get(GITHUB_TOKEN), remark)
 
 
 def _space(home: Home) -> Finding:

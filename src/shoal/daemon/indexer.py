@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from shoal.adapters.vault import files, task_file
+from shoal.adapters.vault import sections as page_sections
 from shoal.adapters.vault.vault import Vault
 from shoal.errors import ShoalError
 from shoal.ledger.embedded import EmbeddedEngine
@@ -35,7 +36,7 @@ def _documents(vault: Vault, facts: Facts) -> Iterator[Document]:
     # With the title, so that words of both are found together.
     if body.strip() not in ("", task_file.sections(task).strip()):
         yield Document(task=task.id, kind=DocumentKind.BODY, text=f"{task.title}\n{body}")
-    result = f"{task.summary or ''}\n{task_file.section(body, 'Result')}".strip()
+    result = f"{task.summary or ''}\n{page_sections.section(body, 'Result')}".strip()
     if result:
         yield Document(task=task.id, kind=DocumentKind.RESULT, text=f"{task.title}\n{result}")
     context = vault.path(vault.layout.context_file(task.task_id))

@@ -27,18 +27,17 @@ from shoal.model.session import Branch
 from shoal.model.task import Task
 from shoal.services import Tx, orphans, qa, supervision
 from shoal.services.orphans import Rescue
-from shoal.settings import Settings
+from shoal.settings import GITHUB_TOKEN, Settings
 
 log = structlog.get_logger()
 LOCK, LOCK_TTL_SECONDS = "supervision", 60
-TOKEN = "SHOAL_GITHUB_TOKEN"  # noqa: S105 - the name of a variable
 PROMISED_ROUNDS, PROMISED_SECONDS = 2, 90.0  # a round and what it may take, then orphans wait for nobody
 FORGE_PATIENCE_MS = 3_600_000  # a forge that is away does not keep what is overdue alive for longer
 REFUSALS_KEPT = 20
 YOUNG_MS = 60_000  # who claims a task for a Job makes the Job a moment after
 
 
-class Executor(Protocol):
+class Witness(Protocol):
     """What runs attempts elsewhere and can tell whether one is still there."""
 
     def gone(self, task: Task, attempt: int) -> bool | None:
@@ -50,12 +49,12 @@ class Supervisor:
     """The rounds of one process."""
 
     def __init__(
-        self, engine: EmbeddedEngine, forge: Forge | None = None, executor: Executor | None = None, remark: str = ""
+        self, engine: EmbeddedEngine, forge: Forge | None = None, witness: Witness | None = None, remark: str = ""
     ) -> None:
         """`remark` says why there is no forge."""
         self._engine = engine
         self._forge = forge
-        self._executor = executor
+        self._witness = witness
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._remarks: list[str] = [remark] if remark else []
         self._refused: dict[str, str] = {}
@@ -120,7 +119,7 @@ class Supervisor:
         promised, decided = False, 0
         try:
             for task in self._pages(orphans.expired):
-                state = self._is_gone(task)
+                state = self._gone(task)
                 if state is None and not self._is_long_over(task):
                     continue
                 decided += self._take_back(inquiry, task, gone=state is True)
@@ -130,10 +129,10 @@ class Supervisor:
 
     def _look_for_the_gone(self, inquiry: Inquiry | None) -> None:
         """Those whose process is gone although their lease is not over."""
-        if self._executor is None:
+        if self._witness is None:
             return
         for task in self._pages(partial(orphans.held, held_ms=YOUNG_MS)):
-            if self._executor.gone(task, task.attempt) is True:
+            if self._witness.gone(task, task.attempt) is True:
                 self._take_back(inquiry, task, gone=True)
 
     def _act_on_overdue(self, inquiry: Inquiry | None) -> None:
@@ -170,8 +169,8 @@ class Supervisor:
             log.info("orphan", task=taken.task_id, attempt=task.attempt, status=taken.status.value)
         return True
 
-    def _is_gone(self, task: Task) -> bool | None:
-        return False if self._executor is None else self._executor.gone(task, task.attempt)
+    def _gone(self, task: Task) -> bool | None:
+        return False if self._witness is None else self._witness.gone(task, task.attempt)
 
     def _is_long_over(self, task: Task) -> bool:
         """Whether a lease has been over for so long that it alone decides, although an executor cannot be asked."""
@@ -209,11 +208,14 @@ class Supervisor:
 def forge_of(settings: Settings) -> tuple[Forge | None, str]:
     """The forge that is configured, or why there is none."""
     try:
-        forge = github.configured(settings.github_url, os.environ.get(TOKEN))
+        forge = github.configured(settings.github_url, os.environ.get(GITHUB_TOKEN))
     except ForgeError as error:
         return None, error.message
     if forge is None:
-        return None, f"${TOKEN} is not set: pull requests are neither looked for nor opened, the other rules go on"
+        return (
+            None,
+            f"${GITHUB_TOKEN} is not set: pull requests are neither looked for nor opened, the other rules go on",
+        )
     return forge, ""
 
 

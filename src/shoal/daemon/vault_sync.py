@@ -22,6 +22,7 @@ from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.event import Kind
 from shoal.services import Tx, sync, tasks
+from shoal.settings import VAULT_TOKEN
 
 log = structlog.get_logger()
 LOCK_TTL_SECONDS = 15
@@ -51,7 +52,7 @@ class VaultSync:
         self._git = Git(
             self._settler.root,
             timeout_seconds=engine.settings.vault_git_seconds,
-            token=os.environ.get("SHOAL_VAULT_TOKEN"),
+            token=os.environ.get(VAULT_TOKEN),
         )
 
     def run(self, *, on_batch: Callable[[float], None] = lambda _: None) -> Report:

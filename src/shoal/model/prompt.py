@@ -152,6 +152,9 @@ class Failure(Struct, frozen=True, forbid_unknown_fields=True):
     criterion: str
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.criterion}: {self.reason}"
+
 
 class Prompt(Struct, frozen=True, kw_only=True):
     """What an agent is told. `stable_hash` names the system text: the same for every run of a configuration.

@@ -68,6 +68,7 @@ TRANSITIONS: dict[str, tuple[frozenset[Status], frozenset[Status]]] = {
     "expire": (frozenset({Status.ACTIVE}), WAITING | {Status.FAILED}),
     "rescue": (frozenset({Status.ACTIVE}), frozenset({Status.REVIEW})),
     "complete": (WAITING | {Status.ACTIVE}, frozenset({Status.REVIEW, Status.COMPLETED})),
+    "submit": (frozenset({Status.ACTIVE}), frozenset({Status.REVIEW})),
     "fail": (WAITING | {Status.ACTIVE}, frozenset({Status.FAILED})),
     "approve": (frozenset({Status.REVIEW}), frozenset({Status.COMPLETED})),
     "reject": (frozenset({Status.REVIEW}), WAITING),

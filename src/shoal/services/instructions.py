@@ -30,8 +30,8 @@ RULES = """\
    last message. A task about code needs commits or a pull request; one about finding something out needs its findings
    in the result.
 8. When you end, your work is verified: a success criterion that is a command is run in your working folder and must
-   exit with 0, a comparison is made with the result, and what only a person can judge goes to review. Run the commands
-   yourself before you end. What fails comes back to you.
+   exit with 0, a comparison (`result.tests.passed >= 10`) is made with the JSON that you write to $SHOAL_RESULT_FILE,
+   and what only a person can judge goes to review. Run the commands yourself before you end. What fails comes back.
 9. A tool with the status "disabled" is listed so that you know of it; it answers "disabled". Do not wait for it."""
 SHOAL_TOOLS: list[tuple[str, str, str]] = [
     ("shoal discover", 'shoal discover "$SHOAL_TASK_ID" "TEXT"', "tell every participant what you found out"),

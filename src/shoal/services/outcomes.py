@@ -166,6 +166,31 @@ def fail(
     return end_badly(tx, found, error, attempt=attempt, permanent=permanent, retry_after_seconds=retry_after_seconds)
 
 
+@verb("POST /tasks/{task}/submit")
+def submit(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    attempt: Positive,
+    summary: Text | None = None,
+    result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+) -> Task:
+    """End an attempt whose work a person must judge: the task goes to review, whether it `requires_qa` or not."""
+    found = lock_task(tx, task)
+    if found.status is Status.REVIEW and found.attempt == attempt and found.worker is not None:
+        return found
+    held(tx, found, attempt)
+    require(found, "submit")
+    fields: dict[str, Any] = {"status": Status.REVIEW, "leased_until": None}
+    if summary is not None:
+        fields["summary"] = summary
+    if result is not None:
+        stored_result(result)
+        fields["result"] = result
+    data = {"summary": summary} if summary else None
+    return change(tx, found, Kind.TASK_SUBMITTED, fields, attempt=attempt, data=data)
+
+
 @verb("POST /tasks/{task}/review")
 def review(tx: Tx, *, task: TaskRef, approve: bool, notes: Text | None = None) -> Task:
     """Give the verdict on a task in review: approved it is completed, rejected it is queued again with the notes."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from shoal.adapters.vault import task_file
+from shoal.adapters.vault import sections as page_sections
 from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.prompt import LIMITS, Failure, Section, ToolResult, cut, one_line
 from shoal.model.search import Term
@@ -93,7 +93,7 @@ def body(tx: Tx, task: Task, texts: Texts) -> list[Section]:
     """What people wrote about the task; notes and results stand in sections of their own."""
     if not tx.has_vault:
         return []
-    text = task_file.without_sections(texts.body, "Notes", "Result")
+    text = page_sections.without_sections(texts.body, "Notes", "Result")
     return _some("body", cut(text, LIMITS["body"], more=f"shoal body {task.task_id}"))
 
 
@@ -130,7 +130,7 @@ def history(history: list[Event]) -> list[Section]:
 
 def results(task: Task, texts: Texts) -> list[Section]:
     """What stands under ## Result already."""
-    text = task_file.section(texts.body, "Result")
+    text = page_sections.section(texts.body, "Result")
     return _some("results", cut(text, LIMITS["results"], more=f"shoal body {task.task_id}", keep="end"))
 
 
@@ -155,7 +155,7 @@ def notes(tx: Tx, task: Task, texts: Texts) -> list[Section]:
     """The agent's own notes, and what stands under ## Notes for everyone: never another agent's own."""
     found = []
     for whose, text, more in (
-        ("everyone", task_file.section(texts.body, "Notes"), f"shoal body {task.task_id}"),
+        ("everyone", page_sections.section(texts.body, "Notes"), f"shoal body {task.task_id}"),
         (tx.actor, texts.notes, f"shoal note {task.task_id}"),
     ):
         if text := cut(text, LIMITS["notes"] // 2, more=more, keep="end"):

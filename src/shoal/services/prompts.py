@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from shoal.adapters.vault import task_file
+from shoal.adapters.vault import sections as page_sections
 from shoal.errors import NotFound, VaultError
 from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.fields import Name, Positive, TaskRef
@@ -177,7 +177,7 @@ def _human(tx: Tx, task: Task, told: list[Told]) -> str:
 
 def _objective(body: str) -> str:
     """The first paragraph under ## Objective."""
-    text = task_file.section(body, "Objective").replace("\r\n", "\n").strip()
+    text = page_sections.section(body, "Objective").replace("\r\n", "\n").strip()
     return text.partition("\n\n")[0]
 
 

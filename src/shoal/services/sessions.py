@@ -152,6 +152,7 @@ def end(
     outcome: Outcome,
     error: Text | None = None,
     turns: Annotated[Count | None, Meta(description="Turns of this run.")] = None,
+    cost_usd_micros: Annotated[Count | None, Meta(description="What the agent says that the run cost.")] = None,
     branches: Branches = [],  # noqa: B006 - never written to
 ) -> Session:
     """Say how a run of an agent ended. To be done before the attempt itself ends; a second time changes nothing."""
@@ -169,6 +170,8 @@ def end(
     )
     ended = get(tx, session=session)
     data: dict[str, Any] = {"session": session, "run": ended.runs, "outcome": outcome.value, "turns": ended.turns}
+    if cost_usd_micros is not None:
+        data["cost_usd_micros"] = cost_usd_micros
     if ended.error is not None:
         data["error"] = preview(ended.error)
     _emit(tx, Kind.SESSION_ENDED, task, attempt, data)

@@ -120,6 +120,8 @@ class Postgres(Database):
             connection_class=Connection,
             kwargs={
                 "autocommit": True,
+                # Once the driver has prepared a statement of its own, its ROLLBACK takes away those of the wire too.
+                "prepare_threshold": None,
                 "connect_timeout": 10,
                 # Once the driver has prepared a statement of its own, it answers a rollback by dropping all, ours too.
                 "prepare_threshold": None,

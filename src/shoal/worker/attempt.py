@@ -12,20 +12,20 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
-from shoal.errors import LeaseLost, NotFound, ServerUnreachable, ShoalError, StoreError
+from shoal.adapters.processes.commands import Commands, RunCommand
+from shoal.adapters.processes.groups import Groups, Limits
+from shoal.errors import LeaseLost, NotFound, NoVault, ServerUnreachable, ShoalError, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
-from shoal.settings import AgentSettings, Settings
+from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, AgentSettings, Settings
 from shoal.worker.choice import Choice, choose
-from shoal.worker.commands import Commands, RunCommand
-from shoal.worker.episodes import Conclusion, Episodes, report
-from shoal.worker.groups import Groups
+from shoal.worker.episodes import Conclusion, Episodes, Work
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
-TAIL_BYTES = 4000
+ERROR_LIMIT = 4000
 REPORT_WAIT_SECONDS = 1.0
 OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 ON_THE_SPOT = "command"  # the agent that a command line names
@@ -66,6 +66,7 @@ class Attempt:
         self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
         self._name = f"{claim.task.task_id}.{claim.attempt}"
         self._home = terms.folder / "runs" / self._name
+        self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
 
     def stop(self, reason: str, grace_seconds: float) -> None:
@@ -92,7 +93,12 @@ class Attempt:
             except Exception as error:
                 task_log.exception("attempt broke")
                 conclusion = Conclusion(how="fail", text=f"the worker broke: {error!r}")
-            self._conclude(conclusion)
+            try:
+                self._conclude(conclusion)
+            except OF_THE_LEDGER:
+                raise
+            except ShoalError as error:  # what came of it is not such that the ledger takes it
+                self._conclude(Conclusion(how="fail", text=error.message))
             task_log.info("attempt ended", how=conclusion.how)
         except (LeaseLost, NotFound) as error:
             task_log.warning("attempt lost", reason=error.message)
@@ -106,11 +112,13 @@ class Attempt:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._home.mkdir(parents=True, exist_ok=True)
         choice = self._choose()
+        limits = Limits(memory_mb=choice.settings.max_memory_mb, open_files=choice.settings.max_open_files)
         environment = self._environment(choice)
         run_command = Commands(
             self._processes,
             log=self.log_file,
             environment=environment,
+            limits=limits,
             grace_seconds=self._terms.grace_seconds,
             check=self._processes.check,
         )
@@ -119,21 +127,25 @@ class Attempt:
         try:
             for note in workspace.notes:
                 log.info("workspace", task=task.task_id, note=note)
+            work = Work(
+                claim=self.claim,
+                choice=choice,
+                workspace=workspace,
+                environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
+                limits=limits,
+                home=self._home,
+                log_file=self.log_file,
+                result_file=self._result_file,
+                timeout_seconds=self._terms.timeout_seconds,
+            )
             conclusion = Episodes(
-                self.claim,
-                choice,
-                workspace,
+                work,
                 ledger=self._ledger,
                 settings=self._terms.settings,
                 processes=self._processes,
-                environment=environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
-                log_file=self.log_file,
-                home=self._home,
                 run_command=run_command,
-                timeout_seconds=self._terms.timeout_seconds,
                 give_up=self._give_up,
                 say=self._say,
-                tail=lambda: read_tail(self.log_file),
             ).run()
             self._processes.check()
             done = conclusion.how in ("complete", "submit")
@@ -176,7 +188,7 @@ class Attempt:
             self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
         else:
             permanent = conclusion.permanent
-            self._say(lambda: tasks.fail(task, attempt=attempt, error=text[-TAIL_BYTES:], permanent=permanent))
+            self._say(lambda: tasks.fail(task, attempt=attempt, error=text[-ERROR_LIMIT:], permanent=permanent))
 
     def _say(self, call: Callable[[], Any]) -> Any:
         """Say it until it is heard, LeaseLost says that it is too late, or the worker must end."""
@@ -205,19 +217,20 @@ class Attempt:
             "WORKFLOW": task.workflow or "",
         }
         named = {f"SHOAL_TASK_{name}": str(value) for name, value in given.items()}
-        place = {"SHOAL_RESULT_FILE": str(self._home / "result.json")}
+        place = {"SHOAL_RESULT_FILE": str(self._result_file)}
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
-        return dict(os.environ) | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
+        own = {name: value for name, value in os.environ.items() if name not in {GITHUB_TOKEN, VAULT_TOKEN}}
+        return own | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
 
 
-def read_tail(path: Path) -> str:
-    """The last lines of a file, as much as a task keeps."""
+def report(ledger: Ledger, claim: Claim, conclusion: Conclusion) -> None:
+    """Write what came of it into the task's page, where there is a vault."""
+    if not conclusion.report:
+        return
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            text = file.read().decode(errors="replace").replace("\x00", "")
-    except OSError:
-        return ""
-    return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()
+        ledger.tasks.result(
+            claim.task.id, attempt=claim.attempt, text=conclusion.report, pull_requests=conclusion.pull_requests
+        )
+    except NoVault:
+        log.debug("no vault to report to", task=claim.task.task_id)

@@ -4,9 +4,10 @@ criteria hold. How that is told to the ledger in the end: attempt.py.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from msgspec.structs import replace
 
 from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
-from shoal.errors import LeaseLost, NoVault, ShoalError
+from shoal.adapters.processes.commands import RunCommand
+from shoal.adapters.processes.groups import Limits
+from shoal.errors import LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
@@ -26,8 +29,6 @@ from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice
-from shoal.worker.commands import RunCommand
-from shoal.worker.groups import Limits
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
@@ -36,7 +37,8 @@ from shoal.worker.workspace import Workspace
 log = structlog.get_logger()
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
-RESULT_BYTES = 64 * 1024
+RESULT_BYTES = 48 * 1024  # a task keeps 64 KiB, with what is added here
+TAIL_BYTES = 4000
 _PULL_REQUEST = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+/pull/\d+")
 
 
@@ -51,44 +53,50 @@ class Conclusion(Struct, frozen=True, kw_only=True):
     pull_requests: list[str] = []
 
 
+class Work(Struct, frozen=True, kw_only=True):
+    """What an attempt works with: its task, its agent, its folder, and where on this machine the rest of it stands.
+
+    `home` is for files of the runs, `environment` for whatever runs in the folder.
+    """
+
+    claim: Claim
+    choice: Choice
+    workspace: Workspace
+    environment: dict[str, str]
+    limits: Limits
+    home: Path
+    log_file: Path
+    result_file: Path
+    timeout_seconds: float | None
+
+
 class Episodes:
     """Runs of one agent for one attempt."""
 
     def __init__(
         self,
-        claim: Claim,
-        choice: Choice,
-        workspace: Workspace,
+        work: Work,
         *,
         ledger: Ledger,
         settings: Settings,
         processes: Processes,
-        environment: Mapping[str, str],
-        log_file: Path,
-        home: Path,
         run_command: RunCommand,
-        timeout_seconds: float | None,
         give_up: threading.Event,
         say: Callable[[Callable[[], Any]], Any],
-        tail: Callable[[], str],
     ) -> None:
-        """`say` repeats a call to the ledger until it is heard; `tail` is the end of the output."""
-        self._claim = claim
-        self._choice = choice
-        self._workspace = workspace
+        """`say` repeats a call to the ledger until it is heard."""
+        self._work = work
+        self._claim = work.claim
+        self._choice = work.choice
+        self._workspace = work.workspace
         self._ledger = ledger
         self._settings = settings
         self._processes = processes
-        self._environment = dict(environment)
-        self._log_file = log_file
-        self._home = home
         self._run_command = run_command
-        self._timeout = timeout_seconds
         self._give_up = give_up
         self._say = say
-        self._tail = tail
-        self._workflow = settings.workflows.get(claim.task.workflow or "default", WorkflowSettings())
-        self._result_file = home / "result.json"
+        self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
+        self._environment = work.environment
         self._session: Session | None = None
         self._heard = 0
 
@@ -105,15 +113,15 @@ class Episodes:
                 way, failures = Way.BATCH, []
                 continue
             left -= 1
-            given = self._result()
-            verdict = self._verify(ended, given, branches)
+            given, problems = self._result()
+            verdict = self._verify(ended, given, problems, branches)
             if not verdict.failed:
                 return self._ended_well(ended, given, branches, verdict)
             way = Way.CONTINUATION
-            failures = [Failure(one.criterion, one.reason) for one in verdict.failed]
+            failures = verdict.failed
             if left == 0:
                 runs = self._settings.episodes
-                listed = "\n".join(f"- {one.criterion}: {one.reason}" for one in verdict.failed)
+                listed = "\n".join(f"- {failure}" for failure in failures)
                 what = f"after {runs} run{'' if runs == 1 else 's'} these do not hold:\n{listed}"
                 return Conclusion(how="fail", text=what, permanent=True)
 
@@ -123,8 +131,10 @@ class Episodes:
         session = self._session = self._say(self._begin)
         outcome, error = Outcome.LOST, "the worker broke"
         branches: list[Branch] = []
+        reported = None
         try:
             ended = self._run_agent(session, way, failures)
+            reported = None if ended.finished is None else ended.finished.cost_usd_micros
             outcome, error = ended.outcome, ended.reason or ""
             self._heard = max(self._heard, ended.heard)
         except Stopped as stopped:
@@ -139,7 +149,12 @@ class Episodes:
             with suppress(LeaseLost):
                 self._say(
                     lambda: self._ledger.sessions.end(
-                        session.id, attempt=attempt, outcome=outcome, error=error or None, branches=branches
+                        session.id,
+                        attempt=attempt,
+                        outcome=outcome,
+                        error=error or None,
+                        cost_usd_micros=reported,
+                        branches=branches,
                     )
                 )
         return ended, branches
@@ -164,7 +179,7 @@ class Episodes:
         agent = agents.agent(settings)
         assignment = Assignment(
             folder=self._workspace.folder,
-            home=self._home,
+            home=self._work.home,
             system=prompt.system,
             text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
             claim=msgspec.json.encode(self._claim),
@@ -174,15 +189,18 @@ class Episodes:
         before = session.provider_session
         if before is not None and agent.has_session(assignment, before):
             assignment = replace(assignment, text=prompt.latest, resumes=before)
-        environment = self._environment | agent.environment(assignment)
+        # The checks run in what the agent had, so that it could try them.
+        self._environment = self._work.environment | agent.environment(assignment)
+        for warning in prompt.warnings:
+            log.warning("prompt", task=task.task_id, warning=warning)
         run = Run(
             agent,
             assignment,
             processes=self._processes,
-            environment=environment,
-            log_file=self._log_file,
-            limits=Limits(memory_mb=settings.max_memory_mb, open_files=settings.max_open_files),
-            timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._timeout,
+            environment=self._environment,
+            log_file=self._work.log_file,
+            limits=self._work.limits,
+            timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._work.timeout_seconds,
             give_up=self._give_up,
             heard=max([self._heard, *(one.id for one in waiting.told)]),
             record=lambda items, malformed, heard: self._record(session, items, malformed, heard),
@@ -209,7 +227,7 @@ class Episodes:
             model=choice.model,
             workflow=task.workflow,
             workspace=str(self._workspace.folder),
-            log=str(self._log_file),
+            log=str(self._work.log_file),
             takes_messages=agent.takes_messages,
             max_usd_micros=None if settings.max_usd is None else round(settings.max_usd * 1_000_000),
             max_tokens=settings.max_tokens,
@@ -239,16 +257,17 @@ class Episodes:
             raise
 
     def _ended_badly(self, ended: Ended) -> Conclusion:
+        is_command = self._choice.settings.kind == "command"
+        tail = read_tail(self._work.log_file)
         said = (ended.finished.error if ended.finished is not None else None) or ""
         if ended.outcome is Outcome.OVER_LIMIT:
             return Conclusion(how="fail", text=ended.reason or said or "over a limit", permanent=True)
-        if ended.code == RETRY_LATER and self._choice.settings.kind == "command":
-            return Conclusion(how="release", text=f"exit {ended.code}\n{self._tail()}".strip())
+        if ended.code == RETRY_LATER and is_command:
+            return Conclusion(how="release", text=f"exit {ended.code}\n{tail}".strip())
         why = ended.reason or said or f"exit {ended.code}"
-        tail = self._tail() if self._choice.settings.kind == "command" else ended.said or self._tail()
-        return Conclusion(how="fail", text=f"{why}\n{tail}".strip())
+        return Conclusion(how="fail", text=f"{why}\n{tail if is_command else ended.said or tail}".strip())
 
-    def _verify(self, ended: Ended, given: Any, branches: list[Branch]) -> Verdict:
+    def _verify(self, ended: Ended, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
         task = self._claim.task
         text = self._final_text(ended)
         verdict = verify(
@@ -259,13 +278,15 @@ class Episodes:
             branches=branches,
             pull_requests=_PULL_REQUEST.findall(text),
             run_command=self._run_command,
+            environment=self._environment,
         )
+        verdict = replace(verdict, failed=[*problems, *verdict.failed])
         if task.success_criteria or verdict.failed:
             self._say(
                 lambda: self._ledger.tasks.verified(
                     task.id,
                     attempt=self._claim.attempt,
-                    failed=[f"{one.criterion}: {one.reason}" for one in verdict.failed],
+                    failed=[str(failure) for failure in verdict.failed],
                     manual=verdict.manual,
                 )
             )
@@ -273,7 +294,7 @@ class Episodes:
 
     def _ended_well(self, ended: Ended, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
         text = self._final_text(ended)
-        result: dict[str, Any] = {"exit_code": ended.code, "log": str(self._log_file)}
+        result: dict[str, Any] = {"exit_code": ended.code, "log": str(self._work.log_file)}
         if branches:
             result["branches"] = [msgspec.to_builtins(one) for one in branches]
         result |= given if isinstance(given, dict) else {} if given is None else {"value": given}
@@ -290,24 +311,33 @@ class Episodes:
 
     def _final_text(self, ended: Ended) -> str:
         if self._choice.settings.kind == "command" and ended.finished is None:
-            return self._tail()
+            return read_tail(self._work.log_file)
         return (ended.finished.text if ended.finished is not None else "") or ended.said or ""
 
-    def _result(self) -> Any:
-        """The JSON that the agent wrote to $SHOAL_RESULT_FILE, if it did."""
+    def _result(self) -> tuple[Any, list[Failure]]:
+        """The JSON that the agent wrote to $SHOAL_RESULT_FILE, if it did, and what is wrong with it."""
         try:
-            return msgspec.json.decode(self._result_file.read_bytes()[: RESULT_BYTES + 1])
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
+            written = self._work.result_file.read_bytes()
+        except FileNotFoundError:
+            return None, []
+        except OSError as error:
+            return None, [Failure("$SHOAL_RESULT_FILE", f"it cannot be read: {error.strerror}")]
+        if len(written) > RESULT_BYTES:
+            reason = f"it has {len(written):,} bytes, and {RESULT_BYTES:,} are taken; put the rest into a file"
+            return None, [Failure("$SHOAL_RESULT_FILE", reason)]
+        try:
+            return msgspec.json.decode(written), []
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return None, [Failure("$SHOAL_RESULT_FILE", f"it is not JSON: {error}")]
 
 
-def report(ledger: Ledger, claim: Claim, conclusion: Conclusion) -> None:
-    """Write what came of it into the task's page, where there is a vault."""
-    if not conclusion.report:
-        return
+def read_tail(path: Path) -> str:
+    """The last lines of a file, as much as a task keeps."""
     try:
-        ledger.tasks.result(
-            claim.task.id, attempt=claim.attempt, text=conclusion.report, pull_requests=conclusion.pull_requests
-        )
-    except NoVault:
-        log.debug("no vault to report to", task=claim.task.task_id)
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            text = file.read().decode(errors="replace").replace("\x00", "")
+    except OSError:
+        return ""
+    return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()

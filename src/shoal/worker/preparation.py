@@ -9,6 +9,7 @@ from pathlib import Path
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.git.tree import remove_tree
 from shoal.adapters.git.worktree import Worktree, forget
+from shoal.adapters.processes.commands import RunCommand
 from shoal.clock import Clock
 from shoal.errors import GitError, WorkspaceError
 from shoal.model.session import Branch
@@ -16,7 +17,6 @@ from shoal.model.task import Task
 from shoal.settings import RepositorySettings
 from shoal.worker import task_branch
 from shoal.worker.checkout import Checkout
-from shoal.worker.commands import RunCommand
 from shoal.worker.place import Part, Place, Record, place_of, places
 
 SETUP_SECONDS = 1800.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from shoal.worker.groups import NO_LIMITS, Groups, Limits
+from shoal.adapters.processes.groups import NO_LIMITS, Groups, Limits
 
 
 class Stopped(Exception):

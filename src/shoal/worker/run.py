@@ -16,10 +16,10 @@ import structlog
 from msgspec import Struct
 
 from shoal.adapters.agents.agent import Agent, Assignment, Malformed
+from shoal.adapters.processes.groups import Limits
 from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
 from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Started, Told
-from shoal.worker.groups import Limits
 from shoal.worker.processes import Processes
 
 log = structlog.get_logger()

@@ -11,13 +11,13 @@ from queue import SimpleQueue
 import msgspec
 import structlog
 
+from shoal.adapters.processes.groups import Groups
 from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import FINISHED, Claim, Status, Task
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats
 from shoal.worker.episodes import RETRY_LATER
-from shoal.worker.groups import Groups
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()

@@ -17,9 +17,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from shoal.adapters.processes.commands import RunCommand
+from shoal.model.prompt import Failure
 from shoal.model.session import Branch
 from shoal.model.task import Criterion, Task
-from shoal.worker.commands import RunCommand
 from shoal.worker.comparison import Unreadable, parse
 
 COMMAND_SECONDS = 600
@@ -29,13 +30,6 @@ RESEARCH_TYPES = frozenset({"research"})
 NOT_A_COMMAND = 127  # what a shell ends with when there is no such program
 _COMPARISON = re.compile(r"result(?=[\s.\[=!<>]|\Z)")
 _MANUAL = re.compile(r"manual\s*(:|\Z)", re.IGNORECASE)
-
-
-class Failure(Struct, frozen=True):
-    """A criterion that does not hold, and why."""
-
-    criterion: str
-    reason: str
 
 
 class Verdict(Struct, frozen=True):

@@ -13,13 +13,13 @@ from queue import SimpleQueue
 import structlog
 from msgspec import Struct
 
+from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock, monotonic_seconds
 from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
-from shoal.worker.groups import Groups
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()

@@ -8,13 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from shoal.adapters.git.address import Address, address_of
 from shoal.adapters.git.mirror import Mirror
+from shoal.adapters.processes.commands import RunCommand
 from shoal.clock import Clock, SystemClock
 from shoal.errors import GitError, WorkspaceError
 from shoal.model.session import Branch
 from shoal.model.task import Task
 from shoal.settings import RepositorySettings
 from shoal.worker.checkout import Checkout, checkout_of
-from shoal.worker.commands import RunCommand
 from shoal.worker.place import Place, Record, places
 from shoal.worker.preparation import Preparation, Wanted, discard, tear_down
 from shoal.worker.workspace import Workspace

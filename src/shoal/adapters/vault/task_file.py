@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from shoal.adapters.vault import sections as page_sections
 from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value, body_start
 from shoal.model.content import Facts
 from shoal.model.task import PRIORITY_WORDS, Criterion, Status, Task
@@ -219,17 +220,20 @@ def concluded(text: str, task: Task) -> str:
     """The file's text with what came of the task, when it has ended since the file was written."""
     outcome = _outcome(task)
     told = FrontMatter(text).values.get("status")
-    if outcome is None or told == task.status.value or outcome in section(body(text), "Result"):
+    if outcome is None or told == task.status.value or outcome in page_sections.section(body(text), "Result"):
         return text
     start = body_start(text)
-    return text[:start] + appended(text[start:], "Result", outcome)
+    return text[:start] + page_sections.appended(text[start:], "Result", outcome)
 
 
 def written(facts: Facts, body: str | None = None) -> str:
     """The file of a task that has none."""
     text = updated("", facts) + "\n" + (body if body is not None else sections(facts.task))
     outcome = _outcome(facts.task)
-    return text if outcome is None else text[: body_start(text)] + appended(text[body_start(text) :], "Result", outcome)
+    if outcome is None:
+        return text
+    start = body_start(text)
+    return text[:start] + page_sections.appended(text[start:], "Result", outcome)
 
 
 def sections(task: Task) -> str:
@@ -241,73 +245,9 @@ def sections(task: Task) -> str:
     )
 
 
-def appended(body: str, section: str, addition: str) -> str:
-    """The body with something more at the end of one of its sections, which is made where it is missing."""
-    newline = "\r\n" if "\r\n" in body else "\n"
-    addition = addition.strip("\r\n").replace("\r\n", "\n").replace("\n", newline) + newline
-    lines = body.splitlines(keepends=True)
-    start, end = _section(lines, section)
-    if start is None:
-        before = "" if not body or body.endswith(newline * 2) else newline if body.endswith("\n") else newline * 2
-        return f"{body}{before}## {section}{newline}{newline}{addition}"
-    while end > start + 1 and not lines[end - 1].strip():
-        end -= 1
-    if not lines[end - 1].endswith("\n"):
-        lines[end - 1] += newline
-    following = newline if end < len(lines) and lines[end].strip() else ""
-    return "".join(lines[:end]) + newline + addition + following + "".join(lines[end:])
-
-
 def body(text: str) -> str:
     """What stands behind the front matter."""
     return text[body_start(text) :]
-
-
-def with_sections_of(body: str, before: str) -> str:
-    """A new body with what others wrote under Notes and Result of the one before, where it has no such heading."""
-    for name in ("Notes", "Result"):
-        kept = section(before, name).strip("\r\n")
-        if kept.strip() and not has_section(body, name):
-            body = appended(body, name, kept)
-    return body
-
-
-def has_section(body: str, name: str) -> bool:
-    """Whether there is such a heading."""
-    return _section(body.splitlines(keepends=True), name)[0] is not None
-
-
-def section(body: str, name: str) -> str:
-    """What stands in a section; nothing when there is none."""
-    lines = body.splitlines(keepends=True)
-    start, end = _section(lines, name)
-    return "" if start is None else "".join(lines[start + 1 : end])
-
-
-def without_sections(body: str, *names: str) -> str:
-    """The body without these sections and their headings."""
-    for name in names:
-        lines = body.splitlines(keepends=True)
-        start, end = _section(lines, name)
-        if start is not None:
-            body = "".join(lines[:start] + lines[end:])
-    return body
-
-
-def _section(lines: list[str], name: str) -> tuple[int | None, int]:
-    """The line of a section's heading, and the line where the next of its rank or above begins; code is skipped."""
-    start, rank, fence = None, 0, ""
-    for number, line in enumerate(lines):
-        if mark := re.match(r" {0,3}(```+|~~~+)", line):
-            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
-        heading = None if fence else re.match(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$", line.rstrip("\r\n"))
-        if heading is None:
-            continue
-        if start is not None and len(heading[1]) <= rank:
-            return start, number
-        if start is None and heading[2].casefold() == name.casefold():
-            start, rank = number, len(heading[1])
-    return start, len(lines)
 
 
 def _says(was: Value, told: Any, form: Form) -> bool:

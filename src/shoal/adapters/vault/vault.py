@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from shoal.adapters.vault import archive, context_file, files, task_file
+from shoal.adapters.vault import sections as page_sections
 from shoal.adapters.vault.front_matter import Unreadable, body_start
 from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
@@ -246,7 +247,7 @@ class Vault:
             blank = text[start : len(text) - len(was)]
             if not entry.whole:
                 self.keep(place)
-                return text[:start] + blank + task_file.with_sections_of(_ended(entry.text), was)
+                return text[:start] + blank + page_sections.with_sections_of(_ended(entry.text), was)
             return text[:start] + blank + (_ended(entry.text) if was.endswith("\n") or not was else entry.text)
 
         place = self.find(facts.task) or self.layout.task_file(facts.task)
@@ -292,9 +293,9 @@ class Vault:
                 text = task_file.written(facts)
             start = body_start(text)
             body = text[start:]
-            if again and _holds(task_file.section(body, section), addition):
+            if again and _holds(page_sections.section(body, section), addition):
                 return text
-            return text[:start] + task_file.appended(body, section, addition)
+            return text[:start] + page_sections.appended(body, section, addition)
 
         files.update(self.path(self.find(facts.task) or self.layout.task_file(facts.task)), change)
 

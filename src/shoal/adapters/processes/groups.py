@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-from shoal.worker.keeper import MARK, signal_strays
+from shoal.adapters.processes.keeper import MARK, signal_strays
 
 STRAY_ROUNDS = 20
 KEEPER = Path(__file__).with_name("keeper.py")

@@ -18,8 +18,8 @@ from typing import IO, Any, Protocol
 
 from msgspec import Struct
 
+from shoal.adapters.processes.groups import NO_LIMITS, Limits
 from shoal.clock import monotonic_seconds
-from shoal.worker.groups import NO_LIMITS, Limits
 
 TAIL_BYTES = 2000
 LOG_BYTES = 4_000_000  # of one command's output
