@@ -24,10 +24,12 @@ INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --quiet --python $(BIN
 	@$(call INSTALL,-e .)
 	@touch $@
 
+# By a name: a comma would end the argument of a call.
+EXTRAS := kubernetes,postgres
 DEVELOPMENT := $(shell sed -n '/^dev = \[/,/^\]/p' pyproject.toml | grep -o '"[^"]*"' | tr -d '"' | sed "s/.*/'&'/")
 .venv/tests: .venv/serves
 	@echo "Installing what development needs into .venv ..."
-	@$(call INSTALL,-e '.[kubernetes,postgres]' $(DEVELOPMENT))
+	@$(call INSTALL,-e '.[$(EXTRAS)]' $(DEVELOPMENT))
 	@touch $@
 
 serve: .venv/serves ## Start Shoal on SQLite in ./.shoal and print its address

@@ -123,8 +123,6 @@ class Postgres(Database):
                 # Once the driver has prepared a statement of its own, its ROLLBACK takes away those of the wire too.
                 "prepare_threshold": None,
                 "connect_timeout": 10,
-                # Once the driver has prepared a statement of its own, it answers a rollback by dropping all, ours too.
-                "prepare_threshold": None,
                 "keepalives_idle": 10,
                 "options": f"{OPTIONS} {conninfo_to_dict(url).get('options') or ''}",
             },
