@@ -17,12 +17,11 @@ import pytest
 from shoal import Ledger, connect
 from shoal.adapters.forges.github import GitHub
 from shoal.daemon import inquiry
-from shoal.daemon.supervisor import TOKEN as TOKEN_VARIABLE
 from shoal.daemon.supervisor import Supervisor
 from shoal.errors import ForgeUnreachable
 from shoal.model.task import Task
 from shoal.services import leases
-from shoal.settings import RepositorySettings
+from shoal.settings import GITHUB_TOKEN, RepositorySettings
 from tests import rows
 from tests.conftest import FakeClock, wait_until
 from tests.fleet import SHOAL, Server, environment
@@ -438,7 +437,7 @@ def forged(api: ForgeApi) -> dict[str, str]:
     return {
         "SHOAL_SUPERVISE_SECONDS": "1",
         "SHOAL_GITHUB_URL": api.url,
-        TOKEN_VARIABLE: TOKEN,
+        GITHUB_TOKEN: TOKEN,
         "SHOAL_VAULT": "",
     }
 
