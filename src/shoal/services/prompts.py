@@ -32,7 +32,7 @@ from shoal.model.prompt import (
 )
 from shoal.model.session import Branch, Told
 from shoal.model.task import Task
-from shoal.services import instructions, memory
+from shoal.services import instructions, memory, transcripts
 from shoal.services import prompt_sections as sections
 from shoal.services.prompt_sections import Place, Texts
 from shoal.services.refs import get_task
@@ -88,7 +88,7 @@ def prompt(
         failures = [Failure("the review", str(history[0].data.get("notes", "")))]
     if told is None:
         told = _waiting(tx, found)
-    conversation, answered = _conversation(tx, place)
+    conversation, answered = _conversation(tx, place, told)
     results = _new(tool_results, answered)
     query = memory.derive_query(title=found.title, objective=_objective(texts.body), message=_human(tx, found, told))
     things = sections.things(results, told, failures)
@@ -181,9 +181,10 @@ def _objective(body: str) -> str:
     return text.partition("\n\n")[0]
 
 
-def _conversation(tx: Tx, place: Place | None) -> tuple[list[Turn], set[str]]:
+def _conversation(tx: Tx, place: Place | None, told: list[Told]) -> tuple[list[Turn], set[str]]:
     """What was said in a session, oldest first, and the tool calls that have been answered in it.
 
+    What people `told` is left out: it is passed on now, in the dynamic block.
     When it is too long its oldest lines go, by whole blocks, so that it begins the same until another block must go.
     """
     if place is None:
@@ -192,7 +193,8 @@ def _conversation(tx: Tx, place: Place | None) -> tuple[list[Turn], set[str]]:
     total = int(counted[0]) if counted else 0
     first = max(0, -(-(total - LINES_READ) // BLOCK) * BLOCK)
     rows = tx.all("prompts.newest_lines", session=place.id, limit=max(1, total - first))[::-1]
-    turns = [_turn(row) for row in rows]
+    passed_on = {transcripts.heard_key(one) for one in told}
+    turns = [_turn(row) for row in rows if not (row[1] == "user" and row[2] in passed_on)]
     lengths = [len(str(turn.section)) for turn in turns]
     dropped = 0
     while sum(lengths[dropped:]) > LIMITS["conversation"] and dropped + BLOCK < len(turns):

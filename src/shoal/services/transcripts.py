@@ -13,7 +13,7 @@ import msgspec
 
 from shoal.model.event import Kind
 from shoal.model.prompt import TAG
-from shoal.model.session import MESSAGE_LIMIT, Item, Line, Said, ToolBegun, ToolCall, ToolEnded, preview
+from shoal.model.session import MESSAGE_LIMIT, Item, Line, Said, Told, ToolBegun, ToolCall, ToolEnded, preview
 from shoal.model.task import Task
 from shoal.services.transaction import Tx
 from shoal.store.database import Row
@@ -48,6 +48,11 @@ def add(tx: Tx, task: Task, *, session: int, attempt: int, agent: str, items: It
         _write(tx, news, _rows(told, tx.now), session=session, attempt=attempt)
         _tell(tx, news, told, task=task, attempt=attempt, session=session, agent=agent)
     return news
+
+
+def heard_key(told: Told) -> str:
+    """What the line of a message that people told is known by."""
+    return f"told-{told.id}"
 
 
 def add_heard(tx: Tx, *, session: int, attempt: int, texts: dict[str, str]) -> None:
