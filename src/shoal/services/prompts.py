@@ -31,7 +31,7 @@ from shoal.model.prompt import (
     measure,
 )
 from shoal.model.session import Branch, Told
-from shoal.model.task import Task
+from shoal.model.task import Status, Task
 from shoal.services import instructions, memory, transcripts
 from shoal.services import prompt_sections as sections
 from shoal.services.prompt_sections import Place, Texts
@@ -56,7 +56,9 @@ def prompt(
     task: TaskRef,
     agent: Annotated[Name | None, Meta(description="The agent that is told, as the settings name it.")] = None,
     workflow: Annotated[Name | None, Meta(description="The workflow; the task's own when left out.")] = None,
-    way: Way = Way.FIRST,
+    way: Annotated[
+        Way | None, Meta(description="When left out, what the next run is: first, or after an attempt a continuation.")
+    ] = None,
     cause: Annotated[
         Cause | None, Meta(description="What a continuation comes after; found out when left out.")
     ] = None,
@@ -77,6 +79,7 @@ def prompt(
     """
     found = get_task(tx, task)
     named = workflow or found.workflow or instructions.DEFAULT
+    way = way or _next_way(tx, found, session)
     place = _place(tx, found, session, way)
     texts = _texts(tx, found)
     history = _history(tx, found)
@@ -123,6 +126,13 @@ def prompt(
         query=[" ".join(term.words) for term in query],
         warnings=_warnings(tx, agent, named),
     )
+
+
+def _next_way(tx: Tx, task: Task, session: int | None) -> Way:
+    """A continuation for a task that has had an attempt; one whose first attempt has not begun to speak has not."""
+    attempts = task.attempt - (task.status is Status.ACTIVE)
+    begun = session is not None or attempts > 0 or tx.one("prompts.latest_session", task=task.id) is not None
+    return Way.CONTINUATION if begun else Way.FIRST
 
 
 def _place(tx: Tx, task: Task, session: int | None, way: Way) -> Place | None:
