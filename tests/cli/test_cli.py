@@ -308,6 +308,20 @@ def test_value_that_is_none_of_those_allowed_is_said_with_them(shell: Shell) -> 
     assert "did you mean completed?" in shell.errors
 
 
+def test_criterion_is_a_text_and_a_check(shell: Shell) -> None:
+    told = " ".join(shell("add", "--help").split())
+    checks = {
+        "tests pass": "make test",
+        "enough tests": "result.tests.passed >= 10",
+        "it looks well": "manual",
+    }
+    given = [f"{text} => {check}" for text, check in checks.items()]
+    assert [one for one in given if f"'{one}'" not in told] == []
+    shell("add", "x", *(word for one in given for word in ("--criterion", one)))
+    criteria = shell.json("show", "T1")["success_criteria"]
+    assert {one["criterion"]: one["measurable"] for one in criteria} == checks
+
+
 def test_output_without_colour_in_a_pipe(shell: Shell) -> None:
     shell("add", "x")
     assert "\x1b" not in shell("list")

@@ -42,7 +42,12 @@ def with_fields(function: Any) -> Any:
         click.option("--slug", help="A name for it, unique."),
         click.option("--external-key", help="Its name elsewhere, unique."),
         click.option(
-            "--criterion", "criteria", multiple=True, help="What must hold at the end: 'text' or 'text => command'."
+            "--criterion",
+            "criteria",
+            multiple=True,
+            help="What must hold at the end, 'TEXT' or 'TEXT => CHECK'; may be repeated. A check is a command: "
+            "'tests pass => make test'; a comparison with the result: 'enough tests => result.tests.passed >= 10'; "
+            "or for a person: 'it looks well => manual'.",
         ),
     ]
     for option in reversed(options):
