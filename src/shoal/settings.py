@@ -6,6 +6,7 @@ A setting comes from SHOAL_<NAME> in the environment, else from shoal.toml in th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +15,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import BadInput, StoreMissing
+from shoal.mistakes import explain, nearest
 
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
 # What Shoal itself logs in with. No agent gets these, unless its `env` asks for one by name.
 GITHUB_TOKEN, VAULT_TOKEN = "SHOAL_GITHUB_TOKEN", "SHOAL_VAULT_TOKEN"
-TABLES = {"agents", "workflows", "repositories", "dispatch", "kubernetes"}  # in shoal.toml only
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
 # Relative, of plain names: nothing that a setting says leads out of the vault or into its git, or breaks a wikilink.
 _NAME = r"[^\x00-\x1f/\\|#^\[\].][^\x00-\x1f/\\|#^\[\]]*"
@@ -219,6 +220,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = KubernetesSettings()
 
 
+# In shoal.toml only.
+TABLES: dict[str, type[Struct]] = {
+    "agents": AgentSettings,
+    "workflows": WorkflowSettings,
+    "repositories": RepositorySettings,
+    "dispatch": DispatchSettings,
+    "kubernetes": KubernetesSettings,
+}
+
+
 def setting_descriptions() -> dict[str, tuple[Any, str]]:
     """Each setting's default and meaning, for the reference; those of a table as `agents.NAME.kind`."""
     import msgspec.inspect as inspect
@@ -241,6 +252,11 @@ def setting_descriptions() -> dict[str, tuple[Any, str]]:
                 yield from describe(kind.value_type.cls, f"{before}{field.name}.NAME.")
 
     return dict(describe(Settings, ""))
+
+
+def _dotted(*names: str) -> str:
+    """The beginning of a table's name as TOML writes it."""
+    return ".".join(name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"' for name in names[:2])
 
 
 class Home:
@@ -278,7 +294,8 @@ class Home:
                 values = tomllib.loads(written.decode())
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
-        names = set(Settings.__struct_fields__) - TABLES
+        self._check(values)
+        names = set(Settings.__struct_fields__) - set(TABLES)
         variables = {name: os.environ.get(f"SHOAL_{name.upper()}") for name in names}
         # Elsewhere an empty variable is one that was not set; here it says: no vault.
         values |= {name: text for name, text in variables.items() if text or (text == "" and name == "vault")}
@@ -286,7 +303,33 @@ class Home:
         try:
             return msgspec.convert(values, Settings, strict=False)
         except msgspec.ValidationError as error:
-            raise BadInput(f"{self.config} or the environment: {error}", field=CONFIG_FILE) from None
+            field, message = explain(error, Settings)
+            raise BadInput(f"{self.config} or the environment: {field}: {message}", field=CONFIG_FILE) from None
+
+    def _check(self, written: dict[str, Any]) -> None:
+        """Refuse what shoal.toml cannot mean, table by table, so that the message names the one that is wrong."""
+
+        for name, value in written.items():
+            kind = TABLES.get(name)
+            if kind is None and isinstance(value, dict):
+                raise self._wrong(f"[{_dotted(name, *value)}] there is no such table{nearest(name, TABLES)}")
+            if kind is None and name not in Settings.__struct_fields__:
+                raise self._wrong(f"{name}: there is no such setting{nearest(name, Settings.__struct_fields__)}")
+            if kind is None:
+                continue
+            is_one = name in ("dispatch", "kubernetes")
+            if not isinstance(value, dict) or not (is_one or all(isinstance(one, dict) for one in value.values())):
+                form = f"[{name}]" if is_one else f"[{name}.NAME]"
+                raise self._wrong(f"{name}: it is written as a table, {form}")
+            for place, table in [((name,), value)] if is_one else [((name, part), one) for part, one in value.items()]:
+                try:
+                    msgspec.convert(table, kind, strict=False)
+                except msgspec.ValidationError as error:
+                    field, message = explain(error, kind)
+                    raise self._wrong(f"[{_dotted(*place)}] {field}: {message}") from None
+
+    def _wrong(self, what: str) -> BadInput:
+        return BadInput(f"{self.config}: {what}", field=CONFIG_FILE)
 
     def database_address(self, settings: Settings) -> str:
         """The database that these settings name; a relative path is meant from the home."""

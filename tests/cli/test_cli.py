@@ -278,6 +278,50 @@ def test_bad_configuration_is_said_so(shell: Shell) -> None:
     assert "colour" in shell.errors
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("[agents.fast]\nknid = 'codex'", "[agents.fast] knid: there is no such field; did you mean kind?"),
+        ("[agents.fast]\nkind = 'codx'", "[agents.fast] kind: 'codx' is not one of claude, codex, command"),
+        ("[agents.fast]\nmax_usd = 'all'", "[agents.fast] max_usd: Expected"),
+        ("[agents.good]\n[agents.'a b']\nenv = {A = []}", '[agents."a b"] env'),
+        ("[agent.fast]\nkind = 'codex'", "[agent.fast] there is no such table; did you mean agents?"),
+        ("[workflow]\nx = 1", "did you mean workflows?"),
+        ("[agents]\nkind = 'codex'", "agents: it is written as a table, [agents.NAME]"),
+        ("[[kubernetes]]", "kubernetes: it is written as a table, [kubernetes]"),
+        ("[repositories.'o/r']\npush = 'perhaps'", '[repositories."o/r"] push: Expected'),
+        ("[dispatch]\nexecutor = 'k8s'", "[dispatch] executor: 'k8s' is not one of"),
+        ("[kubernetes]\nimagee = 'x'", "[kubernetes] imagee: there is no such field; did you mean image?"),
+        ("lease_second = 5", "lease_second: there is no such setting; did you mean lease_seconds?"),
+        ("lease_seconds = 'long'", "lease_seconds: Expected `int`"),
+    ],
+)
+def test_mistake_in_the_settings_is_named_with_its_table(shell: Shell, written: str, told: str) -> None:
+    (shell.home / "shoal.toml").write_text(written + "\n")
+    shell("list", code=2)
+    assert told in shell.errors
+
+
+def test_value_that_is_none_of_those_allowed_is_said_with_them(shell: Shell) -> None:
+    shell("list", "-s", "complete", code=2)
+    assert "status: 'complete' is not one of queued, scheduled" in shell.errors
+    assert "did you mean completed?" in shell.errors
+
+
+def test_criterion_is_a_text_and_a_check(shell: Shell) -> None:
+    told = " ".join(shell("add", "--help").split())
+    checks = {
+        "tests pass": "make test",
+        "enough tests": "result.tests.passed >= 10",
+        "it looks well": "manual",
+    }
+    given = [f"{text} => {check}" for text, check in checks.items()]
+    assert [one for one in given if f"'{one}'" not in told] == []
+    shell("add", "x", *(word for one in given for word in ("--criterion", one)))
+    criteria = shell.json("show", "T1")["success_criteria"]
+    assert {one["criterion"]: one["measurable"] for one in criteria} == checks
+
+
 def test_output_without_colour_in_a_pipe(shell: Shell) -> None:
     shell("add", "x")
     assert "\x1b" not in shell("list")

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from shoal import Ledger, connect
+from shoal.model.event import STEPS, Kind
 from shoal.model.session import Said, Session, ToolBegun, ToolEnded
+from shoal.store.sqlite import QUERIES
 from tests.cli.test_cli import Shell
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
@@ -185,3 +187,26 @@ def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger
     assert len(shell("logs", "T1", "--follow", "--json").splitlines()) == 7
     assert shell("logs", "T1", "--follow").endswith("T1 is completed\n")
     wait_until(lambda: follower.poll() is not None)
+
+
+def test_history_of_a_task_is_not_drowned_by_what_its_agent_does(shell: Shell, ledger: Ledger) -> None:
+    work(ledger, begin(ledger))
+    ledger.tasks.comment(1, message="first line\nsecond line")
+    shown = shell("show", "T1")
+    assert "task.claimed" in shown
+    assert "session.said" not in shown
+    assert "tool." not in shown
+    assert "message first line second line" in shown
+    ledger.costs.record(costs=[{"task": 1, "request_key": "k", "provider": "p", "model": "m"}])
+    history = [one["kind"] for one in shell.json("events", "--task", "T1")]
+    assert history == ["task.created", "task.claimed", "session.started", "task.commented"]
+    assert {"session.said", "tool.failed", "cost.recorded"} <= {
+        one["kind"] for one in shell.json("events", "--task", "T1", "--all")
+    }
+    assert len(shell.json("events", "--task", "T1", "--kind", "tool.started")) == 2
+    assert "session.said" in shell("events")
+
+
+def test_kinds_that_a_history_leaves_out_are_those_of_the_query() -> None:
+    text = QUERIES["events.after"].statement({"no_steps": True}).sql
+    assert sum(f"'{kind}'" in text for kind in Kind) == sum(f"'{kind}'" in text for kind in STEPS) == len(STEPS)

@@ -273,7 +273,28 @@ def test_parts_are_the_three_texts_that_an_agent_gets(configured: Ledger) -> Non
     assert prompt.conversation == '<shoal_said by="you">\nI wait.\n</shoal_said>'
     assert prompt.latest.startswith('<shoal_tool_result id="c" name="Bash">\nok\n</shoal_tool_result>\n\n<shoal_task')
     assert prompt.latest.endswith("</shoal_time>")
-    assert configured.tasks.prompt(number).conversation == ""
+    assert configured.tasks.prompt(number, way="first").conversation == ""
+
+
+def test_way_is_the_one_of_the_next_run(configured: Ledger) -> None:
+    configured.tasks.create(title="a")
+    assert configured.tasks.prompt(1).way == "first"
+    configured.tasks.claim(worker="w", task=1)
+    assert configured.tasks.prompt(1).way == "first"
+    session = configured.tasks.begin_session(1, attempt=1, agent="fast", kind="claude")
+    running = configured.tasks.prompt(1)
+    configured.sessions.end(session.id, attempt=1, outcome="failed")
+    configured.tasks.fail(1, attempt=1, error="no")
+    failed = configured.tasks.prompt(1)
+    assert [(one.way, one.cause) for one in (running, failed)] == [
+        ("continuation", "interrupt"),
+        ("continuation", "failure"),
+    ]
+    configured.tasks.create(title="b")
+    configured.tasks.claim(worker="w", task=2)
+    configured.tasks.release(2, attempt=1)
+    assert configured.tasks.prompt(2).way == "continuation"
+    assert configured.tasks.prompt(2, way="first").way == "first"
 
 
 def test_sizes_add_up(configured: Ledger) -> None:
@@ -531,7 +552,7 @@ def test_continuation_says_what_it_comes_after(configured: Ledger, clock: FakeCl
     tasks.fail(1, attempt=1, error="make test: exit 2", retry_after_seconds=0)
     assert told()[0] is Cause.FAILURE
     assert "attempt 1 failed: make test: exit 2" in sections(tasks.prompt(1))["history"]
-    assert "Earlier attempts" in sections(tasks.prompt(1))["next"]
+    assert "Earlier attempts" in sections(tasks.prompt(1, way="first"))["next"]
     tasks.claim(worker="w")
     tasks.release(1, attempt=2, reason="the worker was stopped")
     assert told()[0] is Cause.INTERRUPT

@@ -485,3 +485,15 @@ def test_any_order_and_repetition_of_items_gives_the_same_session(ledger: Ledger
     ]
     for name in ("calls", "input_tokens", "cost_usd_micros"):
         assert sum(data[name] for data in spoken[0]) == sum(data[name] for data in spoken[1])
+
+
+def test_prompt_of_ours_is_not_kept_and_what_a_person_says_is(ledger: Ledger) -> None:
+    session = begin(ledger)
+    prompt = said("p", '<shoal_said by="you">\nearlier\n</shoal_said>\n\n<shoal_task>\n…', role="user")
+    items = [prompt, said("u", "look at <shoal_task> once", role="user"), said("a", "<shoal_task> is a tag")]
+    ledger.sessions.record(session.id, attempt=1, items=items)
+    kept = [(line.role, line.text) for line in ledger.sessions.transcript(session.id)]
+    assert kept == [("user", "look at <shoal_task> once"), ("assistant", "<shoal_task> is a tag")]
+    assert len(ledger.events.list(task=1, kind="session.said")) == 2
+    again = ledger.tasks.prompt(1, way="continuation")
+    assert "&lt;shoal_said" not in again.conversation

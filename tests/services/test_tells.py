@@ -74,6 +74,21 @@ def test_message_comes_to_one_report_and_stands_in_the_transcript(ledger: Ledger
     assert [(event.attempt, event.data["text"]) for event in heard] == [(1, "one"), (1, "two")]
 
 
+def test_message_that_is_passed_on_now_stands_in_the_prompt_once(ledger: Ledger) -> None:
+    session = begin(ledger)
+    ledger.tasks.tell(1, text="use v1")
+    ledger.sessions.record(session.id, attempt=1, heard=0)
+    ledger.sessions.end(session.id, attempt=1, outcome="completed")
+    ledger.tasks.tell(1, text="use v2")
+    again = ledger.tasks.begin_session(1, attempt=1, agent="claude-1", kind="claude", resumes=session.id)
+    told = ledger.sessions.record(again.id, attempt=1, heard=1).told
+    prompt = ledger.tasks.prompt(1, way="continuation", session=again.id, told=told)
+    assert texts(Recorded(told)) == ["use v2"]
+    assert "ana: use v1" in prompt.conversation
+    assert "use v2" not in prompt.conversation
+    assert prompt.latest.count("use v2") == 1
+
+
 def test_message_is_handed_out_once_by_reports_at_once(open_at: Open) -> None:
     ledgers = [open_at(), open_at()]
     session = begin(ledgers[0], takes_messages=True)

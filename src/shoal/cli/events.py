@@ -8,7 +8,7 @@ import click
 
 from shoal.cli.moments import shown
 from shoal.cli.session import Session, command, given
-from shoal.model.event import Event
+from shoal.model.event import STEPS, Event
 
 
 @click.command(epilog="Examples: shoal events --task T42; shoal events --follow --json | jq .kind")
@@ -16,16 +16,21 @@ from shoal.model.event import Event
 @click.option("--kind", help="Only of this kind; `shoal reference events` lists them.")
 @click.option("--after", type=int, help="Only behind this id, oldest first.")
 @click.option("-n", "--limit", type=int, default=30, show_default=True, help="How many.")
+@click.option("--all", "everything", is_flag=True, help="Of a task, also each thing that its agents say, call or pay.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @command
-def events(session: Session, limit: int, follow: bool, after: int | None, **filters: Any) -> None:
-    """Read or follow the log."""
+def events(session: Session, limit: int, follow: bool, after: int | None, everything: bool, **filters: Any) -> None:
+    """Read or follow the log.
+
+    Of a task, what its agents say, call and pay is left out, without --all or --kind; `shoal logs` shows it best.
+    """
     chosen = given(**filters)
     ledger = session.ledger
+    steps = everything or set(chosen) != {"task"}
     if after is None:
-        found = list(reversed(ledger.events.list(limit=limit, **chosen)))
+        found = list(reversed(ledger.events.list(limit=limit, steps=steps, **chosen)))
     else:
-        found = list(ledger.events.list(after=after, limit=limit, **chosen))
+        found = list(ledger.events.list(after=after, limit=limit, steps=steps, **chosen))
     if not follow:
         session.answer(found, lambda: _table(found), ids=[one.id for one in found])
         return
@@ -34,7 +39,8 @@ def events(session: Session, limit: int, follow: bool, after: int | None, **filt
     start = found[-1].id if found else (after or 0)
     try:
         for one in ledger.follow(after=start, **chosen):
-            _line(session, one)
+            if steps or one.kind not in STEPS:
+                _line(session, one)
     except KeyboardInterrupt:
         return
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 @click.argument("task")
 @click.option("--agent", help="The agent that is told, as the settings name it.")
 @click.option("--workflow", help="The workflow; the task's own when left out.")
-@click.option("--way", type=click.Choice(["first", "continuation", "batch"]), help="First run, going on, or several.")
+@click.option(
+    "--way",
+    type=click.Choice(["first", "continuation", "batch"]),
+    help="First run, going on, or several things at once; when left out, what the next run is.",
+)
 @click.option(
     "--cause",
     type=click.Choice(["verification", "rejection", "interrupt", "crash", "failure"]),

@@ -42,7 +42,12 @@ def with_fields(function: Any) -> Any:
         click.option("--slug", help="A name for it, unique."),
         click.option("--external-key", help="Its name elsewhere, unique."),
         click.option(
-            "--criterion", "criteria", multiple=True, help="What must hold at the end: 'text' or 'text => command'."
+            "--criterion",
+            "criteria",
+            multiple=True,
+            help="What must hold at the end, 'TEXT' or 'TEXT => CHECK'; may be repeated. A check is a command: "
+            "'tests pass => make test'; a comparison with the result: 'enough tests => result.tests.passed >= 10'; "
+            "or for a person: 'it looks well => manual'.",
         ),
     ]
     for option in reversed(options):
@@ -124,7 +129,14 @@ def list_(session: Session, limit: int, every: bool, **filters: Any) -> None:
 
 @click.command(epilog="Example: shoal show T42")
 @click.argument("task")
-@click.option("--events", "limit", type=int, default=10, show_default=True, help="How much of its history.")
+@click.option(
+    "--events",
+    "limit",
+    type=int,
+    default=10,
+    show_default=True,
+    help="How much of its history; what its agents said and called is in `shoal logs`.",
+)
 @command
 def show(session: Session, task: str, limit: int) -> None:
     """Show one task, what it waits for, and its history."""
@@ -147,7 +159,7 @@ def show(session: Session, task: str, limit: int) -> None:
                 other = (edge.blocked, edge.blocked_title, edge.blocked_status)
                 word = {"blocks": "blocks"}.get(edge.kind, f"{edge.kind} of")
             output.sentence(f"  {word:<13}{other[0]} {other[1]} ({other[2]})")
-        history = session.ledger.events.list(task=found.id, limit=limit) if limit else []
+        history = session.ledger.events.list(task=found.id, steps=False, limit=limit) if limit else []
         rows = [(shown(e.at), e.kind, e.actor, told(e)) for e in reversed(history)]
         if rows:
             output.table(["When", "What", "By", ""], rows, empty="", grows="")
@@ -163,7 +175,7 @@ def told(event: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    text = "none" if value is None else " ".join(str(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 

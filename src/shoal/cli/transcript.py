@@ -14,22 +14,13 @@ from shoal.cli import moments
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
 from shoal.model import session as model
-from shoal.model.event import Event, Kind
+from shoal.model.event import OF_SESSIONS, Event, Kind
 from shoal.model.task import FINISHED
 
 PAGE = 500
 SHOWN_ARGUMENTS = 200
 NARROW = 60
-FOLLOWED = {
-    Kind.SESSION_STARTED,
-    Kind.SESSION_SAID,
-    Kind.SESSION_ENDED,
-    Kind.TOOL_STARTED,
-    Kind.TOOL_COMPLETED,
-    Kind.TOOL_FAILED,
-    Kind.TASK_TOLD,
-    Kind.TASK_HEARD,
-}
+FOLLOWED = OF_SESSIONS | {Kind.TASK_TOLD}
 # What an agent says may hold what a terminal would obey.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

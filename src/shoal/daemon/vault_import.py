@@ -221,7 +221,7 @@ def _task(place: PurePosixPath, text: str) -> OldTask:
     try:
         return msgspec.convert({name: value for name, value in fields.items() if value is not None}, OldTask)
     except msgspec.ValidationError as error:
-        raise bad_input(error) from None
+        raise bad_input(error, OldTask) from None
 
 
 def _status(word: str | None, place: PurePosixPath, written: bool) -> Status:

@@ -70,6 +70,21 @@ class Kind(StrEnum):
     BROADCAST = "broadcast"
 
 
+# What an agent says and does while it runs: hundreds of lines a minute, for those who follow its session.
+OF_SESSIONS = frozenset(
+    {
+        Kind.SESSION_STARTED,
+        Kind.SESSION_SAID,
+        Kind.SESSION_ENDED,
+        Kind.TOOL_STARTED,
+        Kind.TOOL_COMPLETED,
+        Kind.TOOL_FAILED,
+        Kind.TASK_HEARD,
+    }
+)
+# Those of which a run has so many that nobody finds anything else between them; `no_steps` in events.sql.
+STEPS = frozenset({Kind.SESSION_SAID, Kind.TOOL_STARTED, Kind.TOOL_COMPLETED, Kind.TOOL_FAILED, Kind.COST_RECORDED})
+
 KIND_MEANINGS = {
     Kind.TASK_CREATED: "a task came into the ledger",
     Kind.TASK_UPDATED: "fields of a task were changed",

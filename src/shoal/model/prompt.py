@@ -85,7 +85,7 @@ LIMITS = {
     "failure": 20_000,
 }
 BYTES_PER_TOKEN = 4
-_TAG = "shoal_"
+TAG = "shoal_"  # every tag of a prompt begins so
 # Whatever could be read as the beginning of one of these tags, in all the characters that look like one.
 _FORGED = re.compile(r"[<＜﹤‹〈⟨](?=[^\w<]{0,8}shoal)", re.IGNORECASE)
 _UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -101,7 +101,7 @@ class Section(Struct, frozen=True):
 
     def __str__(self) -> str:
         named = "".join(f' {key}="{plain(value).translate(_QUOTED)}"' for key, value in self.attributes.items())
-        return f"<{_TAG}{self.name}{named}>\n{escaped(self.text.strip(chr(10)))}\n</{_TAG}{self.name}>"
+        return f"<{TAG}{self.name}{named}>\n{escaped(self.text.strip(chr(10)))}\n</{TAG}{self.name}>"
 
 
 class Turn(Struct, frozen=True):

@@ -34,6 +34,7 @@ def list_(
     after: Annotated[Count | None, Meta(description="Only events behind this id, oldest first.")] = None,
     task: TaskRef | None = None,
     kind: Kind | None = None,
+    steps: Annotated[bool, Meta(description="Also each thing that an agent says, calls or pays.")] = True,
     cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
     limit: Limit = 100,
 ) -> Page[Event]:
@@ -46,6 +47,8 @@ def list_(
         filters["task"] = get_task(tx, task).id
     if kind is not None:
         filters["kind"] = kind.value
+    if not steps and kind is None:
+        filters["no_steps"] = True
     position = _position(cursor)
     if (after is None and position is None) or (position is not None and position < 0):
         before = NEWEST if position is None else -position

@@ -31,8 +31,8 @@ from shoal.model.prompt import (
     measure,
 )
 from shoal.model.session import Branch, Told
-from shoal.model.task import Task
-from shoal.services import instructions, memory
+from shoal.model.task import Status, Task
+from shoal.services import instructions, memory, transcripts
 from shoal.services import prompt_sections as sections
 from shoal.services.prompt_sections import Place, Texts
 from shoal.services.refs import get_task
@@ -56,7 +56,9 @@ def prompt(
     task: TaskRef,
     agent: Annotated[Name | None, Meta(description="The agent that is told, as the settings name it.")] = None,
     workflow: Annotated[Name | None, Meta(description="The workflow; the task's own when left out.")] = None,
-    way: Way = Way.FIRST,
+    way: Annotated[
+        Way | None, Meta(description="When left out, what the next run is: first, or after an attempt a continuation.")
+    ] = None,
     cause: Annotated[
         Cause | None, Meta(description="What a continuation comes after; found out when left out.")
     ] = None,
@@ -77,6 +79,7 @@ def prompt(
     """
     found = get_task(tx, task)
     named = workflow or found.workflow or instructions.DEFAULT
+    way = way or _next_way(tx, found, session)
     place = _place(tx, found, session, way)
     texts = _texts(tx, found)
     history = _history(tx, found)
@@ -88,7 +91,7 @@ def prompt(
         failures = [Failure("the review", str(history[0].data.get("notes", "")))]
     if told is None:
         told = _waiting(tx, found)
-    conversation, answered = _conversation(tx, place)
+    conversation, answered = _conversation(tx, place, told)
     results = _new(tool_results, answered)
     query = memory.derive_query(title=found.title, objective=_objective(texts.body), message=_human(tx, found, told))
     things = sections.things(results, told, failures)
@@ -123,6 +126,13 @@ def prompt(
         query=[" ".join(term.words) for term in query],
         warnings=_warnings(tx, agent, named),
     )
+
+
+def _next_way(tx: Tx, task: Task, session: int | None) -> Way:
+    """A continuation for a task that has had an attempt; one whose first attempt has not begun to speak has not."""
+    attempts = task.attempt - (task.status is Status.ACTIVE)
+    begun = session is not None or attempts > 0 or tx.one("prompts.latest_session", task=task.id) is not None
+    return Way.CONTINUATION if begun else Way.FIRST
 
 
 def _place(tx: Tx, task: Task, session: int | None, way: Way) -> Place | None:
@@ -181,9 +191,10 @@ def _objective(body: str) -> str:
     return text.partition("\n\n")[0]
 
 
-def _conversation(tx: Tx, place: Place | None) -> tuple[list[Turn], set[str]]:
+def _conversation(tx: Tx, place: Place | None, told: list[Told]) -> tuple[list[Turn], set[str]]:
     """What was said in a session, oldest first, and the tool calls that have been answered in it.
 
+    What people `told` is left out: it is passed on now, in the dynamic block.
     When it is too long its oldest lines go, by whole blocks, so that it begins the same until another block must go.
     """
     if place is None:
@@ -192,7 +203,8 @@ def _conversation(tx: Tx, place: Place | None) -> tuple[list[Turn], set[str]]:
     total = int(counted[0]) if counted else 0
     first = max(0, -(-(total - LINES_READ) // BLOCK) * BLOCK)
     rows = tx.all("prompts.newest_lines", session=place.id, limit=max(1, total - first))[::-1]
-    turns = [_turn(row) for row in rows]
+    passed_on = {transcripts.heard_key(one) for one in told}
+    turns = [_turn(row) for row in rows if not (row[1] == "user" and row[2] in passed_on)]
     lengths = [len(str(turn.section)) for turn in turns]
     dropped = 0
     while sum(lengths[dropped:]) > LIMITS["conversation"] and dropped + BLOCK < len(turns):

@@ -69,7 +69,7 @@ def hand_out(tx: Tx, task: Task, session: Session, *, heard: int | None, went_on
         data = {"told": told.id, "session": session.id, "by": told.actor, "text": preview(told.text)}
         tx.emit(Kind.TASK_HEARD, task, was=task.status.value, attempt=attempt, data=data, actor=session.agent)
     if handed:
-        texts = {f"told-{told.id}": f"{told.actor}: {told.text}" for told in handed}
+        texts = {transcripts.heard_key(told): f"{told.actor}: {told.text}" for told in handed}
         transcripts.add_heard(tx, session=session.id, attempt=attempt, texts=texts)
     if heard is None:
         return handed

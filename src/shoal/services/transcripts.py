@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from shoal.model.event import Kind
-from shoal.model.session import MESSAGE_LIMIT, Item, Line, Said, ToolBegun, ToolCall, ToolEnded, preview
+from shoal.model.prompt import TAG
+from shoal.model.session import MESSAGE_LIMIT, Item, Line, Said, Told, ToolBegun, ToolCall, ToolEnded, preview
 from shoal.model.task import Task
 from shoal.services.transaction import Tx
 from shoal.store.database import Row
@@ -37,13 +38,21 @@ class News:
 
 
 def add(tx: Tx, task: Task, *, session: int, attempt: int, agent: str, items: Iterable[Item]) -> News:
-    """Write what the items say, each thing once, and tell of what is new. The task must be locked."""
-    told = [item for item in items if isinstance(item, Said | ToolBegun | ToolEnded)]
+    """Write what the items say, each thing once, and tell of what is new. The task must be locked.
+
+    Our own prompts, which agents repeat, are no part of it: a prompt would have the ones before it in its conversation.
+    """
+    told = [item for item in items if isinstance(item, Said | ToolBegun | ToolEnded) and not _is_prompt(item)]
     news = News()
     if told:
         _write(tx, news, _rows(told, tx.now), session=session, attempt=attempt)
         _tell(tx, news, told, task=task, attempt=attempt, session=session, agent=agent)
     return news
+
+
+def heard_key(told: Told) -> str:
+    """What the line of a message that people told is known by."""
+    return f"told-{told.id}"
 
 
 def add_heard(tx: Tx, *, session: int, attempt: int, texts: dict[str, str]) -> None:
@@ -59,6 +68,10 @@ def line_from_row(row: Row) -> Line:
         return Line(id, at, attempt, role, text=text)
     took = _took(duration_ms, at if name else None, ended_at)
     return Line(id, at, attempt, role, tool=ToolCall(key, name or "", arguments or "", result, error, took))
+
+
+def _is_prompt(item: Item) -> bool:
+    return isinstance(item, Said) and item.role == "user" and item.text.lstrip().startswith(f"<{TAG}")
 
 
 def _rows(items: list[Said | ToolBegun | ToolEnded], now: int) -> dict[tuple[str, str], dict[str, Any]]:

@@ -120,7 +120,7 @@ def _take(tx: Tx, line: Line, source: str, queue: str | None, numbers: dict[str,
     try:
         new = msgspec.convert(fields, NewTask)
     except msgspec.ValidationError as error:
-        raise bad_input(error) from None
+        raise bad_input(error, NewTask) from None
     [(task, is_new)] = tasks.insert(tx, [new])
     if is_new and summary:
         task = change(tx, task, Kind.TASK_UPDATED, {"summary": msgspec.convert(summary, Text)})

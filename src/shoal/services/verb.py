@@ -27,6 +27,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct
 
 from shoal.errors import BadInput
+from shoal.mistakes import explain
 from shoal.services.transaction import Tx
 
 P = ParamSpec("P")
@@ -35,9 +36,6 @@ R = TypeVar("R")
 Joins = Callable[[Any], Hashable | None]
 
 VERBS: dict[str, Verb[Any, Any]] = {}
-_AT = re.compile(r" - at `\$\.?([^`]*)`$")
-_PATTERN = re.compile(r"Expected `str` matching regex .*")
-_NAMED = re.compile(r"field `(\w+)`")
 
 
 class Arguments(NamedTuple):
@@ -170,7 +168,7 @@ class Verb(Generic[P, R]):
                 given = own
             keywords = msgspec.convert(given, self._keywords, strict=strict)
         except msgspec.ValidationError as error:
-            raise bad_input(error) from None
+            raise bad_input(error, self.input) from None
         except RecursionError:
             raise BadInput("the input is nested too deeply") from None
         return Arguments(struct, msgspec.structs.asdict(keywords))
@@ -182,7 +180,7 @@ class Verb(Generic[P, R]):
                 return Arguments(msgspec.json.decode(body, type=self._struct), {})
             given = msgspec.json.decode(body) if body.strip() else {}
         except msgspec.ValidationError as error:
-            raise bad_input(error) from None
+            raise bad_input(error, self.input) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"the body is not JSON: {error}") from None
         except RecursionError:
@@ -249,14 +247,7 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     return field.default
 
 
-def bad_input(error: msgspec.ValidationError) -> BadInput:
-    """A validation error in the ledger's words, with the field it is about."""
-    message = str(error)
-    at = _AT.search(message)
-    field = at[1] if at else None
-    if at:
-        message = message[: at.start()]
-    message = _PATTERN.sub("it is empty, or has characters or a form that are not allowed here", message)
-    if named := _NAMED.search(message):
-        field = f"{field}.{named[1]}" if field else named[1]
-    return BadInput(f"{field}: {message}" if field else message, field=field or None)
+def bad_input(error: msgspec.ValidationError, kind: Any) -> BadInput:
+    """A validation error of a type in the ledger's words, with the field it is about."""
+    field, message = explain(error, kind)
+    return BadInput(f"{field}: {message}" if field else message, field=field)

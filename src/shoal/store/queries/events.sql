@@ -2,6 +2,10 @@
 -- Not what agents say and do while they run: hundreds of lines a minute, for those who follow a session.
 kind NOT IN ('session.started', 'session.said', 'session.ended', 'tool.started', 'tool.completed', 'tool.failed', 'task.heard')
 
+-- part: no_steps
+-- Not each thing that an agent says, calls or pays: STEPS of model/event.py.
+kind NOT IN ('session.said', 'tool.started', 'tool.completed', 'tool.failed', 'cost.recorded')
+
 -- name: append
 -- One line of the log.
 INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data)
@@ -30,6 +34,7 @@ SELECT * FROM events
 WHERE id > :after AND id <= :horizon
   AND task = :task                                                         -- if task
   AND kind = :kind                                                         -- if kind
+  AND {{no_steps}}  -- if no_steps
 ORDER BY id
 LIMIT :limit
 
@@ -39,6 +44,7 @@ SELECT * FROM events
 WHERE id < :before
   AND task = :task                                                         -- if task
   AND kind = :kind                                                         -- if kind
+  AND {{no_steps}}  -- if no_steps
 ORDER BY id DESC
 LIMIT :limit
 
