@@ -98,7 +98,7 @@ def test_result_that_cannot_be_taken_is_told_to_the_agent(
 ) -> None:
     (tmp_path / "written").write_text(written)
     script = (
-        f"grep -q SHOAL_RESULT_FILE: $SHOAL_PROMPT_FILE && echo '{{\"fine\": true}}' > $SHOAL_RESULT_FILE"
+        f"grep -q '^[$]SHOAL_RESULT_FILE' $SHOAL_PROMPT_FILE && echo '{{\"fine\": true}}' > $SHOAL_RESULT_FILE"
         f" || cp {tmp_path}/written $SHOAL_RESULT_FILE; grep -o '{reason}' $SHOAL_PROMPT_FILE || true"
     )
     ledger.tasks.create(title="x", success_criteria=[{"criterion": "c", "measurable": "result.fine == true"}])
