@@ -147,11 +147,13 @@ def test_exit_codes_decide(ledger: Ledger, work: Work) -> None:
     assert (later.status, later.failures, later.releases) == ("scheduled", 0, 1)
 
 
-def test_command_that_cannot_start_fails_the_task(ledger: Ledger, work: Work) -> None:
+def test_command_that_cannot_start_is_refused_at_once(ledger: Ledger, work: Work) -> None:
     ledger.tasks.create(title="x", max_attempts=1)
-    finish(work("/no/such/program", options=ONCE))
-    assert ledger.tasks.get(1).status == "failed"
-    assert "/no/such/program" in ledger.tasks.get(1).last_error
+    worker = work("/no/such/program", options=ONCE)
+    _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == 1
+    assert "/no/such/program is not found" in errors
+    assert ledger.tasks.get(1).attempt == 0
 
 
 def test_timeout_ends_the_whole_group(ledger: Ledger, work: Work, tmp_path: Path) -> None:

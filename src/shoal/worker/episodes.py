@@ -39,15 +39,20 @@ log = structlog.get_logger()
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
 TAIL_BYTES = 4000
+ERROR_LIMIT = 4000
 _PULL_REQUEST = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+/pull/\d+")
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
-    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it."""
+    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it.
+
+    With `fault` it is the worker's set-up that keeps its agent from working, and nothing of the task's.
+    """
 
     how: str
     text: str = ""
     permanent: bool = False
+    fault: bool = False
     result: Any = None
     report: str = ""
     pull_requests: list[str] = []
@@ -265,6 +270,9 @@ class Episodes:
         if ended.code == RETRY_LATER and is_command:
             return Conclusion(how="release", text=f"exit {ended.code}\n{tail}".strip())
         why = ended.reason or said or f"exit {ended.code}"
+        if ended.outcome is Outcome.FAILED and not is_command and not ended.began and ended.code != NOT_STARTED:
+            # Not logged in, no provider, no quota left: the next task would fare no better.
+            return Conclusion(how="release", text=f"the agent could not begin: {why}"[:ERROR_LIMIT], fault=True)
         return Conclusion(how="fail", text=f"{why}\n{tail if is_command else ended.said or tail}".strip())
 
     def _verify(self, ended: Ended, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
