@@ -92,21 +92,34 @@ def test_agent_gets_no_token_of_shoals_and_no_repository_around_the_home(
     assert "not a git repository" in said
 
 
-@pytest.mark.parametrize(("written", "reason"), [("{", "it is not JSON"), ("[" + "1," * 40_000 + "1]", "are taken")])
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        ("printf '{' > FILE", "it is not JSON"),
+        ("head -c 80000 /dev/zero > FILE", "80,000 bytes, and 49,152 are taken"),
+        ("python3 -c 'print([1e15] * 9000)' | sed 's/0000000000000.0/e13/g' > FILE", "are taken"),
+        ('python3 -c \'print(64 * "[" + 64 * "]")\' > FILE', "nested more than 63 levels"),
+        ('printf \'{"a": "\\\\u0000"}\' > FILE', "it holds a NUL"),
+        ("mkfifo FILE", "not a regular file"),
+        ("mkdir FILE", "not a regular file"),
+        ("ln -s /dev/zero FILE", "it is a link"),
+    ],
+)
 def test_result_that_cannot_be_taken_is_told_to_the_agent(
-    ledger: Ledger, work: Work, tmp_path: Path, written: str, reason: str
+    ledger: Ledger, work: Work, tmp_path: Path, write: str, reason: str
 ) -> None:
-    (tmp_path / "written").write_text(written)
-    script = (
-        f"grep -q SHOAL_RESULT_FILE: $SHOAL_PROMPT_FILE && echo '{{\"fine\": true}}' > $SHOAL_RESULT_FILE"
-        f" || cp {tmp_path}/written $SHOAL_RESULT_FILE; grep -o '{reason}' $SHOAL_PROMPT_FILE || true"
+    (tmp_path / "agent.sh").write_text(
+        "if grep -q '^[$]SHOAL_RESULT_FILE' $SHOAL_PROMPT_FILE; then\n"
+        f"grep -o '{reason}' $SHOAL_PROMPT_FILE; rm -rf $SHOAL_RESULT_FILE\n"
+        """echo '{"fine": true}' > $SHOAL_RESULT_FILE\n"""
+        f"else {write.replace('FILE', '$SHOAL_RESULT_FILE')}; fi\n"
     )
     ledger.tasks.create(title="x", success_criteria=[{"criterion": "c", "measurable": "result.fine == true"}])
-    finish(work("sh", "-c", script, options=ONCE))
+    finish(work("sh", str(tmp_path / "agent.sh"), options=ONCE))
     task = ledger.tasks.get(1)
     assert task.status == "completed", task.last_error
     assert task.result["fine"] is True
-    assert reason in (task.summary or ""), "the second run was told what was wrong"
+    assert task.summary == reason, "the second run was told what was wrong"
 
 
 def test_idle_worker_is_woken_by_a_new_task(ledger: Ledger, work: Work) -> None:
@@ -134,11 +147,13 @@ def test_exit_codes_decide(ledger: Ledger, work: Work) -> None:
     assert (later.status, later.failures, later.releases) == ("scheduled", 0, 1)
 
 
-def test_command_that_cannot_start_fails_the_task(ledger: Ledger, work: Work) -> None:
+def test_command_that_cannot_start_is_refused_at_once(ledger: Ledger, work: Work) -> None:
     ledger.tasks.create(title="x", max_attempts=1)
-    finish(work("/no/such/program", options=ONCE))
-    assert ledger.tasks.get(1).status == "failed"
-    assert "/no/such/program" in ledger.tasks.get(1).last_error
+    worker = work("/no/such/program", options=ONCE)
+    _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == 1
+    assert "/no/such/program is not found" in errors
+    assert ledger.tasks.get(1).attempt == 0
 
 
 def test_timeout_ends_the_whole_group(ledger: Ledger, work: Work, tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ def dispatch(
         raise BadInput(
             "no executor is chosen: --executor local or kubernetes, or [dispatch] executor", field="executor"
         )
+    if name == "local":
+        from shoal.worker.choice import check
+
+        check(settings, orders.command)
     log_to_stderr()
     executors = Executors(session.home, settings, dispatch=orders)
     dispatcher = Dispatcher(

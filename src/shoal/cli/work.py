@@ -55,12 +55,11 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
     """
     from shoal.cli.logs import log_to_stderr
     from shoal.worker.attempt import Terms
-    from shoal.worker.choice import default
+    from shoal.worker.choice import check
     from shoal.worker.worker import Orders, Worker
 
     settings = session.home.settings()
-    if not program and not any(one.models or one.types or one.workflows for one in settings.agents.values()):
-        default(settings)  # tells what is missing now rather than at the first task
+    check(settings, program)  # tells what is missing now rather than at the first task
     terms = Terms(
         settings=settings,
         folder=session.home.folder,

@@ -97,17 +97,6 @@ def encoded(value: Any) -> str | None:
     return _json(value).decode() if value is not None and value != [] else None
 
 
-def is_deep(value: Any, levels: int) -> bool:
-    """Whether JSON is nested more levels deep."""
-    level = [value]
-    for _ in range(levels):
-        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
-        if not inner:
-            return False
-        level = [one for part in inner for one in part]
-    return True
-
-
 def _claim_place(task: Task) -> dict[str, Any]:
     """Where a task stands in the order of claims, as its label rows repeat it."""
     return {

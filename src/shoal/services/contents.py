@@ -13,9 +13,9 @@ from shoal.errors import BadInput, NotFound, Refused, TooLarge, WrongStatus
 from shoal.model.content import Body, ContentKind, Context, Entry, Facts, Key, Notes, ProgressLine, Written
 from shoal.model.event import Kind
 from shoal.model.fields import Markdown, Name, Positive, TaskRef, Text
+from shoal.model.result import is_deep
 from shoal.model.task import FINISHED, Task
 from shoal.services import costs, events
-from shoal.services.changes import is_deep
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx

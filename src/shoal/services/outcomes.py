@@ -15,9 +15,10 @@ from msgspec import Meta
 from shoal.errors import BadInput, Refused, ShoalError, TooLarge
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Minutes, Name, Positive, Score, TaskRef, Text
+from shoal.model.result import RESULT_DEPTH, RESULT_LIMIT, is_deep
 from shoal.model.task import ClaimOutcome, Completion, Feedback, Status, Task
 from shoal.services import leases
-from shoal.services.changes import change, is_deep, place, require
+from shoal.services.changes import change, place, require
 from shoal.services.dependencies import release_dependents
 from shoal.services.leases import held, lost
 from shoal.services.refs import lock_task, task_number
@@ -25,8 +26,6 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import Call, verb
 from shoal.store.database import Row
 
-RESULT_LIMIT = 64 * 1024
-RESULT_DEPTH = 64  # some JSON readers stop at a few hundred
 _encode = msgspec.json.Encoder().encode
 
 

@@ -14,21 +14,28 @@ from msgspec import Struct
 
 from shoal.adapters.processes.commands import Commands, RunCommand
 from shoal.adapters.processes.groups import Groups, Limits
-from shoal.errors import LeaseLost, NotFound, NoVault, ServerUnreachable, ShoalError, StoreError
+from shoal.errors import (
+    AgentError,
+    LeaseLost,
+    NotFound,
+    NoVault,
+    ServerUnreachable,
+    ShoalError,
+    StoreError,
+    WorkspaceError,
+)
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
-from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, AgentSettings, Settings
-from shoal.worker.choice import Choice, choose
-from shoal.worker.episodes import Conclusion, Episodes, Work
+from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
+from shoal.worker.choice import ON_THE_SPOT, Choice, choose, on_the_spot
+from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
-ERROR_LIMIT = 4000
 REPORT_WAIT_SECONDS = 1.0
 OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
-ON_THE_SPOT = "command"  # the agent that a command line names
 
 
 class Terms(Struct, frozen=True):
@@ -68,6 +75,8 @@ class Attempt:
         self._home = terms.folder / "runs" / self._name
         self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
+        self.fault: str | None = None  # what the worker's set-up lacks, where the attempt could not be made for it
+        self.worked = False  # whether its agent could do its work, well or badly
 
     def stop(self, reason: str, grace_seconds: float) -> None:
         """End the work: `lost` when the task is no longer ours, `released` to give it back."""
@@ -79,20 +88,12 @@ class Attempt:
         task_log = log.bind(task=task.task_id, attempt=self.claim.attempt)
         try:
             self._say(lambda: self._ledger.tasks.start(task.id, attempt=self.claim.attempt))
-            try:
-                conclusion = self._work()
-            except Stopped as stopped:
-                if stopped.args[0] == "lost":
-                    task_log.warning("attempt lost")
-                    return
-                conclusion = Conclusion(how="release", text="the worker was stopped")
-            except OF_THE_LEDGER:
-                raise
-            except ShoalError as error:
-                conclusion = Conclusion(how="fail", text=error.message)
-            except Exception as error:
-                task_log.exception("attempt broke")
-                conclusion = Conclusion(how="fail", text=f"the worker broke: {error!r}")
+            conclusion = self._come_to_a_conclusion()
+            if conclusion is None:
+                task_log.warning("attempt lost")
+                return
+            if conclusion.fault:
+                self.fault = conclusion.text
             try:
                 self._conclude(conclusion)
             except OF_THE_LEDGER:
@@ -106,6 +107,26 @@ class Attempt:
             task_log.exception("attempt broke")
         finally:
             shutil.rmtree(self._home, ignore_errors=True)
+
+    def _come_to_a_conclusion(self) -> Conclusion | None:
+        """Work, whatever goes wrong; None when the task is no longer ours."""
+        try:
+            return self._work()
+        except Stopped as stopped:
+            if stopped.args[0] == "lost":
+                return None
+            return Conclusion(how="release", text="the worker was stopped")
+        except OF_THE_LEDGER:
+            raise
+        except AgentError as error:
+            if isinstance(error, WorkspaceError):
+                return Conclusion(how="fail", text=error.message)
+            return Conclusion(how="release", text=error.message, fault=True)
+        except ShoalError as error:
+            return Conclusion(how="fail", text=error.message)
+        except Exception as error:
+            log.exception("attempt broke", task=self.claim.task.task_id, attempt=self.claim.attempt)
+            return Conclusion(how="fail", text=f"the worker broke: {error!r}")
 
     def _work(self) -> Conclusion:
         task = self.claim.task
@@ -149,6 +170,7 @@ class Attempt:
             ).run()
             self._processes.check()
             done = conclusion.how in ("complete", "submit")
+            self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
         return conclusion
@@ -156,10 +178,7 @@ class Attempt:
     def _choose(self) -> Choice:
         if not self._terms.command:
             return choose(self.claim.task, self._terms.settings)
-        program = list(self._terms.command)
-        if "/" in program[0]:
-            program[0] = str(Path(program[0]).absolute())  # it is not run in the folder where it was named
-        return Choice(ON_THE_SPOT, AgentSettings(kind="command", program=program), self.claim.task.model)
+        return Choice(ON_THE_SPOT, on_the_spot(self._terms.command), self.claim.task.model)
 
     def _prepare(self, run_command: RunCommand) -> Workspace:
         """The folder of the attempt; a command of the worker's own runs where the worker does, unless there is code."""

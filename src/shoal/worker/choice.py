@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from shoal.adapters import agents
 from shoal.errors import AgentError
 from shoal.model.task import Task
-from shoal.settings import AgentSettings, Settings
+from shoal.settings import AgentSettings, Settings, WorkflowSettings
+
+ON_THE_SPOT = "command"  # the agent that a command line names
 
 
 class Choice(NamedTuple):
@@ -50,3 +55,32 @@ def default(settings: Settings) -> str:
         f"several agents are configured and none is the default: "
         f'set agent = "{next(iter(settings.agents))}" at the top of shoal.toml'
     )
+
+
+def on_the_spot(command: Sequence[str]) -> AgentSettings:
+    """The agent that a command line names."""
+    program = list(command)
+    if "/" in program[0]:
+        program[0] = str(Path(program[0]).absolute())  # it is not run in the folder where it was named
+    return AgentSettings(kind="command", program=program)
+
+
+def check(settings: Settings, command: Sequence[str] = ()) -> None:
+    """Raise AgentError when a worker with these agents, or this command in their place, could not do its work here."""
+    if command:
+        try:
+            agents.agent(on_the_spot(command)).check(WorkflowSettings())
+        except AgentError:
+            raise AgentError(
+                f"{command[0]} is not found, or may not be executed: name a program that is there, "
+                "as in `shoal work -- ./agent.sh`"
+            ) from None
+        return
+    if not any(one.models or one.types or one.workflows for one in settings.agents.values()):
+        default(settings)
+    for name, agent in settings.agents.items():
+        for workflow in (WorkflowSettings(), *settings.workflows.values()):
+            try:
+                agents.agent(agent).check(workflow)
+            except AgentError as error:
+                raise AgentError(f"[agents.{name}]: {error.message}") from None

@@ -30,6 +30,7 @@ from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice
 from shoal.worker.processes import Processes, Stopped
+from shoal.worker.result import read_result, whole_result
 from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
 from shoal.worker.workspace import Workspace
@@ -37,17 +38,21 @@ from shoal.worker.workspace import Workspace
 log = structlog.get_logger()
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
-RESULT_BYTES = 48 * 1024  # a task keeps 64 KiB, with what is added here
 TAIL_BYTES = 4000
+ERROR_LIMIT = 4000
 _PULL_REQUEST = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+/pull/\d+")
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
-    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it."""
+    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it.
+
+    With `fault` it is the worker's set-up that keeps its agent from working, and nothing of the task's.
+    """
 
     how: str
     text: str = ""
     permanent: bool = False
+    fault: bool = False
     result: Any = None
     report: str = ""
     pull_requests: list[str] = []
@@ -113,7 +118,7 @@ class Episodes:
                 way, failures = Way.BATCH, []
                 continue
             left -= 1
-            given, problems = self._result()
+            given, problems = read_result(self._work.result_file)
             verdict = self._verify(ended, given, problems, branches)
             if not verdict.failed:
                 return self._ended_well(ended, given, branches, verdict)
@@ -265,6 +270,9 @@ class Episodes:
         if ended.code == RETRY_LATER and is_command:
             return Conclusion(how="release", text=f"exit {ended.code}\n{tail}".strip())
         why = ended.reason or said or f"exit {ended.code}"
+        if ended.outcome is Outcome.FAILED and not is_command and not ended.began and ended.code != NOT_STARTED:
+            # Not logged in, no provider, no quota left: the next task would fare no better.
+            return Conclusion(how="release", text=f"the agent could not begin: {why}"[:ERROR_LIMIT], fault=True)
         return Conclusion(how="fail", text=f"{why}\n{tail if is_command else ended.said or tail}".strip())
 
     def _verify(self, ended: Ended, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
@@ -294,10 +302,7 @@ class Episodes:
 
     def _ended_well(self, ended: Ended, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
         text = self._final_text(ended)
-        result: dict[str, Any] = {"exit_code": ended.code, "log": str(self._work.log_file)}
-        if branches:
-            result["branches"] = [msgspec.to_builtins(one) for one in branches]
-        result |= given if isinstance(given, dict) else {} if given is None else {"value": given}
+        result = whole_result(given, branches, exit_code=ended.code, log=self._work.log_file)
         report = ended.finished.text if ended.finished is not None else ""
         changed = [one for one in branches if one.commits]
         lines = [f"- {one.repository}: {one.commits} commit(s) on `{one.branch}`" for one in changed]
@@ -313,22 +318,6 @@ class Episodes:
         if self._choice.settings.kind == "command" and ended.finished is None:
             return read_tail(self._work.log_file)
         return (ended.finished.text if ended.finished is not None else "") or ended.said or ""
-
-    def _result(self) -> tuple[Any, list[Failure]]:
-        """The JSON that the agent wrote to $SHOAL_RESULT_FILE, if it did, and what is wrong with it."""
-        try:
-            written = self._work.result_file.read_bytes()
-        except FileNotFoundError:
-            return None, []
-        except OSError as error:
-            return None, [Failure("$SHOAL_RESULT_FILE", f"it cannot be read: {error.strerror}")]
-        if len(written) > RESULT_BYTES:
-            reason = f"it has {len(written):,} bytes, and {RESULT_BYTES:,} are taken; put the rest into a file"
-            return None, [Failure("$SHOAL_RESULT_FILE", reason)]
-        try:
-            return msgspec.json.decode(written), []
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return None, [Failure("$SHOAL_RESULT_FILE", f"it is not JSON: {error}")]
 
 
 def read_tail(path: Path) -> str:

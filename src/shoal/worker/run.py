@@ -19,7 +19,7 @@ from shoal.adapters.agents.agent import Agent, Assignment, Malformed
 from shoal.adapters.processes.groups import Limits
 from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
-from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Started, Told
+from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun
 from shoal.worker.processes import Processes
 
 log = structlog.get_logger()
@@ -32,7 +32,8 @@ LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
-    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more.
+    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more;
+    it `began` when its model answered or called a tool.
     """
 
     outcome: Outcome
@@ -43,6 +44,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     provider_session: str | None = None
     heard: int = 0
     unheard: bool = False
+    began: bool = False
 
 
 class Run:
@@ -85,6 +87,7 @@ class Run:
         self._provider_session = assignment.resumes
         self._finished: Finished | None = None
         self._said: str | None = None
+        self._began = False
 
     def go(self) -> Ended:
         """Run to the end. Raises Stopped, OSError when the program cannot be started, and LeaseLost."""
@@ -135,6 +138,7 @@ class Run:
             provider_session=self._provider_session,
             heard=self._heard,
             unheard=self._unheard,
+            began=self._began,
         )
 
     def _watch(self) -> tuple[Outcome, str | None]:
@@ -255,8 +259,10 @@ class Run:
         if isinstance(item, Started):
             self._provider_session = item.provider_session or self._provider_session
         elif isinstance(item, Said) and item.role == "assistant":
-            self._said = item.text
+            self._said, self._began = item.text, True
         elif isinstance(item, Finished):
             self._finished = item
+        elif isinstance(item, ToolBegun) or (isinstance(item, Spent) and item.usage.output_tokens):
+            self._began = True
         if self._agent.is_over(item):
             self._over = True

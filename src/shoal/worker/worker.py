@@ -15,16 +15,18 @@ from msgspec import Struct
 
 from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock, monotonic_seconds
-from shoal.errors import ServerUnreachable, StoreError
+from shoal.errors import AgentError, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
+from shoal.worker.pause import Pause
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
 REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
 SWEEP_SECONDS = 3600.0
+FAULTS = 3  # in a row, after which a worker that is to end when its queues are empty gives up
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 
 
@@ -38,6 +40,7 @@ class Orders(Struct, frozen=True):
     type: str | None = None
     label: str | None = None
     until_empty: bool = False
+    pause_seconds: float = 15.0  # after the first fault of the worker's set-up
 
 
 class Worker:
@@ -53,6 +56,7 @@ class Worker:
         self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
         self._say = on_change or (lambda _: None)
         self._groups = Groups()
+        self._pause = Pause(orders.pause_seconds)
         self._running: dict[threading.Thread, Attempt] = {}
         self._changed = threading.Condition()
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
@@ -69,14 +73,21 @@ class Worker:
         )
 
     def run(self) -> None:
-        """Work until stopped, or until the queues are empty when that was asked for."""
+        """Work until stopped, or until the queues are empty when that was asked for.
+
+        Raises AgentError in place of the latter when the worker's set-up was at fault several times in a row.
+        """
         for watch in (self._heed, self._sweep):
             threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
         self._beats.start()
         try:
             position: int | None = None
             while not self._stopping.is_set():
-                if self._free_slots() == 0:
+                if self._given_up:
+                    break
+                if (pause := self._pause.seconds_left) > 0:
+                    self._wait(pause)
+                elif self._free_slots() == 0:
                     self._wait(self._orders.poll_seconds)
                 elif self._claim():
                     position = None
@@ -91,11 +102,17 @@ class Worker:
         finally:
             self._ended.set()
             self._groups.close()
+        if self._given_up:
+            raise AgentError(f"given up after {FAULTS} faults of the set-up in a row, the last: {self._pause.reason}")
 
     def stop(self) -> None:
         """Take nothing new; what runs may finish within the grace time. A second call ends it at once."""
         # For signal handlers, which interrupt each other: a lock taken here could be held by the one underneath.
         self._calls_to_stop.put(None)
+
+    @property
+    def _given_up(self) -> bool:
+        return self._orders.until_empty and self._pause.faults >= FAULTS
 
     def _heed(self) -> None:
         self._calls_to_stop.get()
@@ -153,6 +170,10 @@ class Worker:
     def _carry_out(self, attempt: Attempt) -> None:
         try:
             attempt.run()
+            if attempt.fault is not None:
+                self._pause.fault(attempt.fault)
+            elif attempt.worked:
+                self._pause.worked()
         finally:
             with self._changed:
                 del self._running[threading.current_thread()]

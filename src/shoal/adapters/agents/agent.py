@@ -43,6 +43,10 @@ class Agent(Protocol):
 
     def __init__(self, settings: AgentSettings) -> None: ...
 
+    def check(self, workflow: WorkflowSettings) -> None:
+        """Raise AgentError when its program is missing here, or a variable that its or the workflow's env takes."""
+        ...
+
     def has_session(self, assignment: Assignment, provider_session: str) -> bool:
         """Whether this machine has what it needs to go on with a session."""
         ...

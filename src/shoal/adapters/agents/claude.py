@@ -21,7 +21,7 @@ from shoal.adapters.agents.program import configured_environment, find_program
 from shoal.clock import Clock, SystemClock
 from shoal.errors import AgentError
 from shoal.model.session import Finished, Item
-from shoal.settings import AgentSettings
+from shoal.settings import AgentSettings, WorkflowSettings
 
 INSTALL = "npm install -g @anthropic-ai/claude-code"
 SYSTEM_FILE = "system.md"
@@ -55,6 +55,13 @@ class Claude:
         self._settings = settings
         self._run = uuid.uuid4()
         self._stream = Reading(clock or SystemClock(), run=str(self._run))
+
+    def check(self, workflow: WorkflowSettings) -> None:
+        """Raise AgentError when its program, or a variable that it needs, is not here. Whether it is logged in shows
+        when it runs.
+        """
+        environment = configured_environment(self._settings, workflow)
+        find_program(self._settings, environment, own="claude", install=INSTALL)
 
     def has_session(self, assignment: Assignment, provider_session: str) -> bool:
         """Whether its transcript is here."""
@@ -91,7 +98,7 @@ class Claude:
         """What is added to the worker's environment: no telemetry or updates unless configured, then what is."""
         quiet = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"
         own = {} if quiet in os.environ else {quiet: "1"}
-        return own | configured_environment(self._settings, assignment)
+        return own | configured_environment(self._settings, assignment.workflow)
 
     def opening(self, assignment: Assignment) -> bytes:
         """The prompt as the first message."""

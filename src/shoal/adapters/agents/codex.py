@@ -22,7 +22,7 @@ from shoal.adapters.agents.program import configured_environment, find_program
 from shoal.clock import monotonic_seconds
 from shoal.errors import AgentError
 from shoal.model.session import Finished, Item, Said, Spent, Started, ToolEnded, preview
-from shoal.settings import AgentSettings
+from shoal.settings import AgentSettings, WorkflowSettings
 
 INSTALL = "npm install -g @openai/codex"
 UNSANDBOXED = "--dangerously-bypass-approvals-and-sandbox"
@@ -63,9 +63,18 @@ class Codex:
         self._counted = Tokens()
         self._text = ""
 
+    def check(self, workflow: WorkflowSettings) -> None:
+        """Raise AgentError when its program, or a variable that it needs, is not here. Whether it is logged in shows
+        when it runs.
+        """
+        environment = configured_environment(self._settings, workflow)
+        find_program(self._settings, environment, own="codex", install=INSTALL)
+
     def has_session(self, assignment: Assignment, provider_session: str) -> bool:
         """Whether its rollout is here."""
-        return codex_rollout.exists(_home(configured_environment(self._settings, assignment)), provider_session)
+        return codex_rollout.exists(
+            _home(configured_environment(self._settings, assignment.workflow)), provider_session
+        )
 
     def command(self, assignment: Assignment) -> list[str]:
         """The program and its arguments. AgentError when it is not installed, or cannot be held to the workflow."""
@@ -89,7 +98,7 @@ class Codex:
 
     def environment(self, assignment: Assignment) -> dict[str, str]:
         """What is added to the worker's environment."""
-        added = configured_environment(self._settings, assignment)
+        added = configured_environment(self._settings, assignment.workflow)
         self._home = _home(added)
         self._model = assignment.model or self._settings.model
         if assignment.resumes and self._meter is None:
@@ -127,7 +136,7 @@ class Codex:
 
     def transcript(self, assignment: Assignment, provider_session: str) -> Iterable[Item]:
         """What the rollout says of a session; items that the stream had too have the same keys."""
-        home = _home(configured_environment(self._settings, assignment))
+        home = _home(configured_environment(self._settings, assignment.workflow))
         return codex_rollout.items(home, provider_session)
 
     def _items(self, said: _Line) -> Iterator[Item]:

@@ -14,7 +14,7 @@ from shoal.adapters.agents.agent import Assignment, Malformed
 from shoal.adapters.agents.program import configured_environment, find_program
 from shoal.errors import AgentError
 from shoal.model.session import Finished, Item, Said, preview
-from shoal.settings import AgentSettings
+from shoal.settings import AgentSettings, WorkflowSettings
 
 PROMPT_FILE = "prompt.md"
 LINES_KEPT = 1000  # of plain text, as messages; the log has all of them
@@ -32,16 +32,17 @@ class Command:
         self._run = secrets.token_hex(6)
         self._lines = 0
 
+    def check(self, workflow: WorkflowSettings) -> None:
+        """Raise AgentError when its program, or a variable that it needs, is not here."""
+        self._program(configured_environment(self._settings, workflow))
+
     def has_session(self, assignment: Assignment, provider_session: str) -> bool:
         """Its sessions are its own affair: it named one, so it may be asked for it."""
         return True
 
     def command(self, assignment: Assignment) -> list[str]:
         """The program and its arguments. Raises AgentError when it cannot be found."""
-        if not self._settings.program:
-            raise AgentError('an agent of kind command has no program; name it in shoal.toml: program = ["./agent.sh"]')
-        program = find_program(self._settings, self.environment(assignment), own="", install="")
-        return [*program, *self._settings.args]
+        return [*self._program(self.environment(assignment)), *self._settings.args]
 
     def environment(self, assignment: Assignment) -> dict[str, str]:
         """What is added to the worker's environment. Writes the prompt into its file."""
@@ -50,7 +51,7 @@ class Command:
         parts = [assignment.text] if assignment.resumes else [assignment.system, assignment.text]
         text = "\n\n".join(part for part in parts if part)
         prompt.write_text(text + "\n", encoding="utf-8", errors="replace")
-        added = configured_environment(self._settings, assignment)
+        added = configured_environment(self._settings, assignment.workflow)
         added["SHOAL_PROMPT_FILE"] = str(prompt.absolute())
         added["SHOAL_MODEL"] = assignment.model or self._settings.model or ""
         added["SHOAL_RESUMES"] = assignment.resumes or ""
@@ -89,3 +90,8 @@ class Command:
     def transcript(self, assignment: Assignment, provider_session: str) -> Iterable[Item]:
         """Nothing: what it has to say is in its stream."""
         return ()
+
+    def _program(self, environment: dict[str, str]) -> list[str]:
+        if not self._settings.program:
+            raise AgentError('an agent of kind command has no program; name it in shoal.toml: program = ["./agent.sh"]')
+        return find_program(self._settings, environment, own="", install="")

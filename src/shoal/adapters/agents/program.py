@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 
-from shoal.adapters.agents.agent import Assignment
 from shoal.errors import AgentError
-from shoal.settings import AgentSettings
+from shoal.settings import AgentSettings, WorkflowSettings
 
 
 def find_program(settings: AgentSettings, environment: dict[str, str], *, own: str, install: str) -> list[str]:
@@ -25,13 +24,13 @@ def find_program(settings: AgentSettings, environment: dict[str, str], *, own: s
     return [os.path.abspath(found), *paths]
 
 
-def configured_environment(settings: AgentSettings, assignment: Assignment) -> dict[str, str]:
+def configured_environment(settings: AgentSettings, workflow: WorkflowSettings) -> dict[str, str]:
     """What the agent's and then the workflow's `env` say; a value that is only $NAME takes the worker's own.
 
     Raises AgentError when the worker has no such variable.
     """
     added = {}
-    for name, value in (settings.env | assignment.workflow.env).items():
+    for name, value in (settings.env | workflow.env).items():
         taken = value[1:] if value.startswith("$") and value[1:].isidentifier() else None
         if taken is not None and taken not in os.environ:
             raise AgentError(f"the agent's env {name} takes ${taken}, which the worker does not have: set it there")

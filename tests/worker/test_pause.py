@@ -1,0 +1,118 @@
+"""What is wrong with a worker's set-up burns no task: it is refused at the start, or the worker pauses."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shoal import Ledger, connect
+from shoal.errors import AgentError
+from shoal.settings import AgentSettings, Settings
+from shoal.worker.attempt import Terms
+from shoal.worker.worker import Orders, Worker
+from tests.conftest import wait_until
+from tests.fleet import SHOAL, environment
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with connect(tmp_path / "home" / "ledger.db", actor="ana") as ledger:
+        (tmp_path / "home" / "shoal.toml").touch()
+        yield ledger
+
+
+@pytest.mark.parametrize(
+    ("agent", "why"),
+    [
+        ('kind = "claude"\nprogram = ["nosuchclaude"]', "nosuchclaude is not found"),
+        ('kind = "codex"\nprogram = ["true"]\nenv = { KEY = "$NO_SUCH_KEY" }', "takes $NO_SUCH_KEY"),
+        ('kind = "command"\nprogram = ["./nosuch.sh"]', "./nosuch.sh is not found"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["work", "dispatch"])
+def test_agent_that_lacks_something_is_refused_before_anything_is_claimed(
+    ledger: Ledger, tmp_path: Path, verb: str, agent: str, why: str
+) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text(f"[agents.it]\n{agent}\n")
+    ledger.tasks.create(title="x")
+    options = ["--until-empty", *(["--executor", "local"] if verb == "dispatch" else [])]
+    ran = subprocess.run(
+        [*SHOAL, "--home", str(tmp_path / "home"), verb, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=30,
+    )
+    assert ran.returncode == 1, ran.stderr
+    assert "[agents.it]" in ran.stderr
+    assert why in ran.stderr
+    assert ledger.tasks.get(1).attempt == 0
+
+
+NOT_LOGGED_IN = """#!/bin/sh
+test -e works && exec sh works
+echo '{"type": "result", "subtype": "success", "is_error": true, "result": "Please run /login", "session_id": "s"}'
+exit 1
+"""
+LOGGED_IN = """
+echo '{"type": "result", "subtype": "success", "is_error": false, "result": "Done.", "session_id": "s"}'
+"""
+
+
+class Workers:
+    """Workers in this process whose agent is not logged in, until `log_in`."""
+
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self._ledger, self._folder = ledger, folder
+        (folder / "claude").write_text(NOT_LOGGED_IN.replace("works", str(folder / "works")))
+        (folder / "claude").chmod(0o755)
+
+    def log_in(self) -> None:
+        (self._folder / "works").write_text(LOGGED_IN)
+
+    def make(self, *, until_empty: bool, pause_seconds: float) -> Worker:
+        agent = AgentSettings(kind="claude", program=[str(self._folder / "claude")])
+        terms = Terms(
+            settings=Settings(agents={"it": agent}),
+            folder=self._folder / "home",
+            logs=self._folder / "logs",
+            grace_seconds=1.0,
+            timeout_seconds=None,
+            retry_later_seconds=1,
+        )
+        orders = Orders(["default"], 2, 60, 0.05, until_empty=until_empty, pause_seconds=pause_seconds)
+        return Worker(self._ledger, orders, terms)
+
+
+def test_agent_that_is_not_logged_in_burns_no_task(ledger: Ledger, tmp_path: Path) -> None:
+    for number in range(6):
+        ledger.tasks.create(title=f"t{number}", max_attempts=1)
+    with pytest.raises(AgentError, match=r"3 faults of the set-up in a row, the last: .*Please run /login"):
+        Workers(ledger, tmp_path).make(until_empty=True, pause_seconds=0.5).run()
+    tasks = ledger.tasks.list(limit=100)
+    assert [task.failures for task in tasks] == [0] * 6
+    assert {task.status for task in tasks} <= {"queued", "scheduled"}
+    given_back = [e for e in ledger.events.list(after=0, limit=1000) if e.kind == "task.released"]
+    assert 3 <= len(given_back) <= 6, "two at once, three times, and nothing between"
+    assert "Please run /login" in given_back[0].data["reason"]
+
+
+def test_work_goes_on_when_the_set_up_is_mended(ledger: Ledger, tmp_path: Path) -> None:
+    workers = Workers(ledger, tmp_path)
+    worker = workers.make(until_empty=False, pause_seconds=0.5)
+    for number in range(3):
+        ledger.tasks.create(title=f"t{number}", max_attempts=1)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: any(task.releases for task in ledger.tasks.list(limit=100)), seconds=20)
+        workers.log_in()
+        wait_until(lambda: {task.status for task in ledger.tasks.list(limit=100)} == {"completed"}, seconds=30)
+    finally:
+        worker.stop()
+        thread.join()
