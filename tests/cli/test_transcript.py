@@ -196,7 +196,7 @@ def test_history_of_a_task_is_not_drowned_by_what_its_agent_does(shell: Shell, l
     assert "task.claimed" in shown
     assert "session.said" not in shown
     assert "tool." not in shown
-    assert "message first line second line" in shown
+    assert "message first line second line" in " ".join(shown.split())
     ledger.costs.record(costs=[{"task": 1, "request_key": "k", "provider": "p", "model": "m"}])
     history = [one["kind"] for one in shell.json("events", "--task", "T1")]
     assert history == ["task.created", "task.claimed", "session.started", "task.commented"]
