@@ -147,7 +147,8 @@ def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
         sums = _summed(counted, "task", "day", "agent", "provider", "model")
         tx.all("costs.add", rows=_encoded(sums))
         _tell(tx, counted, {call.task.id: call.task for call in calls})
-    return CostOutcome(len(counted), len(calls) - len(counted))
+    unpriced = sum(row["cost_usd_micros"] is None for row in counted)
+    return CostOutcome(len(counted), len(calls) - len(counted), unpriced)
 
 
 def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
