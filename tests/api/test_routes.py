@@ -344,7 +344,11 @@ def test_costs_are_recorded_and_read_over_http(ask: Any, remote: Ledger) -> None
         for n in range(3)
     ]
     for counted, known in ((3, 0), (0, 3)):
-        assert ask("POST", "/api/v1/costs", {"costs": costs}).json == {"counted": counted, "known": known}
+        assert ask("POST", "/api/v1/costs", {"costs": costs}).json == {
+            "counted": counted,
+            "known": known,
+            "unpriced": 0,
+        }
     first = ask("GET", "/api/v1/costs?task=T1&limit=2")
     assert [one["cost_usd_micros"] for one in first.json] == [1000, 1000]
     page = remote.costs.list(task=1, limit=2)

@@ -149,6 +149,31 @@ def test_costs_of_tasks_and_agents(shell: Shell) -> None:
     shell("costs", "task", "T9", code=3)
 
 
+@pytest.mark.parametrize("width", [40, 60, 120])
+def test_no_figure_of_the_costs_is_cut_in_a_narrow_terminal(shell: Shell, width: int) -> None:
+    shell("add", "a")
+    sonnet = ("--provider", "anthropic", "--model", "claude-sonnet-4-5", "--key", "k1")
+    shell("costs", "add", "T1", *sonnet, "--input", "123456", "--output", "98765", "--cache-read", "1000")
+    for command in (("costs",), ("costs", "--by", "model"), ("costs", "task", "T1"), ("list",), ("events",)):
+        shown = shell(*command, COLUMNS=str(width))
+        table = [line for line in shown.splitlines() if not line.startswith("T1: ")]
+        assert max(map(len, table)) <= width, command
+        whole = "".join(shown.split())
+        assert "T1" in whole or "claude-sonnet-4-5" in whole
+        if command[0] == "costs":
+            assert {"124456", "98765", "1.852143"} <= set(shown.split())
+
+
+def test_cost_without_a_known_price_is_unknown_and_not_nothing(shell: Shell) -> None:
+    shell("add", "a")
+    told = shell("costs", "add", "T1", "--provider", "opanai", "--model", "gpt-5", "--key", "k", "--input", "7")
+    assert told.startswith("counted\nno list price of opanai/gpt-5 is known")
+    assert shell("costs").splitlines()[-1].split() == ["T1", "1", "7", "0", "%", "0", "unknown", "1"]
+    assert "T1: an unknown price, 1 call; 7 tokens in" in shell("costs", "task", "T1")
+    shell("costs", "add", "T1", "--provider", "openai", "--model", "gpt-5", "--key", "k2", "--usd-micros", "0")
+    assert "0.00" in shell("costs")
+
+
 def test_every_verb_of_people_has_a_command(shell: Shell) -> None:
     shell("add", "a", "--requires-qa", "--criterion", "tests pass => make test", "--repo", "o/r", "--deadline", "3d")
     shell("add", "b", "-d", "T1")

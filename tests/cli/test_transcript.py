@@ -210,3 +210,14 @@ def test_history_of_a_task_is_not_drowned_by_what_its_agent_does(shell: Shell, l
 def test_kinds_that_a_history_leaves_out_are_those_of_the_query() -> None:
     text = QUERIES["events.after"].statement({"no_steps": True}).sql
     assert sum(f"'{kind}'" in text for kind in Kind) == sum(f"'{kind}'" in text for kind in STEPS) == len(STEPS)
+
+
+def test_message_may_come_from_standard_input_and_is_not_empty(shell: Shell) -> None:
+    shell("add", "x")
+    shell("tell", "T1", "-", stdin="two\nlines")
+    assert shell.json("events", "--kind", "task.told")[0]["data"]["text"] == "two\nlines"
+    for given in ([""], ["  "], ["-"]):
+        shell("tell", "T1", *given, code=2)
+        assert "the message is empty" in shell.errors
+    shell("tell", "T1", code=2)
+    assert "give the text" in shell.errors

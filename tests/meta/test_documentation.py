@@ -95,10 +95,39 @@ def test_fields_of_a_task_stand_in_the_order_of_its_columns() -> None:
     assert [*columns, "task_id"] == list(Task.__struct_fields__)
 
 
+def anchors(path: Path) -> set[str]:
+    """What can be linked to in a document: its headings, as GitHub names them."""
+    found: set[str] = set()
+    written = re.sub(r"^(```|~~~).*?^\1", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for heading in re.findall(r"^#{1,6} +(.+?)[ #]*$", written, re.MULTILINE):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        numbered = (name, *(f"{name}-{number}" for number in range(1, 100)))
+        found.add(next(one for one in numbered if one not in found))
+    return found
+
+
+def dead_links(path: Path) -> list[str]:
+    dead = []
+    for target, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)", path.read_text()):
+        meant = path.parent / target if target else path
+        if not meant.exists() or (anchor and anchor not in anchors(meant)):
+            dead.append(f"{path.name}: {target}#{anchor}" if anchor else f"{path.name}: {target}")
+    return dead
+
+
 def test_links_between_documents_resolve() -> None:
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+    assert [dead for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")] for dead in dead_links(path)] == []
+
+
+def test_dead_anchor_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One `two`, three\n## Twice\n## Twice\n```\n# not a heading\n```\n")
+    other = tmp_path / "other.md"
+    other.write_text(
+        "[a](page.md#one-two-three) [b](page.md#twice-1) [c](#gone) [d](page.md#not-a-heading) [e](no.md)\n"
+    )
+    assert dead_links(other) == ["other.md: #gone", "other.md: page.md#not-a-heading", "other.md: no.md"]
 
 
 def test_commands_in_documents_exist() -> None:

@@ -18,7 +18,9 @@ def _after(session: Session, written: Any, sentence: str) -> None:
 
 
 def given_text(words: tuple[str, ...], file: Any) -> str:
-    """The text of the command line, or of the file that it names."""
+    """The text of the command line, or of the file that it names; a lone '-' is standard input."""
+    if words == ("-",) and file is None:
+        words, file = (), click.open_file("-", encoding="utf-8")
     if bool(words) == (file is not None):
         raise click.UsageError("give the text, or --file with a file ('-' for standard input)")
     if file is None:

@@ -93,6 +93,9 @@ def add(session: Session, task: str, **options: Any) -> None:
         from shoal.cli import output
 
         output.sentence("counted" if outcome.counted else "known already: nothing was counted")
+        if outcome.unpriced:
+            model = f"{options['provider']}/{options['model']}"
+            output.sentence(f"no list price of {model} is known: it stays without one; --usd-micros gives one")
 
     session.answer(outcome, show)
 
@@ -103,11 +106,14 @@ def told(one: CostSum) -> str:
     unpriced = f", {one.unpriced} without a known price" if one.unpriced else ""
     calls = f"{one.calls} call{'' if one.calls == 1 else 's'}"
     tokens = f"{one.all_input_tokens} tokens in, {one.output_tokens} out"
+    if one.unpriced == one.calls:
+        return f"an unknown price, {calls}; {tokens}{percent}"
     return f"{dollars(one.cost_usd_micros)} USD in {calls}{unpriced}; {tokens}{percent}"
 
 
 def _cells(one: CostSum) -> tuple[Any, ...]:
-    return (one.calls, *_tokens(one), dollars(one.cost_usd_micros), one.unpriced or "")
+    price = "unknown" if one.unpriced == one.calls else dollars(one.cost_usd_micros)
+    return (one.calls, *_tokens(one), price, one.unpriced or "")
 
 
 def _tokens(one: CostSum | Cost) -> tuple[Any, ...]:

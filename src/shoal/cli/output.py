@@ -24,13 +24,15 @@ STATUS_STYLES = {
     "cancelled": "dim",
 }
 WIDTH_WITHOUT_TERMINAL = 200
+GROWS_FROM = 12  # the least width of a column that grows
+GAP = 3  # between two columns
 
 
 def console() -> Console:
     """Where people read: colours on a terminal, unless NO_COLOR is set; in a pipe, lines are not cut to 80."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH_WITHOUT_TERMINAL
+    width = None if _is_fixed() else WIDTH_WITHOUT_TERMINAL
     return Console(highlight=False, width=width, emoji=False)
 
 
@@ -38,25 +40,62 @@ def columns() -> int | None:
     """How wide lines may be that are wrapped here; None in a pipe, where they are not."""
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
+    return shutil.get_terminal_size().columns if _is_fixed() else None
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, grows: str | None = None) -> None:
-    """A table, or a sentence when there is nothing; the column that `grows` takes what width is left."""
+    """A table, or a sentence when there is nothing; the column that `grows` takes what width is left.
+
+    Nothing is cut: where it is too narrow for the columns, their cells stand below each other. In a pipe a line is as
+    wide as it must be.
+    """
     from rich.box import SIMPLE
     from rich.table import Table
     from rich.text import Text
 
-    lines = list(rows)
+    out = console()
+    lines = [[cell if isinstance(cell, Text) else Text(_on_one_line(cell)) for cell in row] for row in rows]
     if not lines:
-        console().print(empty, markup=False)
+        out.print(empty, markup=False)
         return
+    widths = [max(len(name), *(row[place].cell_len for row in lines)) for place, name in enumerate(columns)]
+    if grows is not None:
+        place = columns.index(grows)
+        widths[place] = min(widths[place], GROWS_FROM)
+    needed = sum(widths) + GAP * (len(widths) - 1)
+    if needed > out.width and _is_fixed():
+        _stacked(out, columns, lines)
+        return
+    out.width = max(out.width, needed)
     shown = Table(box=SIMPLE, pad_edge=False, show_edge=False)
     for column in columns:
         shown.add_column(column, overflow="fold", ratio=1 if column == grows else None, no_wrap=column != grows)
     for line in lines:
-        shown.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in line))
-    console().print(shown)
+        shown.add_row(*line)
+    out.print(shown)
+
+
+def _stacked(out: Console, columns: Sequence[str], lines: list[list[Any]]) -> None:
+    """Each row as a heading, its first cell, and a line for each further one that has something in it."""
+    from rich.text import Text
+
+    margin = max(map(len, columns)) + 4
+    for first, *others in lines:
+        out.print(Text.assemble((columns[0], "dim"), " " if columns[0] else "", (first.plain, "bold")), overflow="fold")
+        for name, cell in zip(columns[1:], others, strict=True):
+            if cell.plain:
+                parts = cell.wrap(out, max(out.width - margin, 8), overflow="fold")
+                for number, part in enumerate(parts):
+                    head = "" if number else name
+                    out.print(Text.assemble((f"  {head:<{margin - 2}}", "dim"), part), soft_wrap=True)
+
+
+def _on_one_line(cell: Any) -> str:
+    return "" if cell is None else " ".join(str(cell).split("\n")).rstrip("\r")
+
+
+def _is_fixed() -> bool:
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
 
 
 def status(value: str) -> Any:

@@ -80,10 +80,13 @@ def logs(session: Session, task: str, id: int | None, everything: bool, follow: 
 @click.option("--file", type=click.File(encoding="utf-8"), help="The text from this file; '-' is standard input.")
 @command
 def tell(session: Session, task: str, text: tuple[str, ...], file: Any) -> None:
-    """Tell whoever works on a task something."""
+    """Tell whoever works on a task something. A lone '-' as text is standard input."""
     from shoal.cli.contents import given_text
 
-    told = session.ledger.tasks.tell(task, text=given_text(text, file))
+    message = given_text(text, file)
+    if not message.strip():
+        raise BadInput("the message is empty", field="text")
+    told = session.ledger.tasks.tell(task, text=message)
     ways = {
         "live": "its agent gets it now",
         "next_turn": "its agent hears nothing while it runs, and gets it as its next turn",

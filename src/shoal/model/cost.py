@@ -92,10 +92,14 @@ class CostSum(Struct, frozen=True):
 
 
 class CostOutcome(Struct, frozen=True):
-    """How many of the costs sent were new, and how many were known by their key already."""
+    """How many of the costs sent were new, and how many were known by their key already.
+
+    `unpriced` of the new ones have no price: none was given, and the list has none of their provider's model.
+    """
 
     counted: int
     known: int
+    unpriced: int = 0
 
 
 def dollars(micros: int) -> str:

@@ -16,7 +16,7 @@ from shoal.errors import BadInput
 from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Usage, cost_from_row
 from shoal.model.event import Kind
 from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
-from shoal.model.page import Page
+from shoal.model.page import Page, position
 from shoal.model.task import Task
 from shoal.services.prices import list_price
 from shoal.services.refs import get_task, task_number, unknown
@@ -77,7 +77,7 @@ def list_(
     filters = {name: value for name, value in (("agent", agent), ("session", session)) if value is not None}
     if task is not None:
         filters["task"] = get_task(tx, task).id
-    start = after if cursor is None else _position(cursor)
+    start = after if cursor is None else position(cursor)
     rows = tx.all("costs.list", after=start, limit=limit, **filters)
     following = str(rows[-1][0]) if len(rows) == limit else None
     return Page([cost_from_row(row, tx.identity.prefix) for row in rows], next=following)
@@ -147,7 +147,8 @@ def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
         sums = _summed(counted, "task", "day", "agent", "provider", "model")
         tx.all("costs.add", rows=_encoded(sums))
         _tell(tx, counted, {call.task.id: call.task for call in calls})
-    return CostOutcome(len(counted), len(calls) - len(counted))
+    unpriced = sum(row["cost_usd_micros"] is None for row in counted)
+    return CostOutcome(len(counted), len(calls) - len(counted), unpriced)
 
 
 def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
@@ -163,12 +164,6 @@ def _key(tx: Tx, by: str, key: Any) -> str:
     if by == "task":
         return tx.shown(key)
     return date.fromordinal(EPOCH + key).isoformat() if by == "day" else str(key)
-
-
-def _position(cursor: str) -> int:
-    if not cursor.isdecimal() or not cursor.isascii() or len(cursor) > 19:
-        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
-    return int(cursor)
 
 
 def _row(call: Spent) -> dict[str, Any]:

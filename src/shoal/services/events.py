@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from shoal.errors import BadInput
 from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.fields import Count, Limit, Name, TaskRef, Text
-from shoal.model.page import Page
+from shoal.model.page import Page, position
 from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -49,13 +48,13 @@ def list_(
         filters["kind"] = kind.value
     if not steps and kind is None:
         filters["no_steps"] = True
-    position = _position(cursor)
-    if (after is None and position is None) or (position is not None and position < 0):
-        before = NEWEST if position is None else -position
+    at = None if cursor is None else position(cursor, signed=True)
+    if (after is None and at is None) or (at is not None and at < 0):
+        before = NEWEST if at is None else -at
         rows = tx.all("events.newest", before=before, limit=limit, **filters)
         following = str(-rows[-1][0]) if len(rows) == limit else None
         return Page([event_from_row(row, tx.identity.prefix) for row in rows], next=following)
-    start = after if position is None else position
+    start = after if at is None else at
     rows = tx.all("events.after", after=start, horizon=tx.horizon(), limit=limit, **filters)
     following = str(rows[-1][0]) if len(rows) == limit else None
     return Page([event_from_row(row, tx.identity.prefix) for row in rows], next=following)
@@ -122,11 +121,3 @@ def take_cursor(tx: Tx, name: str) -> int:
 def move_cursor(tx: Tx, name: str, position: int) -> None:
     """Move a reader on."""
     tx.all("events.move_cursor", name=name, position=position, now=tx.now)
-
-
-def _position(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not cursor.removeprefix("-").isdecimal() or not cursor.isascii() or len(cursor) > 19:
-        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
-    return int(cursor)

@@ -12,9 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from shoal.errors import BadInput, NotFound, Refused
+from shoal.model.cost import dollars
 from shoal.model.event import Kind
 from shoal.model.fields import NO_NUL, Count, Limit, Name, Positive, TaskRef, Text
-from shoal.model.page import Page
+from shoal.model.page import Page, position
 from shoal.model.session import (
     MESSAGE_LIMIT,
     Branch,
@@ -105,7 +106,7 @@ def sessions(
     limit: Limit = 100,
 ) -> Page[Session]:
     """The sessions of a task, newest first."""
-    before = NEWEST if cursor is None else _number(cursor)
+    before = NEWEST if cursor is None else position(cursor)
     rows = tx.all("sessions.of_task", task=get_task(tx, task).id, before=before, limit=limit)
     following = str(rows[-1][0]) if len(rows) == limit else None
     return Page([session_from_row(row, tx.identity.prefix) for row in rows], next=following)
@@ -202,7 +203,7 @@ def transcript(
     """
     get(tx, session=session)
     behind: dict[str, Any] = {}
-    if last := after if cursor is None else _number(cursor):
+    if last := after if cursor is None else position(cursor):
         row = tx.one("sessions.line", session=session, id=last)
         if row is None:
             raise BadInput(f"session {session} has no line {last}", field="after" if cursor is None else "cursor")
@@ -262,7 +263,7 @@ def _stop(tx: Tx, session: Session, turns: int) -> str | None:
     assert row is not None  # noqa: S101 - an aggregate always gives a row
     calls, micros, tokens = row
     used = (
-        ("max_usd", session.max_usd_micros, micros, _dollars, "spent"),
+        ("max_usd", session.max_usd_micros, micros, dollars, "spent"),
         ("max_tokens", session.max_tokens, tokens, str, "used"),
         ("max_turns", session.max_turns, max(turns, calls), str, "taken"),
     )
@@ -279,21 +280,8 @@ def _stop(tx: Tx, session: Session, turns: int) -> str | None:
     return stop
 
 
-def _dollars(micros: int) -> str:
-    """An amount with two decimals, or as many as it has."""
-    whole, rest = divmod(micros, 1_000_000)
-    decimals = f"{rest:06}".rstrip("0")
-    return f"{whole}.{decimals:0<2}"
-
-
 def _emit(tx: Tx, kind: Kind, task: Task, attempt: int, data: dict[str, Any]) -> None:
     tx.emit(kind, task, was=task.status.value, attempt=attempt, data=data)
-
-
-def _number(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18):
-        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
-    return int(cursor)
 
 
 def _unknown(id: int) -> NotFound:

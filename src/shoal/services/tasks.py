@@ -15,7 +15,7 @@ from shoal.errors import BadInput, Duplicate, Refused, WrongStatus
 from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef, Text
-from shoal.model.page import Page
+from shoal.model.page import Page, position, positions
 from shoal.model.task import (
     LIVE,
     NewTask,
@@ -136,11 +136,11 @@ def list_(
         if status not in {None, Status.QUEUED}:
             raise BadInput("only queued tasks have an order of claim; leave status out", field="status")
         if cursor:
-            filters |= dict(zip(("after_priority", "after_run_at", "after_id"), _numbers(cursor, 3), strict=True))
+            filters |= dict(zip(("after_priority", "after_run_at", "after_id"), positions(cursor, 3), strict=True))
         filters |= {"queue": queue or "default"}
     else:
         filters |= {"status": status and status.value, "queue": queue}
-        filters["before"] = _numbers(cursor, 1)[0] if cursor else NEWEST
+        filters["before"] = position(cursor) if cursor else NEWEST
     given = {name: value for name, value in filters.items() if value is not None}
     rows = tx.all("tasks.newest" if order == "newest" else "tasks.in_claim_order", limit=limit + 1, **given)
     page = [tx.task(row) for row in rows[:limit]]
@@ -372,13 +372,6 @@ def _checked_changes(tx: Tx, task: Task, given: dict[str, Any]) -> dict[str, Any
 
 def _updated(task: Task, updated: list[str]) -> UpdatedTask:
     return UpdatedTask(**{name: getattr(task, name) for name in task.__struct_fields__}, updated=updated)
-
-
-def _numbers(cursor: str, count: int) -> list[int]:
-    parts = cursor.split(".")
-    if len(parts) != count or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
-        raise BadInput(f"{cursor!r} is not a cursor of this list; take `next` of the page before", field="cursor")
-    return [int(part) for part in parts]
 
 
 def _request_id(of_batch: str, index: int) -> str:
