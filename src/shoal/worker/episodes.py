@@ -327,7 +327,7 @@ def read_tail(path: Path) -> str:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
-            text = file.read().decode(errors="replace").replace("\x00", "")
+            text = file.read(TAIL_BYTES).decode(errors="replace").replace("\x00", "")
     except OSError:
         return ""
     return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()
