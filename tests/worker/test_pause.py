@@ -116,3 +116,38 @@ def test_work_goes_on_when_the_set_up_is_mended(ledger: Ledger, tmp_path: Path) 
     finally:
         worker.stop()
         thread.join()
+
+
+def test_reason_stands_in_the_log_and_no_json_behind_what_the_agent_said(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workers = Workers(ledger, tmp_path)
+    begins = '{"type": "assistant", "session_id": "s", "uuid": "u", "message": {"id": "m", "model": "m", '
+    begins += '"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {}}]}}'
+    (tmp_path / "works").write_text(f"echo '{begins}'\n" + NOT_LOGGED_IN.partition("sh works\n")[2])
+    ledger.tasks.create(title="x", max_attempts=1)
+    workers.make(until_empty=True, pause_seconds=0.5).run()
+    assert ledger.tasks.get(1).last_error == "Please run /login"
+    [line] = [line for line in "".join(capsys.readouterr()).splitlines() if "attempt ended" in line]
+    assert "Please run /login" in line
+    assert "fail" in line
+
+
+@pytest.mark.parametrize("workflow", ["default", "listed", "known", None])
+def test_workflow_that_nobody_knows_fails_the_task_for_good(
+    ledger: Ledger, tmp_path: Path, workflow: str | None
+) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text(
+        '[workflows.known]\n[agents.it]\nkind = "command"\nprogram = ["true"]\nworkflows = ["listed"]\n'
+    )
+    ledger.tasks.create(title="a", **({} if workflow is None else {"workflow": workflow}))
+    ledger.tasks.create(title="b", workflow="readonly")
+    ran = subprocess.run(
+        [*SHOAL, "--home", str(tmp_path / "home"), "work", "--until-empty"], cwd=tmp_path, env=environment(), timeout=30
+    )
+    assert ran.returncode == 0
+    assert ledger.tasks.get(1).status == "completed"
+    task = ledger.tasks.get(2)
+    assert (task.status, task.attempt) == ("failed", 1)
+    for part in ("'readonly'", "default, known, listed", "`shoal edit T2 --workflow", "`shoal reopen T2`"):
+        assert part in (task.last_error or "")

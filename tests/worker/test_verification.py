@@ -70,8 +70,8 @@ def test_manual_is_a_persons(check: Any) -> None:
     assert verdict == Verdict([], ["criterion 1", "criterion 2"])
 
 
-def test_nothing_to_measure_is_not_checked_by_a_machine(check: Any) -> None:
-    assert check(None, "", "   ") == Verdict([], [])
+def test_criterion_with_nothing_to_measure_is_a_persons(check: Any) -> None:
+    assert check(None, "", "   ", "true") == Verdict([], ["criterion 1", "criterion 2", "criterion 3"])
 
 
 def test_every_criterion_is_checked_whatever_came_of_the_others(check: Any) -> None:

@@ -58,7 +58,7 @@ ONCE = ("--until-empty",)
 
 
 def test_command_gets_the_task_and_its_output_is_kept(ledger: Ledger, work: Work, tmp_path: Path) -> None:
-    ledger.tasks.create(title="Größe", labels=["a", "b"], success_criteria=[{"criterion": "c"}])
+    ledger.tasks.create(title="Größe", labels=["a", "b"], success_criteria=[{"criterion": "c", "measurable": "true"}])
     script = (
         "import json, os, sys; claim = json.load(sys.stdin); "
         "print(claim['task']['title'], claim['attempt'], os.environ['SHOAL_TASK_ID'], "

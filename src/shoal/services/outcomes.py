@@ -67,8 +67,8 @@ def complete(
 ) -> Task:
     """End a task well. It is completed, or goes to review when it `requires_qa`; tasks that waited for it go on.
 
-    A worker names its `attempt`; repeating its own completion changes nothing. Without `attempt` a person ends a task
-    that nobody holds.
+    A worker names its `attempt`, and has ended its agent's session before; repeating its own completion changes
+    nothing. Without `attempt` a person ends a task that nobody holds.
     """
     number = task_number(tx, task)
     stored = stored_result(result)
@@ -179,6 +179,7 @@ def submit(
     if found.status is Status.REVIEW and found.attempt == attempt and found.worker is not None:
         return found
     held(tx, found, attempt)
+    _refuse_running(tx, found)
     require(found, "submit")
     fields: dict[str, Any] = {"status": Status.REVIEW, "leased_until": None}
     if summary is not None:
@@ -306,6 +307,8 @@ def _already_completed(tx: Tx, number: int, attempt: int) -> Task:
     row = tx.one("tasks.get", id=number)
     task = None if row is None else tx.task(row)
     ended_by_it = task is not None and task.attempt == attempt and task.worker is not None
+    if task is not None and task.status is Status.ACTIVE and task.attempt == attempt:
+        _refuse_running(tx, task)
     if task is None or not ended_by_it or task.status not in {Status.COMPLETED, Status.REVIEW}:
         lost(tx, number, attempt)
     return task
@@ -334,6 +337,17 @@ def _refuse_held(task: Task, verb: str) -> None:
         raise Refused(
             f"{task.task_id} is held by {task.worker} in attempt {task.attempt}; "
             f"name the attempt to {verb} it, or `shoal release {task.task_id}` first",
+            field="attempt",
+        )
+
+
+def _refuse_running(tx: Tx, task: Task) -> None:
+    """While a session of the attempt is under way, its agent works: whoever runs it ends the session, and judges."""
+    row = tx.one("sessions.running", task=task.id, attempt=task.attempt)
+    if row is not None:
+        raise Refused(
+            f"the agent of {task.task_id} still runs, in session {row[0]}; whoever runs it ends the session and "
+            f"completes the task. `shoal release {task.task_id}` takes the task from it",
             field="attempt",
         )
 

@@ -27,7 +27,7 @@ from shoal.errors import (
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
-from shoal.worker.choice import ON_THE_SPOT, Choice, choose, on_the_spot
+from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace
@@ -76,6 +76,7 @@ class Attempt:
         self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
         self.fault: str | None = None  # what the worker's set-up lacks, where the attempt could not be made for it
+        self._agent: str | None = None
         self.worked = False  # whether its agent could do its work, well or badly
 
     def stop(self, reason: str, grace_seconds: float) -> None:
@@ -100,7 +101,10 @@ class Attempt:
                 raise
             except ShoalError as error:  # what came of it is not such that the ledger takes it
                 self._conclude(Conclusion(how="fail", text=error.message))
-            task_log.info("attempt ended", how=conclusion.how)
+            why = (
+                {"reason": conclusion.text.strip().partition("\n")[0]} if conclusion.how in ("fail", "release") else {}
+            )
+            task_log.info("attempt ended", how=conclusion.how, agent=self._agent, **why)
         except (LeaseLost, NotFound) as error:
             task_log.warning("attempt lost", reason=error.message)
         except Exception:
@@ -132,7 +136,11 @@ class Attempt:
         task = self.claim.task
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._home.mkdir(parents=True, exist_ok=True)
+        refused = objection(task, self._terms.settings)
+        if refused is not None:
+            return Conclusion(how="fail", text=refused, permanent=True)
         choice = self._choose()
+        self._agent = choice.name
         limits = Limits(memory_mb=choice.settings.max_memory_mb, open_files=choice.settings.max_open_files)
         environment = self._environment(choice)
         run_command = Commands(

@@ -38,6 +38,18 @@ def choose(task: Task, settings: Settings) -> Choice:
     return Choice(name, agents[name], task.model or agents[name].model)
 
 
+def objection(task: Task, settings: Settings) -> str | None:
+    """Why no agent may work on a task: its workflow is not configured, and nothing says what it restricts."""
+    known = {"default", *settings.workflows, *(name for one in settings.agents.values() for name in one.workflows)}
+    if task.workflow is None or task.workflow in known:
+        return None
+    return (
+        f"the workflow {task.workflow!r} is not configured here; there are {', '.join(sorted(known))}: "
+        f"add [workflows.{task.workflow}] to shoal.toml, or `shoal edit {task.task_id} --workflow default`; "
+        f"then `shoal reopen {task.task_id}`"
+    )
+
+
 def default(settings: Settings) -> str:
     """The agent for tasks that none claims: the setting `agent`, or the only one there is. Raises AgentError."""
     if settings.agent is not None:

@@ -5,7 +5,6 @@ criteria hold. How that is told to the ledger in the end: attempt.py.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,6 +29,7 @@ from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice
 from shoal.worker.processes import Processes, Stopped
+from shoal.worker.pull_requests import pull_requests
 from shoal.worker.result import read_result, whole_result
 from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
@@ -40,7 +40,6 @@ RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
 TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
-_PULL_REQUEST = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+/pull/\d+")
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
@@ -273,7 +272,9 @@ class Episodes:
         if ended.outcome is Outcome.FAILED and not is_command and not ended.began and ended.code != NOT_STARTED:
             # Not logged in, no provider, no quota left: the next task would fare no better.
             return Conclusion(how="release", text=f"the agent could not begin: {why}"[:ERROR_LIMIT], fault=True)
-        return Conclusion(how="fail", text=f"{why}\n{tail if is_command else ended.said or tail}".strip())
+        # What an agent names as its error says it; the end of its stream would be JSON.
+        behind = tail if is_command else (ended.said or ("" if said else tail))
+        return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, ended: Ended, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
         task = self._claim.task
@@ -284,7 +285,7 @@ class Episodes:
             result=given,
             result_text=text,
             branches=branches,
-            pull_requests=_PULL_REQUEST.findall(text),
+            pull_requests=pull_requests(text, task, self._settings.repositories),
             run_command=self._run_command,
             environment=self._environment,
         )
@@ -311,7 +312,7 @@ class Episodes:
             text=text,
             result=result,
             report="\n\n".join(part for part in (report, "\n".join(lines)) if part),
-            pull_requests=sorted(set(_PULL_REQUEST.findall(text))),
+            pull_requests=pull_requests(text, self._claim.task, self._settings.repositories),
         )
 
     def _final_text(self, ended: Ended) -> str:
@@ -326,7 +327,7 @@ def read_tail(path: Path) -> str:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
-            text = file.read().decode(errors="replace").replace("\x00", "")
+            text = file.read(TAIL_BYTES).decode(errors="replace").replace("\x00", "")
     except OSError:
         return ""
     return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()

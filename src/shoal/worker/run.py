@@ -4,6 +4,7 @@ end is awaited. What follows from the end is not decided here.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from shoal.adapters.processes.groups import Limits
 from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
 from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun
+from shoal.worker.attempt_log import AttemptLog
 from shoal.worker.processes import Processes
 
 log = structlog.get_logger()
@@ -92,16 +94,26 @@ class Run:
     def go(self) -> Ended:
         """Run to the end. Raises Stopped, OSError when the program cannot be started, and LeaseLost."""
         agent = self._agent
-        with self._log_file.open("ab", buffering=0) as log_file:
-            process = self._processes.start(
-                agent.command(self._assignment),
-                environment=self._environment,
-                folder=self._assignment.folder,
-                stdin=subprocess.PIPE,
-                output=subprocess.PIPE,
-                errors=log_file if agent.separates_errors else None,
-                limits=self._limits,
-            )
+        with AttemptLog(self._log_file) as log_file:
+            command = agent.command(self._assignment)
+            from_errors, to_errors = os.pipe() if agent.separates_errors else (None, None)
+            try:
+                process = self._processes.start(
+                    command,
+                    environment=self._environment,
+                    folder=self._assignment.folder,
+                    stdin=subprocess.PIPE,
+                    output=subprocess.PIPE,
+                    errors=to_errors,
+                    limits=self._limits,
+                )
+            except BaseException:
+                if from_errors is not None:
+                    os.close(from_errors)
+                raise
+            finally:
+                if to_errors is not None:
+                    os.close(to_errors)
             assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - opened as pipes
             self._to_agent.put(agent.opening(self._assignment))
             if not agent.takes_messages:
@@ -111,6 +123,8 @@ class Run:
                 threading.Thread(target=self._read, args=(process.stdout, log_file), daemon=True),
                 threading.Thread(target=self._await, args=(process,), daemon=True),
             ]
+            if from_errors is not None:
+                threads.append(threading.Thread(target=log_file.drain, args=(from_errors,), daemon=True))
             for thread in threads:
                 thread.start()
             try:
@@ -231,9 +245,9 @@ class Run:
         except (BrokenPipeError, ValueError):
             pass  # it has ended, or does not want to hear more
 
-    def _read(self, stdout: IO[bytes], log_file: IO[bytes]) -> None:
+    def _read(self, stdout: IO[bytes], log_file: AttemptLog) -> None:
         with stdout:
-            while line := stdout.readline(LINE_LIMIT):
+            while line := self._next_line(stdout):
                 log_file.write(line)
                 try:
                     items = list(self._agent.read(line))
@@ -245,9 +259,17 @@ class Run:
                     self._items += items
                     for item in items:
                         self._note(item)
-                    full = len(self._items) >= BATCH
-                if full or self._over:
+                    # What was spent is reported at once: a worker that is killed takes with it what it has not said.
+                    urgent = len(self._items) >= BATCH or any(isinstance(item, Spent) for item in items)
+                if urgent or self._over:
                     self._woken.set()
+
+    def _next_line(self, stdout: IO[bytes]) -> bytes:
+        try:
+            return stdout.readline(LINE_LIMIT)
+        except OSError as error:
+            log.warning("output cannot be read", reason=error.strerror)
+            return b""
 
     def _await(self, process: subprocess.Popen[bytes]) -> None:
         # Not the end of its output: what it left running may keep that open.

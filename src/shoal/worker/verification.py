@@ -2,8 +2,7 @@
 
 How a criterion is checked stands in its `measurable`:
 
-- nothing: not by a machine. It is in the prompt, and for the eyes of a reviewer.
-- `manual`, or `manual: …`: by a person. The task goes to review.
+- nothing, `manual`, or `manual: …`: by a person. The task goes to review.
 - a text that begins with `result`: a comparison over the result, see comparison.py.
 - everything else: a shell command in the workspace, which must end with 0. A `$` before it makes anything a command.
 """
@@ -58,9 +57,7 @@ def verify(
     failed, manual = _missing_work(task, result_text, branches, pull_requests), []
     for criterion in task.success_criteria:
         measure = (criterion.measurable or "").strip()
-        if not measure:
-            continue
-        if _MANUAL.match(measure):
+        if not measure or _MANUAL.match(measure):
             manual.append(criterion.criterion)
             continue
         if _COMPARISON.match(measure):

@@ -118,6 +118,12 @@ UPDATE tasks SET progress = COALESCE(:progress, progress), progress_message = CO
 WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
 RETURNING *
 
+-- part: no_agent_runs
+-- No session of the attempt is under way: an agent is not the one to say that its work is done.
+NOT EXISTS (
+  SELECT 1 FROM sessions AS s WHERE s.task = tasks.id AND s.attempt = tasks.attempt AND s.ended_at IS NULL
+)
+
 -- name: complete
 -- The attempt ended well; a task that needs a review waits for it.
 UPDATE tasks SET
@@ -127,7 +133,7 @@ UPDATE tasks SET
   result = COALESCE(:result, result),
   actual_minutes = COALESCE(:actual_minutes, (:now - claimed_at) / 60000),
   leased_until = NULL, updated_at = :now
-WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
+WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL AND {{no_agent_runs}}
 RETURNING *
 
 -- name: complete_many
@@ -148,6 +154,7 @@ UPDATE tasks SET
   leased_until = NULL, updated_at = :now
 FROM ended
 WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.leased_until IS NOT NULL
+  AND {{no_agent_runs}}
 RETURNING {{returning}}
 
 -- name: expire

@@ -1,0 +1,84 @@
+"""One run of an agent: what it spends is told at once, and what it writes is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shoal import Ledger, connect
+from shoal.settings import AgentSettings, Settings
+from shoal.worker import attempt_log, run
+from shoal.worker.attempt import Terms
+from shoal.worker.worker import Orders, Worker
+from tests.conftest import wait_until
+
+Make = Callable[..., Worker]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with connect(tmp_path / "home" / "ledger.db", actor="ana") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def worker(ledger: Ledger, tmp_path: Path) -> Make:
+    def make(script: str, kind: str = "command") -> Worker:
+        (tmp_path / "agent").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "agent").chmod(0o755)
+        agent = AgentSettings(kind=kind, program=[str(tmp_path / "agent")])  # type: ignore[arg-type]
+        terms = Terms(
+            settings=Settings(agents={"it": agent}),
+            folder=tmp_path / "home",
+            logs=tmp_path / "logs",
+            grace_seconds=0.5,
+            timeout_seconds=None,
+            retry_later_seconds=1,
+        )
+        return Worker(ledger, Orders(["default"], 1, 60, 0.05, until_empty=True), terms)
+
+    return make
+
+
+def test_what_was_spent_is_told_at_once(
+    ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "PULSE_SECONDS", 300)
+    ledger.tasks.create(title="x")
+    usage = '{"request_key": "r1", "provider": "p", "model": "m", "output_tokens": 7}'
+    gate = tmp_path / "gate"
+    mine = worker(f'echo \'{{"item": "spent", "usage": {usage}}}\'; while ! test -e {gate}; do sleep 0.05; done')
+    thread = threading.Thread(target=mine.run)
+    thread.start()
+    try:
+        wait_until(lambda: [one.output_tokens for one in ledger.costs.sums(by="task")] == [7], seconds=20)
+    finally:
+        gate.touch()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", ["command", "claude"])
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_log_of_an_attempt_is_bounded(
+    ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, stream: str
+) -> None:
+    monkeypatch.setattr(attempt_log, "LOG_BYTES", 100_000)
+    ledger.tasks.create(title="x", max_attempts=1)
+    done = '{"type": "result", "subtype": "success", "is_error": false, "result": "Done.", "session_id": "s"}'
+    worker(f"yes aaaaaaaaaaaa | head -c 3000000 >&{stream}; echo '{done}'", kind).run()
+    assert ledger.tasks.get(1).status == "completed"
+    log = (tmp_path / "logs" / "T1.1.log").read_bytes()
+    assert 100_000 <= len(log) < 101_000
+    assert b"the log ends here" in log[-200:]
+
+
+def test_log_that_cannot_be_written_does_not_end_the_agent(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    ledger.tasks.create(title="x", max_attempts=1)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "T1.1.log").symlink_to("/dev/full")
+    worker("seq 100000; touch done").run()
+    task = ledger.tasks.get(1)
+    assert task.status == "completed", task.last_error
