@@ -141,3 +141,29 @@ def test_token_is_not_sent_unencrypted_to_another_machine(tmp_path: Path) -> Non
     settings = {REPOSITORY: RepositorySettings(url="http://git.example.org/a.git")}
     with pytest.raises(WorkspaceError, match="use https"):
         Workspaces(tmp_path / "home", settings, token=lambda _: TOKEN).prepare(TASK, 1)
+
+
+def test_transport_that_an_agent_plants_is_given_no_credentials(url: str, tmp_path: Path) -> None:
+    home, leak, script = tmp_path / "home", tmp_path / "leak", tmp_path / "evil"
+    script.write_text(f"#!/bin/sh\nenv > {leak}\ncat >> {leak}\n")
+    script.chmod(0o755)
+    workspaces = Workspaces(home, {REPOSITORY: RepositorySettings(url=url, push=True)}, token=lambda _: TOKEN)
+    workspace = workspaces.prepare(TASK, 1)
+    for key, value in (
+        ("protocol.ext.allow", "always"),
+        ("remote.origin.pushurl", f"ext::{script}"),
+        (f"url.ext::{script}.insteadOf", url),
+        ("credential.helper", f"!{script}"),
+        ("http.proxy", "http://127.0.0.1:1"),
+        ("http.extraHeader", "X-Planted: yes"),
+        ("http.sslVerify", "false"),
+        ("core.askPass", str(script)),
+    ):
+        git(workspace.folder, "config", key, value)
+    (workspace.folder / "a.py").write_text("a\n")
+    [branch] = workspace.keep("Kept")
+    assert branch.pushed, workspace.notes
+    workspace.close()
+    other = workspaces.prepare(task_of(43, repos=[REPOSITORY]), 1)
+    assert other.notes == []
+    assert not leak.exists()

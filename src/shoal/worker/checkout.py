@@ -25,6 +25,7 @@ class Checkout:
         self.base = part.base
         self.notes: list[str] = []
         self.is_whole = False
+        self._said: set[str] = set()
         self._attempt = attempt
         self._push = push
         self._mirror = worktree.mirror
@@ -41,8 +42,10 @@ class Checkout:
         head = commit = worktree.head()
         if not worktree.is_empty():
             worktree.mend()
-            snapshot = worktree.snapshot()
-            missing, self.notes = snapshot.missing, self.notes + snapshot.notes
+            snapshot = worktree.snapshot(base=self.base or None)
+            missing = list(snapshot.missing)
+            self.notes += [note for note in snapshot.notes if note not in self._said]
+            self._said.update(snapshot.notes)
             commit = self._known(snapshot.tree, head) or worktree.commit(snapshot, message, author=author)
             self._keep_other_repository()
         kept = [self.branch]
@@ -51,7 +54,6 @@ class Checkout:
         if commit != head and worktree.branch() == self.branch:
             worktree.settle()
         kept += self._keep_stash()
-        missing += [f"the submodule {path} has work that is in no remote" for path in worktree.unsaved_submodules()]
         self.notes += [f"{self.folder} stays: {problem}" for problem in missing]
         self.is_whole = not missing
         if self._push:

@@ -1,22 +1,24 @@
 """A mirror: a bare clone that is kept, and whose worktrees many workers use at once.
 
 The remote's branches are under refs/remotes/origin, so that a fetch touches no branch of an agent. What the remote's
-HEAD was at the last fetch is refs/shoal/remote-head.
+HEAD was at the last fetch is refs/shoal/remote-head. Its configuration is for agents: Shoal's own calls see it by a
+view, and have theirs from here.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from shoal.adapters.git import credentials, lock
 from shoal.adapters.git.address import Address
-from shoal.adapters.git.program import AUTHOR, CONFIGURATION
+from shoal.adapters.git.program import AUTHOR
 from shoal.adapters.git.repository import Git, Rejected
 from shoal.adapters.git.tree import remove_tree
+from shoal.adapters.git.view import View, Viewing, probe, write, written
 from shoal.clock import Clock
 from shoal.errors import GitError, WorkspaceError
 
@@ -34,6 +36,8 @@ SETTINGS = {
     # `git push` of an agent, with no upstream to be written into the configuration that all share.
     "push.default": "current",
 }
+VIEW = "shoal"
+CONFIGURED = ("config.worktree", "info/attributes", "info/exclude", "info/grafts")  # for all worktrees at once
 LOGIN_ADVICE = "give git a credential helper or an SSH key"
 
 
@@ -54,7 +58,8 @@ class Mirror:
         self._clock = clock
         self._token = token
         self._stop = stop
-        self.git = self._program(path)
+        self._settings = SETTINGS | ({"remote.origin.url": address.url} if address.url else {})
+        self.git = self.program(path)
 
     def __str__(self) -> str:
         return self.address.name
@@ -67,6 +72,8 @@ class Mirror:
         asked = self._clock.now_ms()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.alone():
+            if self.path.is_dir():
+                self._configure(self.path)
             if self.path.is_dir() and not self._is_whole():
                 aside = self.path.with_name(f"{self.path.name}.broken-{self._clock.now_ms()}")
                 self.path.rename(aside)
@@ -116,7 +123,8 @@ class Mirror:
         """Bring a branch to the remote. Raises Rejected when the remote's has moved on, and GitError."""
         ref = f"refs/heads/{branch}"
         try:
-            self.git.run("push", "--quiet", "--no-verify", "origin", f"{ref}:{ref}", environment=self._login())
+            command = ("push", "--quiet", "--no-verify", "--recurse-submodules=no", "origin")
+            self.program(self.path, stop=self._stop).run(*command, f"{ref}:{ref}", environment=self._login())
         except GitError as error:
             if "[rejected]" in error.message or "non-fast-forward" in error.message:
                 raise Rejected(error.message) from None
@@ -135,6 +143,21 @@ class Mirror:
             except OSError:
                 continue  # it is just being made or removed
 
+    def program(
+        self, folder: Path, place: Mapping[str, str] | None = None, *, stop: Callable[[], bool] | None = None
+    ) -> Viewing:
+        """Git in the folder of the mirror, or in that of a worktree whose `place` is given."""
+        common = folder if place is None else self.path
+        return Viewing(
+            folder,
+            View(common / VIEW, common, lambda: probe(common.parent)),
+            place,
+            configuration=self._settings,
+            timeout_seconds=FETCH_SECONDS,
+            login_advice=LOGIN_ADVICE,
+            stop=stop,
+        )
+
     def tidy(self) -> None:
         """Pack what has gathered, when git thinks that it is time."""
         for left in self.path.glob(f"{REMOVED}*"):
@@ -149,16 +172,9 @@ class Mirror:
         new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}-{secrets.token_hex(3)}")
         try:
             new.mkdir()
-            git = self._program(new)
-            git.run("init", "--quiet", "--bare")
-            git.run("remote", "add", "--", "origin", self.address.url)
-            for key, value in SETTINGS.items():
-                git.run("config", key, value)
-            if not git.text("config", "user.email", codes=(0, 1)):
-                # Without a name git refuses an agent's commits.
-                git.run("config", "user.name", AUTHOR["NAME"])
-                git.run("config", "user.email", AUTHOR["EMAIL"])
-            self._fetch(git)
+            Git(new).run("init", "--quiet", "--bare")
+            self._configure(new)
+            self._fetch(new)
             new.rename(self.path)
         except (GitError, OSError) as error:
             remove_tree(new)
@@ -166,21 +182,20 @@ class Mirror:
 
     def _fetch_again(self) -> list[str]:
         try:
-            if self.git.text("config", "remote.origin.url", codes=(0, 1)) != self.address.url:
-                self.git.run("config", "--replace-all", "remote.origin.url", self.address.url)
             try:
-                self._fetch(self.git)
+                self._fetch(self.path)
             except GitError as error:
                 if ".lock" not in error.message or not self._break_locks():
                     raise
-                self._fetch(self.git)
+                self._fetch(self.path)
         except GitError as error:
             if self._stop is not None and self._stop():
                 raise WorkspaceError(f"stopped while {self} was fetched") from None
             return [f"{self} could not be fetched, so the work goes on from what was fetched last: {error.message}"]
         return []
 
-    def _fetch(self, git: Git) -> None:
+    def _fetch(self, path: Path) -> None:
+        git = self.program(path, stop=self._stop)
         began = self._clock.now_ms()
         command = ("fetch", "--quiet", "--prune", "--no-auto-gc", "--no-write-fetch-head", "--no-recurse-submodules")
         try:
@@ -193,7 +208,7 @@ class Mirror:
             git.run(*command, "origin", BRANCHES, environment=self._login())
         else:
             self._name_default(git)
-        (git.root / FETCHED).write_text(str(began))
+        (path / FETCHED).write_text(str(began))
 
     def _name_default(self, git: Git) -> None:
         """Let origin/HEAD mean the remote's default branch; asks the remote only where that is not known here."""
@@ -211,7 +226,7 @@ class Mirror:
             return -1
 
     def _is_whole(self) -> bool:
-        return self.git.run("rev-parse", "--git-dir", codes=(0, 128)).stdout.strip() == b"."
+        return Git(self.path).run("rev-parse", "--git-dir", codes=(0, 128)).stdout.strip() == b"."
 
     def _break_locks(self) -> bool:
         """Remove locks of refs that a killed git left; whether there were any."""
@@ -234,11 +249,18 @@ class Mirror:
     def _login(self) -> dict[str, str]:
         user, password = self.address.login or ("", "")
         if self._token:
-            return credentials.environment(self.address.url, self._token, len(CONFIGURATION))
+            return credentials.environment(self.address.url, self._token, len(self.git.configuration))
         # A token may stand where the user does, alone.
         return credentials.environment(
-            self.address.url, password or user, len(CONFIGURATION), user=user if password else "x-access-token"
+            self.address.url, password or user, len(self.git.configuration), user=user if password else "x-access-token"
         )
 
-    def _program(self, path: Path) -> Git:
-        return Git(path, timeout_seconds=FETCH_SECONDS, login_advice=LOGIN_ADVICE, stop=self._stop)
+    def _configure(self, path: Path) -> None:
+        """Have what agents' git goes by as it was, whatever the agent of another task has set for all of them."""
+        settings = dict(self._settings)
+        if not self.program(path).text("config", "user.email", codes=(0, 1)):
+            # Without a name git refuses an agent's commits.
+            settings |= {"user.name": AUTHOR["NAME"], "user.email": AUTHOR["EMAIL"]}
+        for name in CONFIGURED:
+            remove_tree(path / name)
+        write(path / "config", probe(path.parent) + written(settings))

@@ -31,6 +31,8 @@ CONFIGURATION = {
     "core.untrackedCache": "true",
     "index.version": "4",
     "init.defaultBranch": "main",
+    "init.defaultObjectFormat": "sha1",
+    "init.defaultRefFormat": "files",
 }
 
 
@@ -45,13 +47,15 @@ class Program:
         token: str | None = None,
         login_advice: str = "set SHOAL_VAULT_TOKEN, or give git a credential helper or an SSH key",
         stop: Callable[[], bool] | None = None,
+        configuration: Mapping[str, str] | None = None,
     ) -> None:
-        """Calls end with a GitError when `stop` says so meanwhile."""
+        """Calls end with a GitError when `stop` says so meanwhile. They have this configuration besides the usual."""
         self.root = root
         self._timeout = timeout_seconds
         self._token = token
         self._login_advice = login_advice
         self._stop = stop
+        self.configuration = CONFIGURATION | dict(configuration or {})
         self._environment = self._make_environment()
 
     def run(
@@ -113,12 +117,12 @@ class Program:
         for name in ("GIT_SSL_CAINFO", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_PROXY_COMMAND", "GIT_CONFIG_GLOBAL"):
             if name in os.environ:
                 environment[name] = os.environ[name]
-        for number, (key, value) in enumerate(CONFIGURATION.items()):
+        for number, (key, value) in enumerate(self.configuration.items()):
             environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         for name, value in AUTHOR.items():
             environment |= {f"GIT_AUTHOR_{name}": value, f"GIT_COMMITTER_{name}": value}
         return environment | {
-            "GIT_CONFIG_COUNT": str(len(CONFIGURATION)),
+            "GIT_CONFIG_COUNT": str(len(self.configuration)),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "true",
             "SSH_ASKPASS": "true",

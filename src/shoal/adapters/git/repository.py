@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from shoal.adapters.git import credentials
-from shoal.adapters.git.program import CONFIGURATION, Program
+from shoal.adapters.git.program import Program
 from shoal.errors import GitError
 
 _NOT_TAKEN = re.compile(r"fetch first|non-fast-forward|cannot lock ref|failed to update ref|reference already exists")
@@ -263,7 +263,7 @@ class Git(Program):
             )
 
     def _credentials(self, remote: str) -> dict[str, str]:
-        return credentials.environment(self.text("remote", "get-url", remote), self._token, len(CONFIGURATION))
+        return credentials.environment(self.text("remote", "get-url", remote), self._token, len(self.configuration))
 
 
 def records(output: bytes) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """A worktree of a mirror that an agent works in: made, and everything in it kept, whatever the agent did to it.
 
-Nothing here relies on what an agent may break: git is told by its environment where its own files and the folder are,
-and works on an index of its own; so a deleted .git, a lock left behind, a merge or rebase in the middle are no matter.
+Nothing here relies on what an agent may break or set: git is told by its environment where its own files and the folder
+are, works on an index of its own, and reads no configuration of agents (view.py); so a deleted .git, a lock left
+behind, a merge or rebase in the middle are no matter. No git is run in a repository within the folder but by a view of it.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -16,13 +18,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from shoal.adapters.git.mirror import FETCH_SECONDS, LOGIN_ADVICE, REMOVED, Mirror
+from shoal.adapters.git.ignored import newly_ignored
+from shoal.adapters.git.mirror import REMOVED, Mirror
 from shoal.adapters.git.repository import Git, records
 from shoal.adapters.git.tree import remove_tree
+from shoal.adapters.git.view import show_changes, viewing, write
 from shoal.clock import monotonic_seconds
 from shoal.errors import GitError
 
 HALF_MADE_SECONDS = 1.0
+SHOWN = 10
 KEPT = "shoal/kept"  # where branches go that are not the task's
 
 
@@ -51,16 +56,21 @@ class Worktree:
             _remove_half_made(mirror)
             command = ("worktree", "add", "--quiet", "--no-checkout", "--lock", "--reason", reason)
             mirror.git.run(*command, str(folder), branch)
-        worktree = cls(mirror, Path((folder / ".git").read_text().removeprefix("gitdir:").strip()), folder)
+        # Git wrote where the mirror's view has it.
+        admin = mirror.path / "worktrees" / Path((folder / ".git").read_text().strip()).name
+        write(folder / ".git", f"gitdir: {admin}\n")
+        worktree = cls(mirror, admin, folder)
         worktree.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
         return worktree
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
         """What git prints, told that this is its place."""
         folder = self.folder if self.folder.is_dir() else self.mirror.path
-        git = Git(folder, timeout_seconds=FETCH_SECONDS, login_advice=LOGIN_ADVICE)
-        said = git.run(*arguments, environment=self._place | dict(environment or {}), codes=codes).stdout
+        said = self._program(folder).run(*arguments, environment=environment, codes=codes).stdout
         return said.decode("utf-8", "surrogateescape")
+
+    def _program(self, folder: Path) -> Git:
+        return self.mirror.program(folder, self._place)
 
     def head(self) -> str | None:
         """The commit that is checked out; None before a first one."""
@@ -84,13 +94,20 @@ class Worktree:
         if self.folder.is_dir() and self.admin.is_dir() and not link.exists():
             link.write_text(f"gitdir: {self.admin}\n")
 
-    def snapshot(self, environment: Mapping[str, str] | None = None) -> Snapshot:
-        """Everything that is in the folder and not ignored. Raises GitError when it cannot be stored."""
+    def snapshot(self, environment: Mapping[str, str] | None = None, *, base: str | None = None) -> Snapshot:
+        """Everything that is in the folder and not ignored. Raises GitError when it cannot be stored.
+
+        Of a `base` is said what was not ignored there and is now.
+        """
         missing: list[str] = []
         notes: list[str] = []
         with self._index() as index:
             around = dict(environment or {}) | {"GIT_INDEX_FILE": str(index)}
             tree = self._add(self.folder, around, missing, notes)
+            found = newly_ignored(self._program(self.folder), base, around) if base else []
+        if found:
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            notes.append(f"not kept, since a .gitignore was changed to ignore it: {', '.join(found[:SHOWN])}{more}")
         return Snapshot(tree, missing, notes)
 
     def commit(self, snapshot: Snapshot, message: str, *, author: str | None = None) -> str | None:
@@ -125,7 +142,8 @@ class Worktree:
 
     def adopt(self) -> str | None:
         """The newest commit of a repository that was begun anew in the folder, brought to the mirror."""
-        commit = Git(self.folder).commit_of("HEAD")
+        with viewing(self.folder) as git:
+            commit = git.commit_of("HEAD")
         if commit is not None and self.mirror.git.commit_of(commit) is None:
             self.mirror.git.run("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", str(self.folder), "HEAD")
         return commit
@@ -188,14 +206,6 @@ class Worktree:
         made = ("commit", "cherry-pick", "revert", "am")
         return sum(line.partition("\t")[2].startswith(made) for line in lines)
 
-    def unsaved_submodules(self) -> list[str]:
-        """Submodules with work that is in no remote: the mirror holds none of it."""
-        if not (self.folder / ".gitmodules").exists():
-            return []
-        staged = records(self.run("ls-files", "--stage", "-z").encode("utf-8", "surrogateescape"))
-        paths = [entry.partition("\t")[2] for entry in staged if entry.startswith("160000")]
-        return [path for path in paths if (self.folder / path / ".git").exists() and not self._is_elsewhere(path)]
-
     def remove(self) -> bool:
         """Remove the folder, and what git knows of it; whether it is gone."""
         if not remove_tree(self.folder):
@@ -210,7 +220,7 @@ class Worktree:
             around = {"GIT_INDEX_FILE": str(index)}
             try:
                 shutil.copyfile(self.admin / "index", index)
-                self.run("ls-files", "--unmerged", environment=around)
+                show_changes(self._program(self.folder), around)
             except (OSError, GitError):
                 index.unlink(missing_ok=True)
                 head = self.head()
@@ -221,39 +231,54 @@ class Worktree:
     def _add(self, folder: Path, around: dict[str, str], missing: list[str], notes: list[str]) -> str:
         """The tree of a folder. A repository in it becomes plain files, or is left out when its remote has it all."""
         here = around | {"GIT_WORK_TREE": str(folder)}
-        git = Git(folder, timeout_seconds=FETCH_SECONDS)
-        listed = git.run("ls-files", "-z", "--others", "--exclude-standard", environment=self._place | here).stdout
+        git = self._program(folder)
+        listed = git.run("ls-files", "-z", "--others", "--exclude-standard", environment=here).stdout
         inner = [path.rstrip("/") for path in records(listed) if path.endswith("/")]
-        others = [f":(exclude,literal){path}" for path in inner]
-        added = git.run(
-            "add", "--all", "--ignore-errors", "--", ".", *others, environment=self._place | here, codes=(0, 1)
-        )
-        if added.returncode:
-            missing.append(" ".join(added.stderr.decode(errors="replace").split())[:500])
+        # Git would be run in submodules to see whether they are changed, and do there what an agent configured.
+        modules = _populated(git, here)
+        others = [f":(exclude,literal){path}" for path in inner + modules]
+        commands = [["add", "--all", "--ignore-errors", "--", ".", *others]]
+        commands += [["update-index", "--", path] for path in modules]
+        for command in commands:
+            said = git.run(*command, environment=here, codes=(0, 1, 128))
+            if said.returncode:
+                missing.append(" ".join(said.stderr.decode(errors="replace").split())[:500])
+        unsaved = [path for path in modules if not _is_elsewhere(folder / path)]
+        missing += [f"the submodule {path} has work that is in no remote" for path in unsaved]
         for path in inner:
-            if self._is_elsewhere(str((folder / path).relative_to(self.folder))):
+            if _is_elsewhere(folder / path):
                 notes.append(f"{path} is a clone with nothing new in it, and was left out")
                 continue
             with tempfile.TemporaryDirectory() as scratch:
                 tree = self._add(folder / path, around | {"GIT_INDEX_FILE": f"{scratch}/index"}, missing, notes)
-            git.run("rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", f":(literal){path}",
-                    environment=self._place | here)  # fmt: skip
-            git.run("read-tree", f"--prefix={path}/", tree, environment=self._place | here)
+            removal = ("rm", "-r", "--cached", "--quiet", "--ignore-unmatch", "--", f":(literal){path}")
+            git.run(*removal, environment=here)
+            git.run("read-tree", f"--prefix={path}/", tree, environment=here)
             notes.append(f"{path} is a repository of its own: its files were kept, its history was not")
-        return git.run("write-tree", environment=self._place | here).stdout.decode().strip()
-
-    def _is_elsewhere(self, path: str) -> bool:
-        """Whether the repository at a path has nothing that its own remote has not."""
-        git = Git(self.folder / path)
-        try:
-            if git.text("status", "--porcelain") or git.text("stash", "list") or not git.commit_of("HEAD"):
-                return False
-            return not git.text("rev-list", "--max-count=1", "HEAD", "--branches", "--not", "--remotes")
-        except GitError:
-            return False
+        return git.run("write-tree", environment=here).stdout.decode().strip()
 
     def _stash_lines(self) -> list[str]:
         return self.run("stash", "list", "--format=%H %gs", codes=(0, 1, 128)).splitlines()
+
+
+def _populated(git: Git, environment: Mapping[str, str] | None = None) -> list[str]:
+    """The submodules of a repository that are there, as repositories."""
+    staged = records(git.run("ls-files", "--stage", "-z", environment=environment).stdout)
+    paths = [entry.partition("\t")[2] for entry in staged if entry.startswith("160000")]
+    return [path for path in dict.fromkeys(paths) if os.path.lexists(git.root / path / ".git")]
+
+
+def _is_elsewhere(folder: Path) -> bool:
+    """Whether the repository in a folder has nothing that its own remote has not."""
+    try:
+        with viewing(folder) as git:
+            if git.text("status", "--porcelain", "--ignore-submodules=dirty") or git.text("stash", "list"):
+                return False
+            if not git.commit_of("HEAD") or not all(_is_elsewhere(folder / path) for path in _populated(git)):
+                return False
+            return not git.text("rev-list", "--max-count=1", "HEAD", "--branches", "--not", "--remotes")
+    except (GitError, OSError):
+        return False
 
 
 def forget(admin: Path) -> bool:

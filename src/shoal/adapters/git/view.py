@@ -1,0 +1,174 @@
+"""A repository that agents work in as Shoal's own calls see it: its objects and branches, none of its configuration.
+
+Whoever works in a worktree can set what git does in all of them: where a push goes, which program is given every file,
+what is ignored. A view is a folder that git takes for the shared part of a repository (GIT_COMMON_DIR): links to what
+the repository holds, and a configuration of its own. Of people it has what they configured for themselves. What the
+environment of every call sets besides: program.py.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
+from pathlib import Path
+
+from shoal.adapters.git.repository import Git, records
+from shoal.adapters.git.tree import remove_tree
+from shoal.errors import GitError
+
+FOLDERS = ("logs", "worktrees", "lfs")
+SHARED = ("objects", "refs", *FOLDERS, "packed-refs", "shallow")
+PLAIN = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+PROBED = ("filemode", "ignorecase", "precomposeunicode", "symlinks")
+
+
+class View:
+    """The folder of a view. It is made anew, whatever became of it, before each use."""
+
+    def __init__(self, folder: Path, common: Path, configuration: Callable[[], str] = lambda: PLAIN) -> None:
+        self.folder = folder
+        self._common = common
+        self._configuration = configuration
+
+    def ensure(self) -> None:
+        """Have it as it must be; nothing without the repository. Raises OSError."""
+        if not self._common.is_dir():
+            return
+        self.folder.mkdir(exist_ok=True)
+        where = self._common
+        if self.folder.parent == self._common:
+            where = Path("..")  # it may be moved
+            for name in FOLDERS:
+                (self._common / name).mkdir(exist_ok=True)  # git makes none behind a link
+        for name in SHARED:
+            link, target = self.folder / name, str(where / name)
+            if not link.is_symlink() or os.readlink(link) != target:
+                _replace(link, partial(_link, target))
+        for name, text in (("config", self._configuration()), ("HEAD", "ref: refs/heads/main\n")):
+            file = self.folder / name
+            if file.is_symlink() or not file.is_file() or file.read_text(errors="replace") != text:
+                write(file, text)
+
+
+class Viewing(Git):
+    """Git in a repository that agents work in, by a view of it."""
+
+    def __init__(
+        self,
+        root: Path,
+        view: View,
+        place: Mapping[str, str] | None = None,
+        *,
+        configuration: Mapping[str, str] | None = None,
+        timeout_seconds: float = 120.0,
+        login_advice: str = "",
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        """`place` says where a worktree is, to git; the repository itself without."""
+        super().__init__(
+            root,
+            timeout_seconds=timeout_seconds,
+            login_advice=login_advice,
+            stop=stop,
+            configuration=configuration,
+        )
+        self._view = view
+        self._place = {"GIT_DIR": str(view.folder)} if place is None else {"GIT_COMMON_DIR": str(view.folder), **place}
+        self._place |= {"GIT_NO_REPLACE_OBJECTS": "1"}
+
+    def run(
+        self,
+        *arguments: str,
+        given: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
+        codes: Iterable[int] = (0,),
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git, told where it is, with what the view has."""
+        try:
+            self._view.ensure()
+        except OSError as error:
+            raise GitError(f"git {arguments[0]} in {self.root}: {error}") from None
+        return super().run(*arguments, given=given, environment=self._place | dict(environment or {}), codes=codes)
+
+
+@contextmanager
+def viewing(folder: Path) -> Iterator[Viewing]:
+    """Git in a repository that somebody made in a folder, on a copy of its index. Raises GitError without one."""
+    link = folder / ".git"
+    try:
+        place = link if link.is_dir() else folder / link.read_text().removeprefix("gitdir:").strip()
+        shared = place / "commondir"
+        common = place / shared.read_text().strip() if shared.is_file() else place
+    except (OSError, ValueError) as error:
+        raise GitError(f"no repository in {folder}: {error}") from None
+    if not place.is_dir():
+        raise GitError(f"no repository in {folder}")
+    with tempfile.TemporaryDirectory() as scratch:
+        index = Path(scratch) / "index"
+        if (place / "index").is_file():
+            shutil.copyfile(place / "index", index)
+        where = {"GIT_DIR": str(place), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
+        git = Viewing(folder, View(Path(scratch) / "view", common.resolve()), where)
+        show_changes(git)
+        yield git
+
+
+def show_changes(git: Git, environment: Mapping[str, str] | None = None) -> None:
+    """Take the flags off the entries of an index by which git does not look at their files.
+
+    Files that are away stay as they are where a sparse checkout left them out.
+    """
+    listed = records(git.run("ls-files", "-v", "-z", environment=environment).stdout)
+    flagged = [(line[0], line[2:]) for line in listed if line[0] not in "HMK"]
+    assumed = [path for mark, path in flagged if mark.islower()]
+    skipped = [path for mark, path in flagged if mark in "Ss" and os.path.lexists(git.root / path)]
+    for option, paths in (("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)):
+        if paths:
+            given = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
+            git.run("update-index", option, "-z", "--stdin", given=given, environment=environment)
+
+
+@cache
+def probe(folder: Path) -> str:
+    """The configuration that git gives a new bare repository in a folder, by what its file system can do."""
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as scratch:
+        git = Git(Path(scratch))
+        git.run("init", "--quiet", "--bare", "--template=", ".")
+        lines = git.text("config", "--file", "config", "--list").splitlines()
+    told = [line.partition("=") for line in lines if line.removeprefix("core.").partition("=")[0] in PROBED]
+    return PLAIN + written({name: value for name, _, value in told})
+
+
+def written(settings: Mapping[str, str]) -> str:
+    """Settings as a file of git's has them."""
+    lines = []
+    for key, value in settings.items():
+        section, _, rest = key.partition(".")
+        inner, _, name = rest.rpartition(".")
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'[{section} "{inner}"]' if inner else f"[{section}]")
+        lines.append(f'\t{name} = "{quoted}"')
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write(file: Path, text: str) -> None:
+    """Have this text in a file, whole at every moment, and whatever was in its place gone."""
+    _replace(file, lambda new: new.write_text(text))
+
+
+def _replace(path: Path, make: Callable[[Path], object]) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(3)}")
+    make(new)
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    new.replace(path)
+
+
+def _link(target: str, link: Path) -> None:
+    link.symlink_to(target)
