@@ -140,7 +140,7 @@ def test_end_says_what_the_run_cost_and_why_it_failed() -> None:
         "total_cost_usd": 0.1234567,
     }
     agent = claude()
-    assert read(start("a"), start("b"), end, agent=agent) == [Finished(False, "", "Too long", 2, 123_457)]
+    assert read(start("a"), start("b"), end, agent=agent) == [Finished(False, "", "Too long", 2, 123_457, True)]
     assert agent.is_over(Finished(False))
     assert not agent.is_over(Started())
 

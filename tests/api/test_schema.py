@@ -11,7 +11,7 @@ import pytest
 from tests.fleet import Server, environment
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     options = [] if kind == "sqlite" else ["--db", request.getfixturevalue("postgres_url")]
@@ -31,7 +31,7 @@ def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.F
             text=True,
             cwd=tmp_path,
             env=environment(),
-            timeout=280,
+            timeout=560,
         )
     finally:
         server.stop()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from shoal.adapters.processes import commands
 from shoal.adapters.processes.commands import Commands
 from shoal.adapters.processes.groups import Groups, Limits
-from shoal.worker import commands
 from tests.conftest import wait_until
 
 ENVIRONMENT = dict(os.environ)

@@ -31,8 +31,8 @@ def newly_ignored(git: Git, base: str, environment: Mapping[str, str]) -> list[s
         given = "".join(f"{path.rstrip('/')}\0" for path in ignored).encode("utf-8", "surrogateescape")
         there = dict(environment) | {"GIT_WORK_TREE": scratch}
         # By its -C git works in the folder of the rules, which are else looked for where the files are.
-        command = ("-C", scratch, "check-ignore", "--no-index", "-z", "--stdin")
-        always = set(records(git.run(*command, given=given, environment=there, codes=(0, 1)).stdout))
+        asked = ("-C", scratch, "check-ignore", "--no-index", "-z", "--stdin")
+        always = set(records(git.run(*asked, given=given, environment=there, codes=(0, 1)).stdout))
     return [path for path in ignored if path.rstrip("/") not in always]
 
 
