@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from shoal.adapters.processes.commands import Commands, RunCommand
 from shoal.adapters.processes.groups import Groups, Limits
-from shoal.errors import LeaseLost, NotFound, NoVault, ServerUnreachable, ShoalError, StoreError
+from shoal.errors import LeaseLost, NotFound, NoVault, ServerUnreachable, ShoalError, StoreError, WorkspaceError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, AgentSettings, Settings
@@ -167,13 +167,17 @@ class Attempt:
         if self._terms.command and not task.repos:
             return Workspace.in_place(Path.cwd())
         earlier = self._say(lambda: self._ledger.tasks.sessions(task.id))
-        return self._workspaces.prepare(
-            task,
-            self.claim.attempt,
-            branches=[branch for session in reversed(earlier) for branch in session.branches],
-            run_command=run_command,
-            stop=lambda: self._processes.stop_reason is not None,
-        )
+        try:
+            return self._workspaces.prepare(
+                task,
+                self.claim.attempt,
+                branches=[branch for session in reversed(earlier) for branch in session.branches],
+                run_command=run_command,
+                stop=lambda: self._processes.stop_reason is not None,
+            )
+        except WorkspaceError:
+            self._processes.check()  # it may be for this that it could not be made
+            raise
 
     def _conclude(self, conclusion: Conclusion) -> None:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""
