@@ -197,6 +197,18 @@ def test_stopped_worker_gives_back_what_does_not_end_in_time(ledger: Ledger, wor
     assert ledger.tasks.get(3).attempt == 0
 
 
+def test_worker_that_is_stopped_while_it_clones_gives_the_task_back(ledger: Ledger, work: Work, tmp_path: Path) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text('[repositories."acme/pond"]\nurl = "ssh://h.invalid/x"\n')
+    started = tmp_path / "started"
+    ledger.tasks.create(title="1", repos=["acme/pond"], max_attempts=1)
+    worker = work("true", GIT_SSH_COMMAND=f"touch {started}; sleep 1000 #")
+    wait_until(started.exists, seconds=20)
+    worker.send_signal(signal.SIGTERM)
+    finish(worker)
+    task = ledger.tasks.get(1)
+    assert (task.status, task.failures, task.releases) == ("queued", 0, 1), task.last_error
+
+
 def test_second_signal_ends_at_once(ledger: Ledger, work: Work) -> None:
     ledger.tasks.create(title="x")
     worker = work("sleep", "60", options=("--grace", "50"))

@@ -194,13 +194,17 @@ class Attempt:
         if self._terms.command and not task.repos:
             return Workspace.in_place(Path.cwd())
         earlier = self._say(lambda: self._ledger.tasks.sessions(task.id))
-        return self._workspaces.prepare(
-            task,
-            self.claim.attempt,
-            branches=[branch for session in reversed(earlier) for branch in session.branches],
-            run_command=run_command,
-            stop=lambda: self._processes.stop_reason is not None,
-        )
+        try:
+            return self._workspaces.prepare(
+                task,
+                self.claim.attempt,
+                branches=[branch for session in reversed(earlier) for branch in session.branches],
+                run_command=run_command,
+                stop=lambda: self._processes.stop_reason is not None,
+            )
+        except WorkspaceError:
+            self._processes.check()  # it may be for this that it could not be made
+            raise
 
     def _conclude(self, conclusion: Conclusion) -> None:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""

@@ -50,7 +50,6 @@ def _have_changed(git: Git, rules: Mapping[str, Entry], environment: Mapping[str
     if any(path.rpartition("/")[2] == NAME for path in ignored):
         return True
     listed = records(git.run("ls-files", "--stage", "-z", environment=environment).stdout)
-    staged = (line.partition("\t") for line in listed)
-    return {path: about.split()[1] for about, _, path in staged if path.rpartition("/")[2] == NAME} != {
-        path: entry.oid for path, entry in rules.items()
-    }
+    staged = [line.partition("\t") for line in listed]
+    now = {path: about.split()[1] for about, _, path in staged if path.rpartition("/")[2] == NAME}
+    return now != {path: entry.oid for path, entry in rules.items()}

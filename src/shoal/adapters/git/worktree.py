@@ -1,8 +1,8 @@
 """A worktree of a mirror that an agent works in: made, and everything in it kept, whatever the agent did to it.
 
 Nothing here relies on what an agent may break or set: git is told by its environment where its own files and the folder
-are, works on an index of its own, and reads no configuration of agents (view.py); so a deleted .git, a lock left
-behind, a merge or rebase in the middle are no matter. No git is run in a repository within the folder but by a view.
+are, works on an index of its own, and reads no configuration of agents (view.py), nor that of a repository within the
+folder; so a deleted .git, a lock left behind, a merge or rebase in the middle are no matter.
 """
 
 from __future__ import annotations
