@@ -192,7 +192,7 @@ def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger
 def test_history_of_a_task_is_not_drowned_by_what_its_agent_does(shell: Shell, ledger: Ledger) -> None:
     work(ledger, begin(ledger))
     ledger.tasks.comment(1, message="first line\nsecond line")
-    shown = shell("show", "T1")
+    shown = shell("show", "T1", COLUMNS="200")
     assert "task.claimed" in shown
     assert "session.said" not in shown
     assert "tool." not in shown
