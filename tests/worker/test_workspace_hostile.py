@@ -257,3 +257,42 @@ def test_repositories_within_the_folder_run_nothing_of_an_agent(
     workspace.keep("Kept")
     workspace.remove()
     assert list(tmp_path.glob("sprung-*")) == []
+
+
+def moved_beside(folder: Path, victim: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(victim)
+
+
+def moved_far_away(folder: Path, victim: Path) -> None:
+    folder.rename(victim.parent / "far")
+    folder.symlink_to(victim)
+
+
+@pytest.mark.parametrize("repositories", [1, 2])
+@pytest.mark.parametrize("move", [moved_beside, moved_far_away], ids=lambda move: move.__name__)
+def test_link_in_the_place_of_a_folder_is_not_followed(
+    home: Path, remote: Remote, tmp_path: Path, move: Callable[[Path, Path], None], repositories: int
+) -> None:
+    victim = tmp_path / "victim"
+    (victim / "pond").mkdir(parents=True)
+    for folder in (victim, victim / "pond"):
+        (folder / "private.txt").write_text("private")
+    there = sorted(victim.rglob("*"))
+    settings = remote.settings(push=True)
+    for name in ("acme/pond", "acme/lake")[:repositories]:
+        settings[name] = settings[REPOSITORY]
+    workspaces = Workspaces(home, settings)
+    workspace = workspaces.prepare(task_of(repos=list(settings)), 1)
+    (workspace.checkouts[0].folder / "work.py").write_text("work\n")
+    move(workspace.folder, victim)
+    workspace.keep("Kept")
+    assert "private.txt" not in git(mirror(home), "log", "--all", "--name-only")
+    found = move is moved_beside
+    assert file_on(home, BRANCH, "work.py") == ("work" if found else "")
+    assert any("link" in note for note in workspace.notes), workspace.notes
+    gone = workspace.remove()
+    assert gone == found
+    workspaces.sweep(2**60, 0)
+    workspaces.prepare(task_of(repos=list(settings)), 2)
+    assert sorted(victim.rglob("*")) == there
