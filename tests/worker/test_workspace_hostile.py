@@ -296,3 +296,15 @@ def test_link_in_the_place_of_a_folder_is_not_followed(
     workspaces.sweep(2**60, 0)
     workspaces.prepare(task_of(repos=list(settings)), 2)
     assert sorted(victim.rglob("*")) == there
+
+
+def test_branch_of_another_task_is_not_gone_on_with(workspaces: Workspaces, home: Path) -> None:
+    first = workspaces.prepare(TASK, 1)
+    (first.folder / "a.py").write_text("a\n")
+    [told] = first.keep("Kept")
+    first.close()
+    for number, branch in ((4, "shoal/T4-mend-the-pond"), (43, OTHER_BRANCH)):
+        task = task_of(number, repos=[REPOSITORY], title=branch.partition("-")[2])
+        workspace = workspaces.prepare(task, 2, branches=[told])
+        assert workspace.checkouts[0].branch == branch
+        assert not (workspace.folder / "a.py").exists()
