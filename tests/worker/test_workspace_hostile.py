@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from shoal.errors import WorkspaceError
 from shoal.worker.workspaces import Workspaces
 from tests.vaults import git
 from tests.worker.places import REPOSITORY, Remote, task_of
@@ -308,3 +312,26 @@ def test_branch_of_another_task_is_not_gone_on_with(workspaces: Workspaces, home
         workspace = workspaces.prepare(task, 2, branches=[told])
         assert workspace.checkouts[0].branch == branch
         assert not (workspace.folder / "a.py").exists()
+
+
+def test_patch_that_cannot_be_written_whole_is_none(
+    workspaces: Workspaces, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = workspaces.prepare(TASK, 1)
+    (workspace.folder / "README.md").write_text("precious\n" * 40_000)
+    shutil.rmtree(mirror(home) / "refs" / "heads" / "shoal", ignore_errors=True)
+    (mirror(home) / "refs" / "heads" / "shoal").write_text("no folder, so that no branch can be moved")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(WorkspaceError, match="which stays"):
+            workspace.keep("Kept")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((home / "workspaces").glob("*.kept/*")) == []
+    workspace.keep("Kept")
+    assert "diff.patch" in workspace.notes[-1]
+    [patch] = (home / "workspaces").glob("*.kept/*")
+    assert patch.read_text().count("+precious") == 40_000
+    assert not workspace.remove()

@@ -158,7 +158,12 @@ class Worktree:
             base = self.head() or self.run("hash-object", "-t", "tree", "/dev/null").strip()
             patch = self.run("diff-tree", "-p", "--binary", "--full-index", base, snapshot.tree, environment=elsewhere)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(patch.encode("utf-8", "surrogateescape"))
+            partial = target.with_name(f"{target.name}.partial")
+            try:
+                partial.write_bytes(patch.encode("utf-8", "surrogateescape"))
+                partial.replace(target)  # half of it would look like the work
+            finally:
+                partial.unlink(missing_ok=True)
 
     def settle(self) -> None:
         """After a commit made beside the index: let git in the folder see it. What an agent left may forbid it."""
