@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from shoal.errors import WorkspaceError
 from shoal.worker.workspaces import Workspaces
 from tests.vaults import git
 from tests.worker.places import REPOSITORY, Remote, task_of
@@ -257,3 +261,77 @@ def test_repositories_within_the_folder_run_nothing_of_an_agent(
     workspace.keep("Kept")
     workspace.remove()
     assert list(tmp_path.glob("sprung-*")) == []
+
+
+def moved_beside(folder: Path, victim: Path) -> None:
+    folder.rename(folder.with_name("elsewhere"))
+    folder.symlink_to(victim)
+
+
+def moved_far_away(folder: Path, victim: Path) -> None:
+    folder.rename(victim.parent / "far")
+    folder.symlink_to(victim)
+
+
+@pytest.mark.parametrize("repositories", [1, 2])
+@pytest.mark.parametrize("move", [moved_beside, moved_far_away], ids=lambda move: move.__name__)
+def test_link_in_the_place_of_a_folder_is_not_followed(
+    home: Path, remote: Remote, tmp_path: Path, move: Callable[[Path, Path], None], repositories: int
+) -> None:
+    victim = tmp_path / "victim"
+    (victim / "pond").mkdir(parents=True)
+    for folder in (victim, victim / "pond"):
+        (folder / "private.txt").write_text("private")
+    there = sorted(victim.rglob("*"))
+    settings = remote.settings(push=True)
+    for name in ("acme/pond", "acme/lake")[:repositories]:
+        settings[name] = settings[REPOSITORY]
+    workspaces = Workspaces(home, settings)
+    workspace = workspaces.prepare(task_of(repos=list(settings)), 1)
+    (workspace.checkouts[0].folder / "work.py").write_text("work\n")
+    move(workspace.folder, victim)
+    workspace.keep("Kept")
+    assert "private.txt" not in git(mirror(home), "log", "--all", "--name-only")
+    found = move is moved_beside
+    assert file_on(home, BRANCH, "work.py") == ("work" if found else "")
+    assert any("link" in note for note in workspace.notes), workspace.notes
+    gone = workspace.remove()
+    assert gone == found
+    workspaces.sweep(2**60, 0)
+    workspaces.prepare(task_of(repos=list(settings)), 2)
+    assert sorted(victim.rglob("*")) == there
+
+
+def test_branch_of_another_task_is_not_gone_on_with(workspaces: Workspaces, home: Path) -> None:
+    first = workspaces.prepare(TASK, 1)
+    (first.folder / "a.py").write_text("a\n")
+    [told] = first.keep("Kept")
+    first.close()
+    for number, branch in ((4, "shoal/T4-mend-the-pond"), (43, OTHER_BRANCH)):
+        task = task_of(number, repos=[REPOSITORY], title=branch.partition("-")[2])
+        workspace = workspaces.prepare(task, 2, branches=[told])
+        assert workspace.checkouts[0].branch == branch
+        assert not (workspace.folder / "a.py").exists()
+
+
+def test_patch_that_cannot_be_written_whole_is_none(
+    workspaces: Workspaces, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = workspaces.prepare(TASK, 1)
+    (workspace.folder / "README.md").write_text("precious\n" * 40_000)
+    shutil.rmtree(mirror(home) / "refs" / "heads" / "shoal", ignore_errors=True)
+    (mirror(home) / "refs" / "heads" / "shoal").write_text("no folder, so that no branch can be moved")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(WorkspaceError, match="which stays"):
+            workspace.keep("Kept")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((home / "workspaces").glob("*.kept/*")) == []
+    workspace.keep("Kept")
+    assert "diff.patch" in workspace.notes[-1]
+    [patch] = (home / "workspaces").glob("*.kept/*")
+    assert patch.read_text().count("+precious") == 40_000
+    assert not workspace.remove()

@@ -39,6 +39,9 @@ class Checkout:
         """
         worktree = self.worktree
         missing: list[str] = []
+        self.notes += worktree.recover()
+        if worktree.is_linked:
+            missing.append("it leads elsewhere by a link, which is not followed, and what was here was not found")
         head = commit = worktree.head()
         if not worktree.is_empty():
             worktree.mend()

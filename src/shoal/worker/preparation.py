@@ -127,9 +127,8 @@ class Preparation:
             part = part or Part(str(worktree.mirror), str(worktree.folder), branch or "", "", "", "")
             if not self._keep(worktree, part, other) and remove:
                 raise WorkspaceError(f"{worktree.folder} is there already, with work that cannot be kept; move it away")
-        if remove or (alone and not worktree.folder.exists()):
-            worktree.remove()
-        else:
+        unwanted = remove or (alone and not worktree.folder.exists())
+        if not unwanted or not worktree.remove():
             worktree.detach()
 
     def _keep(self, worktree: Worktree, part: Part, other: Place) -> bool:
@@ -188,7 +187,8 @@ def tear_down(checkouts: Iterable[Checkout], wanted: Wanted, run_command: RunCom
     if run_command is None:
         return failed
     for checkout, (mirror, settings) in zip(checkouts, wanted, strict=True):
-        for command in settings.teardown if checkout.folder.is_dir() else ():
+        is_there = checkout.folder.is_dir() and not checkout.worktree.is_linked
+        for command in settings.teardown if is_there else ():
             ran = run_command(["/bin/sh", "-c", command], checkout.folder, seconds=SETUP_SECONDS)
             if not ran.ok:
                 failed.append(f"tear-down of {mirror}: `{command}` {ran.describe()}")

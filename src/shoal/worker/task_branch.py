@@ -27,7 +27,9 @@ def name_of(task: Task) -> str:
 def choose(mirror: Mirror, task: Task, attempt: int, earlier: Iterable[Branch]) -> str:
     """The branch to work on: the one that earlier attempts told of, or that is there, else one that is new."""
     told = [one.branch for one in earlier if one.repository == mirror.address.name]
-    told = [branch for branch in told if branch.startswith(f"{FOLDER}/") and not branch.startswith(f"{KEPT}/")]
+    # An agent may have told of another task's, and whoever works on that must find it as it was.
+    own = f"{FOLDER}/{task.task_id}"
+    told = [branch for branch in told if branch == own or branch.startswith(f"{own}-")]
     if told:
         return told[-1]
     names = [

@@ -14,8 +14,8 @@ NAME = ".gitignore"
 
 def newly_ignored(git: Git, base: str, environment: Mapping[str, str]) -> list[str]:
     """The files and folders, these with a / behind, that are ignored now and would not be by the rules of `base`."""
-    command = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
-    ignored = list(records(git.run(*command, environment=environment).stdout))
+    listing = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
+    ignored = list(records(git.run(*listing, environment=environment).stdout))
     rules = _rules(git, base)
     if not ignored or not _have_changed(git, rules, environment, ignored):
         return []

@@ -65,7 +65,7 @@ class Worktree:
 
     def run(self, *arguments: str, environment: Mapping[str, str] | None = None, codes: tuple[int, ...] = (0,)) -> str:
         """What git prints, told that this is its place."""
-        folder = self.folder if self.folder.is_dir() else self.mirror.path
+        folder = self.folder if self.folder.is_dir() and not self.is_linked else self.mirror.path
         said = self._program(folder).run(*arguments, environment=environment, codes=codes).stdout
         return said.decode("utf-8", "surrogateescape")
 
@@ -84,9 +84,32 @@ class Worktree:
             return None
         return text.removeprefix("ref: refs/heads/") if text.startswith("ref: refs/heads/") else None
 
+    @property
+    def is_linked(self) -> bool:
+        """Whether a link leads from the folder's place to somewhere else: what is there is nobody's work."""
+        return os.path.realpath(self.folder) != str(self.folder)
+
+    def recover(self) -> list[str]:
+        """Bring the folder back, if it was moved within the folder it was in; what is to be said about that.
+
+        Raises OSError.
+        """
+        way = (*reversed(self.folder.parents), self.folder)
+        moved = next((path for path in way if path.is_symlink() or not path.exists()), None)
+        if moved is None or not moved.parent.is_dir():
+            return []
+        for other in sorted(moved.parent.iterdir()):
+            if not other.is_symlink() and self._is_at(other / self.folder.relative_to(moved)):
+                moved.unlink(missing_ok=True)
+                other.rename(moved)
+                return [f"{moved} was gone or a link; the folder was found at {other}, and is back in its place"]
+        return []
+
     def is_empty(self) -> bool:
         """Whether there is no file at all, but perhaps git's own."""
-        return not self.folder.is_dir() or not any(path.name != ".git" for path in self.folder.iterdir())
+        return (
+            self.is_linked or not self.folder.is_dir() or not any(path.name != ".git" for path in self.folder.iterdir())
+        )
 
     def mend(self) -> None:
         """Bring the .git file back, if it is gone, so that git works in the folder again."""
@@ -101,6 +124,8 @@ class Worktree:
         """
         missing: list[str] = []
         notes: list[str] = []
+        if self.is_linked:
+            raise GitError(f"{self.folder} is a link, which is not followed")
         with self._index() as index:
             around = dict(environment or {}) | {"GIT_INDEX_FILE": str(index)}
             tree = self._add(self.folder, around, missing, notes)
@@ -133,7 +158,12 @@ class Worktree:
             base = self.head() or self.run("hash-object", "-t", "tree", "/dev/null").strip()
             patch = self.run("diff-tree", "-p", "--binary", "--full-index", base, snapshot.tree, environment=elsewhere)
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(patch.encode("utf-8", "surrogateescape"))
+            partial = target.with_name(f"{target.name}.partial")
+            try:
+                partial.write_bytes(patch.encode("utf-8", "surrogateescape"))
+                partial.replace(target)  # half of it would look like the work
+            finally:
+                partial.unlink(missing_ok=True)
 
     def settle(self) -> None:
         """After a commit made beside the index: let git in the folder see it. What an agent left may forbid it."""
@@ -208,7 +238,7 @@ class Worktree:
 
     def remove(self) -> bool:
         """Remove the folder, and what git knows of it; whether it is gone."""
-        if not remove_tree(self.folder):
+        if self.is_linked or not remove_tree(self.folder):
             return False
         return forget(self.admin)
 
@@ -256,6 +286,12 @@ class Worktree:
             git.run("read-tree", f"--prefix={path}/", tree, environment=here)
             notes.append(f"{path} is a repository of its own: its files were kept, its history was not")
         return git.run("write-tree", environment=here).stdout.decode().strip()
+
+    def _is_at(self, folder: Path) -> bool:
+        try:
+            return not folder.is_symlink() and (folder / ".git").read_text().strip() == f"gitdir: {self.admin}"
+        except (OSError, UnicodeDecodeError):
+            return False
 
     def _stash_lines(self) -> list[str]:
         return self.run("stash", "list", "--format=%H %gs", codes=(0, 1, 128)).splitlines()
