@@ -68,7 +68,7 @@ def test_command_gets_the_task_and_its_output_is_kept(ledger: Ledger, work: Work
 
     task = ledger.tasks.get(1)
     assert (task.status, task.summary) == ("completed", "Größe 1 T1 a b 40")
-    assert Path(task.result["log"]).read_text() == "Größe 1 T1 a b 40\n"
+    assert Path(task.result["log"]).read_text() == "Größe 1 T1 a b 40\n$ /bin/sh -c true\n"
 
 
 def test_agent_gets_no_token_of_shoals_and_no_repository_around_the_home(

@@ -118,9 +118,10 @@ class Episodes:
                 continue
             left -= 1
             given, problems = read_result(self._work.result_file)
-            verdict = self._verify(ended, given, problems, branches)
+            text = self._final_text(ended)  # before the checks write into the log
+            verdict = self._verify(text, given, problems, branches)
             if not verdict.failed:
-                return self._ended_well(ended, given, branches, verdict)
+                return self._ended_well(ended, text, given, branches, verdict)
             way = Way.CONTINUATION
             failures = verdict.failed
             if left == 0:
@@ -195,7 +196,7 @@ class Episodes:
             assignment = replace(assignment, text=prompt.latest, resumes=before)
         # The checks run in what the agent had, so that it could try them.
         self._environment = self._work.environment | agent.environment(assignment)
-        for warning in prompt.warnings:
+        for warning in prompt.warnings if task.workflow else ():
             log.warning("prompt", task=task.task_id, warning=warning)
         run = Run(
             agent,
@@ -276,9 +277,8 @@ class Episodes:
         behind = tail if is_command else (ended.said or ("" if said else tail))
         return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
 
-    def _verify(self, ended: Ended, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
+    def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
         task = self._claim.task
-        text = self._final_text(ended)
         verdict = verify(
             task,
             folder=self._workspace.folder,
@@ -301,8 +301,7 @@ class Episodes:
             )
         return verdict
 
-    def _ended_well(self, ended: Ended, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
-        text = self._final_text(ended)
+    def _ended_well(self, ended: Ended, text: str, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
         result = whole_result(given, branches, exit_code=ended.code, log=self._work.log_file)
         report = ended.finished.text if ended.finished is not None else ""
         changed = [one for one in branches if one.commits]
