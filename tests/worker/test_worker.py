@@ -156,6 +156,15 @@ def test_command_that_cannot_start_is_refused_at_once(ledger: Ledger, work: Work
     assert ledger.tasks.get(1).attempt == 0
 
 
+def test_long_error_keeps_its_beginning_and_its_end(ledger: Ledger, work: Work) -> None:
+    ledger.tasks.create(title="x", max_attempts=1)
+    finish(work("sh", "-c", "yes aaaaaaaa | head -c 9000; echo the end; exit 3", options=ONCE))
+    error = ledger.tasks.get(1).last_error
+    assert error.startswith("exit 3\naaa")
+    assert error.endswith("the end")
+    assert len(error) <= 4000
+
+
 def test_timeout_ends_the_whole_group(ledger: Ledger, work: Work, tmp_path: Path) -> None:
     ledger.tasks.create(title="x", max_attempts=1, timeout_seconds=1)
     pids = tmp_path / "pids"

@@ -219,7 +219,7 @@ class Attempt:
             self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
         else:
             permanent = conclusion.permanent
-            self._say(lambda: tasks.fail(task, attempt=attempt, error=text[-ERROR_LIMIT:], permanent=permanent))
+            self._say(lambda: tasks.fail(task, attempt=attempt, error=_cut(text), permanent=permanent))
 
     def _say(self, call: Callable[[], Any]) -> Any:
         """Say it until it is heard, LeaseLost says that it is too late, or the worker must end."""
@@ -253,6 +253,11 @@ class Attempt:
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
         own = {name: value for name, value in os.environ.items() if name not in {GITHUB_TOKEN, VAULT_TOKEN}}
         return own | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
+
+
+def _cut(text: str) -> str:
+    """The beginning of an error says what it is, its end says most."""
+    return text if len(text) <= ERROR_LIMIT else f"{text[:500]} … {text[503 - ERROR_LIMIT :]}"
 
 
 def report(ledger: Ledger, claim: Claim, conclusion: Conclusion) -> None:
