@@ -120,7 +120,10 @@ class Preparation:
         record = other.read() or Record(0, ready=True)
         part = next((one for one in record.parts if one.folder == str(worktree.folder)), None)
         if not record.ready and alone:
-            worktree.remove()
+            # The git of a killed worker may still be filling the folder: the branch is free all the same, and the sweep
+            # takes what is left.
+            remove_tree(worktree.folder)
+            forget(worktree.admin)
             return
         if record.ready:
             branch = worktree.branch()

@@ -72,6 +72,9 @@ class Mirror:
         asked = self._clock.now_ms()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.alone():
+            # Of clones that were cut short; the git of a killed worker may fill one for a moment longer.
+            for left in self.path.parent.glob(f"{self.path.name}.new-*"):
+                remove_tree(left)
             if self.path.is_dir():
                 self._configure(self.path)
             if self.path.is_dir() and not self._is_whole():
@@ -166,8 +169,6 @@ class Mirror:
 
     def _clone(self) -> None:
         """Beside its place, then moved there: a mirror is there whole or not at all."""
-        for left in self.path.parent.glob(f"{self.path.name}.new-*"):
-            remove_tree(left)
         # A name of its own: the git of a killed worker may still be writing to the one before.
         new = self.path.with_name(f"{self.path.name}.new-{os.getpid()}-{secrets.token_hex(3)}")
         try:
