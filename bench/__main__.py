@@ -175,7 +175,7 @@ class Bench:
             self.rate("SQLite: create with a 2 KB body, 16 threads", vaults.create_with_body(ledger), callers=16)
         with vaults.opened(folder) as ledger:
             rate = vaults.into_files(ledger)
-            self.lines.append(Line("SQLite: 2 KB bodies, until each is in its file", f"{rate:,.0f} /s"))
+            self.lines.append(Line("SQLite: 2 KB bodies, until each is in its file", f"{rate:,.0f} /s", "", None))
         with vaults.opened(folder) as ledger:
             print("  vault of 10,000 files ...", file=sys.stderr, flush=True)
             workloads.fill(ledger, vaults.FILES)
