@@ -98,8 +98,11 @@ class EmbeddedEngine:
             vault=None if self.settler is None else self.settler.open_vault,
         )
 
-    def wait_for_events(self, after: int, seconds: float) -> bool:
-        """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling."""
+    def wait_for_events(self, after: int, seconds: float, *, poll_seconds: float | None = None) -> bool:
+        """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling.
+
+        A loop that can hear of other processes a little later says so by `poll_seconds`: polling costs an idle server.
+        """
         deadline = monotonic_seconds() + seconds
         while True:
             commits, seen = self._commits, self.database.changed(None)
@@ -109,7 +112,7 @@ class EmbeddedEngine:
                 left = deadline - monotonic_seconds()
                 if left <= 0:
                     return False
-                poll = self.database.poll_seconds
+                poll = poll_seconds or self.database.poll_seconds
                 with self._lock:
                     if self._commits == commits:
                         self._committed.wait(min(left, poll * random.uniform(0.75, 1.25)))  # noqa: S311
