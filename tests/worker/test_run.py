@@ -82,3 +82,22 @@ def test_log_that_cannot_be_written_does_not_end_the_agent(ledger: Ledger, worke
     worker("seq 100000; touch done").run()
     task = ledger.tasks.get(1)
     assert task.status == "completed", task.last_error
+
+
+def test_work_is_checked_against_the_task_as_it_is_then(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    ledger.tasks.create(title="x", type="chore", success_criteria=[{"criterion": "old", "measurable": "false"}])
+    began, gate = tmp_path / "began", tmp_path / "gate"
+    mine = worker(f"touch {began}; while ! test -e {gate}; do sleep 0.05; done; touch {tmp_path}/run-$(date +%N)")
+    thread = threading.Thread(target=mine.run)
+    thread.start()
+    try:
+        wait_until(began.exists)
+        twice = f"test $(ls {tmp_path}/run-* | wc -l) -ge 2"
+        ledger.tasks.update(1, success_criteria=[{"criterion": "run twice", "measurable": twice}])
+    finally:
+        gate.touch()
+        thread.join()
+    [first, second] = [one.data for one in ledger.events.list(after=0, task=1, kind="task.verified", limit=10)]
+    assert ["run twice" in failed for failed in first["failed"]] == [True]
+    assert not second.get("failed")
+    assert ledger.tasks.get(1).status == "completed"

@@ -91,6 +91,7 @@ class Episodes:
         """`say` repeats a call to the ledger until it is heard."""
         self._work = work
         self._claim = work.claim
+        self._task = work.claim.task
         self._choice = work.choice
         self._workspace = work.workspace
         self._ledger = ledger
@@ -278,7 +279,8 @@ class Episodes:
         return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
-        task = self._claim.task
+        # As it is now: people change what they ask for while an agent works.
+        task = self._task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
         verdict = verify(
             task,
             folder=self._workspace.folder,
@@ -311,7 +313,7 @@ class Episodes:
             text=text,
             result=result,
             report="\n\n".join(part for part in (report, "\n".join(lines)) if part),
-            pull_requests=pull_requests(text, self._claim.task, self._settings.repositories),
+            pull_requests=pull_requests(text, self._task, self._settings.repositories),
         )
 
     def _final_text(self, ended: Ended) -> str:
