@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,24 @@ def test_log_that_cannot_be_written_does_not_end_the_agent(ledger: Ledger, worke
     worker("seq 100000; touch done").run()
     task = ledger.tasks.get(1)
     assert task.status == "completed", task.last_error
+
+
+def test_agent_that_ends_its_session_itself_does_not_complete_its_task(
+    ledger: Ledger, worker: Make, tmp_path: Path
+) -> None:
+    ledger.tasks.create(title="x", success_criteria=[{"criterion": "it holds", "measurable": "sh check"}])
+    cheat = (
+        f"import shoal\nledger = shoal.connect({str(tmp_path / 'home' / 'ledger.db')!r})\n"
+        "for call in (lambda: ledger.sessions.end(1, attempt=1, outcome='completed'),\n"
+        "             lambda: ledger.tasks.complete(1, attempt=1)):\n"
+        "    try: call()\n"
+        "    except Exception as error: print(error)\n"
+    )
+    # The check is the agent's to write, and runs when its session has ended.
+    run = f"{sys.executable} - <<'END'\n{cheat}END\n"
+    worker(f"{run}cat >check <<'OF_CHECK'\n{run}false\nOF_CHECK").run()
+    assert ledger.tasks.get(1).status == "failed"
+    assert (tmp_path / "logs" / "T1.1.log").read_text().count("is sealed by its worker") == 5 + 5 + 5
 
 
 def test_work_is_checked_against_the_task_as_it_is_then(ledger: Ledger, worker: Make, tmp_path: Path) -> None:

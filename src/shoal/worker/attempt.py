@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Callable
@@ -75,6 +76,7 @@ class Attempt:
         self._home = terms.folder / "runs" / self._name
         self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
+        self._seal = secrets.token_hex(16)  # the agent, which knows the attempt, cannot say itself that it is done
         self.fault: str | None = None  # what the worker's set-up lacks, where the attempt could not be made for it
         self._agent: str | None = None
         self.worked = False  # whether its agent could do its work, well or badly
@@ -165,6 +167,7 @@ class Attempt:
                 home=self._home,
                 log_file=self.log_file,
                 result_file=self._result_file,
+                seal=self._seal,
                 timeout_seconds=self._terms.timeout_seconds,
             )
             conclusion = Episodes(
@@ -213,7 +216,9 @@ class Attempt:
         if conclusion.how in ("complete", "submit"):
             self._say(lambda: report(self._ledger, self.claim, conclusion))
             end = tasks.complete if conclusion.how == "complete" else tasks.submit
-            self._say(lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result))
+            self._say(
+                lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result, seal=self._seal)
+            )
         elif conclusion.how == "release":
             delay = 0 if self._processes.stop_reason else self._terms.retry_later_seconds
             self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))

@@ -60,7 +60,7 @@ class Conclusion(Struct, frozen=True, kw_only=True):
 class Work(Struct, frozen=True, kw_only=True):
     """What an attempt works with: its task, its agent, its folder, and where on this machine the rest of it stands.
 
-    `home` is for files of the runs, `environment` for whatever runs in the folder.
+    `home` is for files of the runs, `environment` for whatever runs in the folder, the `seal` for nobody else.
     """
 
     claim: Claim
@@ -71,6 +71,7 @@ class Work(Struct, frozen=True, kw_only=True):
     home: Path
     log_file: Path
     result_file: Path
+    seal: str
     timeout_seconds: float | None
 
 
@@ -161,6 +162,7 @@ class Episodes:
                         error=error or None,
                         cost_usd_micros=reported,
                         branches=branches,
+                        seal=self._work.seal,
                     )
                 )
         return ended, branches
@@ -239,6 +241,7 @@ class Episodes:
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
             resumes=resumes,
+            seal=self._work.seal,
         )
 
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
