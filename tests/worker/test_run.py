@@ -15,8 +15,10 @@ from shoal.worker import attempt_log, run
 from shoal.worker.attempt import Terms
 from shoal.worker.worker import Orders, Worker
 from tests.conftest import wait_until
+from tests.vaults import git
 
 Make = Callable[..., Worker]
+NEVER = {"criterion": "it holds", "measurable": "false"}
 
 
 @pytest.fixture
@@ -101,6 +103,35 @@ def test_agent_that_ends_its_session_itself_does_not_complete_its_task(
     worker(f"{run}cat >check <<'OF_CHECK'\n{run}false\nOF_CHECK").run()
     assert ledger.tasks.get(1).status == "failed"
     assert (tmp_path / "logs" / "T1.1.log").read_text().count("is sealed by its worker") == 5 + 5 + 5
+
+
+def test_agent_is_told_what_happened_to_its_workspace(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    pond = tmp_path / "pond"
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main", "pond")
+    (pond / "a.txt").write_text("a\n")
+    git(pond, "add", "--all")
+    git(pond, "commit", "--quiet", "--message", "Begin")
+    ledger.tasks.create(title="x", type="x", max_attempts=1, repos=[str(pond)], success_criteria=[NEVER])
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    counted = f"n=$(ls {prompts} | wc -l); cp $SHOAL_PROMPT_FILE {prompts}/$n"
+    # What is uncommitted is stashed by the first run; the remote is gone when the second attempt begins.
+    mine = worker(f"{counted}; echo b >a.txt; if test $n = 0; then git stash --quiet; fi")
+    mine.run()
+    ledger.tasks.reopen(1)
+    pond.rename(tmp_path / "moved")
+    mine = worker(counted)
+    mine.run()
+    told = {int(path.name): workspace_notes(path.read_text()) for path in prompts.iterdir()}
+    assert told[0] == ""
+    assert "T1.1 stashed work" in told[1]
+    assert told[2] == ""
+    assert "could not be fetched" in told[5]
+    assert told[6] == ""
+
+
+def workspace_notes(prompt: str) -> str:
+    return prompt.partition("<shoal_workspace_notes>")[2].partition("</shoal_workspace_notes>")[0]
 
 
 def test_work_is_checked_against_the_task_as_it_is_then(ledger: Ledger, worker: Make, tmp_path: Path) -> None:

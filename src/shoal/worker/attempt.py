@@ -155,9 +155,8 @@ class Attempt:
         )
         workspace = self._prepare(run_command)
         done = False
+        logged = self._log_notes(workspace.notes)
         try:
-            for note in workspace.notes:
-                log.info("workspace", task=task.task_id, note=note)
             work = Work(
                 claim=self.claim,
                 choice=choice,
@@ -184,7 +183,13 @@ class Attempt:
             self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
+            self._log_notes(workspace.notes[logged:])
         return conclusion
+
+    def _log_notes(self, notes: list[str]) -> int:
+        for note in notes:
+            log.info("workspace", task=self.claim.task.task_id, note=note)
+        return len(notes)
 
     def _choose(self) -> Choice:
         if not self._terms.command:

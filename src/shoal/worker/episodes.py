@@ -40,6 +40,7 @@ RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
 TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
+NOTES, NOTE_LIMIT = 200, 4000
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class Episodes:
         self._environment = work.environment
         self._session: Session | None = None
         self._heard = 0
+        self._noted = 0
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
@@ -173,6 +175,7 @@ class Episodes:
         waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
+        notes = self._new_notes()
         prompt: Prompt = self._say(
             lambda: self._ledger.tasks.prompt(
                 task.id,
@@ -181,6 +184,7 @@ class Episodes:
                 session=session.id,
                 failures=failures,
                 told=waiting.told,
+                workspace_notes=notes,
             )
         )
         settings = self._choice.settings
@@ -217,6 +221,11 @@ class Episodes:
             return run.go()
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
+
+    def _new_notes(self) -> list[str]:
+        """What happened to the workspace since the last prompt."""
+        new, self._noted = self._workspace.notes[self._noted :], len(self._workspace.notes)
+        return [note.replace("\x00", "")[:NOTE_LIMIT] for note in new[:NOTES]]
 
     def _begin(self) -> Session:
         task, choice, settings = self._claim.task, self._choice, self._choice.settings
