@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shoal import Ledger, connect
-from shoal.settings import AgentSettings, Settings
+from shoal.ledger.connect import open_home
+from shoal.settings import AgentSettings, Home, Settings
 from shoal.worker import attempt_log, run
 from shoal.worker.attempt import Terms
 from shoal.worker.worker import Orders, Worker
@@ -128,6 +129,37 @@ def test_agent_is_told_what_happened_to_its_workspace(ledger: Ledger, worker: Ma
     assert told[2] == ""
     assert "could not be fetched" in told[5]
     assert told[6] == ""
+
+
+def test_notes_are_those_of_the_agent_that_wrote_them(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    script = tmp_path / "agent"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"cp $SHOAL_PROMPT_FILE {tmp_path}/$1.prompt\n"
+        f"{sys.executable} -m shoal note T1 >{tmp_path}/$1.notes\n"
+        f"{sys.executable} -m shoal note T1 the secret of $1\n"
+    )
+    script.chmod(0o755)
+    agents = {
+        name: AgentSettings(kind="command", program=[str(script), name], models=[name]) for name in ("fast", "slow")
+    }
+    with open_home(home, actor="ana", create=True) as ledger:
+        home.create()
+        terms = Terms(Settings(agents=agents), home.folder, tmp_path / "logs", 0.5, None, 1)
+        ledger.tasks.create(title="x", type="chore", model="fast")
+        for model in ("fast", "slow", "fast"):
+            ledger.tasks.update(1, model=model)
+            Worker(ledger, Orders(["default"], 1, 60, 0.05, until_empty=True), terms).run()
+            assert ledger.tasks.get(1).status == "completed", ledger.tasks.get(1).last_error
+            ledger.tasks.reopen(1)
+        assert ledger.tasks.notes(1).text == ""
+    assert "the secret of slow" not in (tmp_path / "fast.prompt").read_text()
+    assert (tmp_path / "slow.notes").read_text() == "T1: no notes of slow\n"
+    assert "the secret" not in (tmp_path / "slow.prompt").read_text()
+    assert "the secret of fast" in (tmp_path / "fast.notes").read_text()
+    assert '<shoal_notes of="fast">' in (tmp_path / "fast.prompt").read_text()
+    assert {path.name for path in (home.folder / "vault" / "060-notes").glob("T1.*")} == {"T1.fast.md", "T1.slow.md"}
 
 
 def workspace_notes(prompt: str) -> str:

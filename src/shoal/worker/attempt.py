@@ -160,6 +160,7 @@ class Attempt:
             work = Work(
                 claim=self.claim,
                 choice=choice,
+                actor=self._actor(choice),
                 workspace=workspace,
                 environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
                 limits=limits,
@@ -262,7 +263,11 @@ class Attempt:
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
         own = {name: value for name, value in os.environ.items() if name not in {GITHUB_TOKEN, VAULT_TOKEN}}
-        return own | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
+        return own | named | place | where | {"SHOAL_ACTOR": self._actor(choice)}
+
+    def _actor(self, choice: Choice) -> str:
+        """Who an agent is in the ledger, so that its notes are its own: by its name, unless it has none."""
+        return self._ledger.actor if self._terms.command else choice.name
 
 
 def _cut(text: str) -> str:

@@ -61,11 +61,13 @@ class Conclusion(Struct, frozen=True, kw_only=True):
 class Work(Struct, frozen=True, kw_only=True):
     """What an attempt works with: its task, its agent, its folder, and where on this machine the rest of it stands.
 
-    `home` is for files of the runs, `environment` for whatever runs in the folder, the `seal` for nobody else.
+    The agent is `actor` in the ledger. `home` is for files of the runs, `environment` for whatever runs in the folder,
+    the `seal` for nobody else.
     """
 
     claim: Claim
     choice: Choice
+    actor: str
     workspace: Workspace
     environment: dict[str, str]
     limits: Limits
@@ -177,7 +179,7 @@ class Episodes:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
         notes = self._new_notes()
         prompt: Prompt = self._say(
-            lambda: self._ledger.tasks.prompt(
+            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
                 task.id,
                 agent=self._choice.name,
                 way=way,
