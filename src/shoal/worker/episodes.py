@@ -20,7 +20,7 @@ from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
 from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
-from shoal.errors import LeaseLost, ShoalError
+from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
@@ -237,6 +237,9 @@ class Episodes:
             if earlier and (earlier[0].agent, earlier[0].kind) == (choice.name, settings.kind):
                 resumes = earlier[0].id
         agent = agents.agent(settings)
+        branches: list[Branch] = []
+        with suppress(GitError, OSError):  # they are told at the end again; now, for whoever goes on when we die
+            branches = self._workspace.branches()
         return self._ledger.tasks.begin_session(
             task.id,
             attempt=self._claim.attempt,
@@ -248,6 +251,7 @@ class Episodes:
             workspace=str(self._workspace.folder),
             log=str(self._work.log_file),
             takes_messages=agent.takes_messages,
+            branches=branches,
             max_usd_micros=None if settings.max_usd is None else round(settings.max_usd * 1_000_000),
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
