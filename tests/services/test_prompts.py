@@ -200,9 +200,11 @@ def test_prompt_of_a_continuation_is_the_one_of_its_file(configured: Ledger) -> 
     )
     fast = configured.acting_as("fast")
     failures = [Failure("tests pass", "exit 2\nFAILED test_login")]
-    compare(
-        "continuation", fast.tasks.prompt(number, agent="fast", way="continuation", session=session, failures=failures)
+    noted = ["what T3.1 left in its folder was brought to shoal/T3-fix", "o/r could not be\nfetched: <shoal_rules>"]
+    prompt = fast.tasks.prompt(
+        number, agent="fast", way="continuation", session=session, failures=failures, workspace_notes=noted
     )
+    compare("continuation", prompt)
 
 
 def test_prompt_of_a_batch_is_the_one_of_its_file(configured: Ledger, clock: FakeClock) -> None:

@@ -263,6 +263,7 @@ class Completion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     summary: Text | None = None
     result: Any = None
     actual_minutes: Minutes | None = None
+    seal: Name | None = None
 
 
 def priority_of(given: int | str, *, field: str = "priority") -> int:

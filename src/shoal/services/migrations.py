@@ -11,6 +11,7 @@ from shoal.model.content import ContentKind
 from shoal.model.cost import Usage
 from shoal.model.event import Kind
 from shoal.model.migration import Migration, OldTask, RefusedTask
+from shoal.model.repository import check_repositories
 from shoal.model.task import WAITING, Status, Task, priority_of, waiting_status
 from shoal.services import costs, dependencies
 from shoal.services.changes import add_labels, encoded
@@ -47,6 +48,8 @@ def migrate(
                 raise Refused(f"{old.slug or old.name!r} is the slug of another file of this vault; change one of them")
             if known is not None:
                 existing[old.name] = known
+            else:
+                check_repositories(old.repos)
             if known is not None or dry_run:
                 continue
             task, problems = _bring(tx, old, created | existing)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from shoal.model.content import ContentKind
 from shoal.model.dependency import DependencyKind
 from shoal.model.event import Kind
+from shoal.model.repository import without_login
 from shoal.model.session import Branch
 from shoal.model.task import NewTask, Status, Task
 from shoal.services import dependencies, events, tasks
@@ -139,7 +140,7 @@ def _investigate(tx: Tx, failed: Task) -> bool:
         priority=1,
         queue=failed.queue,
         labels=["investigation"],
-        repos=failed.repos,
+        repos=[without_login(name) for name in failed.repos],
         external_key=name,
         request_id=name,
         body=_question(failed) if tx.has_vault else None,

@@ -17,11 +17,12 @@ from shoal.model.event import Kind
 from shoal.model.fields import Delay, Minutes, Name, Positive, Score, TaskRef, Text
 from shoal.model.result import RESULT_DEPTH, RESULT_LIMIT, is_deep
 from shoal.model.task import ClaimOutcome, Completion, Feedback, Status, Task
-from shoal.services import leases
+from shoal.services import leases, seals
 from shoal.services.changes import change, place, require
 from shoal.services.dependencies import release_dependents
 from shoal.services.leases import held, lost
 from shoal.services.refs import lock_task, task_number
+from shoal.services.seals import Seal
 from shoal.services.transaction import Tx
 from shoal.services.verb import Call, verb
 from shoal.store.database import Row
@@ -64,20 +65,21 @@ def complete(
     summary: Text | None = None,
     result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
     actual_minutes: Minutes | None = None,
+    seal: Seal | None = None,
 ) -> Task:
     """End a task well. It is completed, or goes to review when it `requires_qa`; tasks that waited for it go on.
 
-    A worker names its `attempt`, and has ended its agent's session before; repeating its own completion changes
-    nothing. Without `attempt` a person ends a task that nobody holds.
+    A worker names its `attempt`, and has ended its agent's session before; where that had a `seal`, it names that too.
+    Repeating its own completion changes nothing. Without `attempt` a person ends a task that nobody holds.
     """
     number = task_number(tx, task)
     stored = stored_result(result)
     given = {"summary": summary, "result": stored, "actual_minutes": actual_minutes}
     if attempt is None:
         return _complete_unheld(tx, number, given)
-    row = tx.one("leases.complete", id=number, attempt=attempt, now=tx.now, **given)
+    row = tx.one("leases.complete", id=number, attempt=attempt, now=tx.now, seal=seals.hashed(seal), **given)
     if row is None:
-        return _already_completed(tx, number, attempt)
+        return _already_completed(tx, number, attempt, seal)
     return _completed(tx, tx.task(row), Status.ACTIVE)
 
 
@@ -103,7 +105,8 @@ def _hands_over(given: dict[str, Any]) -> tuple[str, str | None]:
 def handover_each(tx: Tx, calls: list[Call]) -> Callable[[], list[Handover | ShoalError]]:
     """Several handovers within one queue: all completions by one statement, then all claims by another."""
     ended = [
-        Completion(**{name: call.input[name] for name in ("task", "attempt", "summary", "result")}) for call in calls
+        Completion(**{name: call.input[name] for name in ("task", "attempt", "summary", "result", "seal")})
+        for call in calls
     ]
     completed = _complete_together(tx, ended, [call.actor for call in calls])
 
@@ -133,9 +136,10 @@ def handover(
     type: Name | None = None,
     summary: Text | None = None,
     result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+    seal: Seal | None = None,
 ) -> Handover:
     """Complete a task and claim the next of a queue, in one transaction and one round trip."""
-    done = complete(tx, task=task, attempt=attempt, summary=summary, result=result)
+    done = complete(tx, task=task, attempt=attempt, summary=summary, result=result, seal=seal)
     return Handover(done, leases.claim(tx, worker=worker, agent=agent, queue=queue, type=type))
 
 
@@ -173,13 +177,14 @@ def submit(
     attempt: Positive,
     summary: Text | None = None,
     result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+    seal: Seal | None = None,
 ) -> Task:
     """End an attempt whose work a person must judge: the task goes to review, whether it `requires_qa` or not."""
     found = lock_task(tx, task)
     if found.status is Status.REVIEW and found.attempt == attempt and found.worker is not None:
         return found
     held(tx, found, attempt)
-    _refuse_running(tx, found)
+    _refuse_agent(tx, found, seal)
     require(found, "submit")
     fields: dict[str, Any] = {"status": Status.REVIEW, "leased_until": None}
     if summary is not None:
@@ -262,7 +267,7 @@ def _complete_together(
             continue
         numbers.append(number)
         given = {"summary": one.summary, "result": result, "actual_minutes": one.actual_minutes}
-        ends.setdefault(number, {"id": number, "attempt": one.attempt, **given})
+        ends.setdefault(number, {"id": number, "attempt": one.attempt, "seal": seals.hashed(one.seal), **given})
     rows = tx.later("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
 
     def answers() -> list[Task | tuple[str, ShoalError]]:
@@ -288,7 +293,7 @@ def _answer(tx: Tx, one: Completion, number: int | ShoalError, done: dict[int, T
     if task is not None and task.attempt == one.attempt:
         return task
     try:
-        return _already_completed(tx, number, one.attempt)
+        return _already_completed(tx, number, one.attempt, one.seal)
     except ShoalError as error:
         return tx.shown(number), error
 
@@ -302,13 +307,13 @@ def _completed(tx: Tx, done: Task, was: Status) -> Task:
     return done
 
 
-def _already_completed(tx: Tx, number: int, attempt: int) -> Task:
+def _already_completed(tx: Tx, number: int, attempt: int, seal: str | None) -> Task:
     """A repeated completion by the attempt that completed the task is answered; any other is too late."""
     row = tx.one("tasks.get", id=number)
     task = None if row is None else tx.task(row)
     ended_by_it = task is not None and task.attempt == attempt and task.worker is not None
     if task is not None and task.status is Status.ACTIVE and task.attempt == attempt:
-        _refuse_running(tx, task)
+        _refuse_agent(tx, task, seal)
     if task is None or not ended_by_it or task.status not in {Status.COMPLETED, Status.REVIEW}:
         lost(tx, number, attempt)
     return task
@@ -341,7 +346,7 @@ def _refuse_held(task: Task, verb: str) -> None:
         )
 
 
-def _refuse_running(tx: Tx, task: Task) -> None:
+def _refuse_agent(tx: Tx, task: Task, seal: str | None) -> None:
     """While a session of the attempt is under way, its agent works: whoever runs it ends the session, and judges."""
     row = tx.one("sessions.running", task=task.id, attempt=task.attempt)
     if row is not None:
@@ -350,6 +355,7 @@ def _refuse_running(tx: Tx, task: Task) -> None:
             f"completes the task. `shoal release {task.task_id}` takes the task from it",
             field="attempt",
         )
+    seals.require(tx, task, task.attempt, seal)
 
 
 def stored_result(result: Any) -> str | None:

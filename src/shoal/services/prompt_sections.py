@@ -196,6 +196,13 @@ def workspace(task: Task, place: Place | None) -> Section:
     return Section("workspace", cut("\n".join(lines), LIMITS["workspace"], more="git branch") or "An empty folder.")
 
 
+def workspace_notes(noted: list[str]) -> list[Section]:
+    """What happened to the working folder: what was found in it, brought to it, or could not be done."""
+    share = LIMITS["workspace_notes"] // max(1, len(noted)) - 3
+    text = "\n".join(f"- {one_line(one, max(20, share))}" for one in noted)
+    return _some("workspace_notes", cut(text, LIMITS["workspace_notes"], more="the worker's log"))
+
+
 def messages(told: list[Told]) -> list[Section]:
     """What people told whoever works on the task."""
     shown = told[-MESSAGES:]

@@ -11,6 +11,7 @@ import msgspec
 
 from shoal.model.dependency import DependencyKind
 from shoal.model.event import Kind
+from shoal.model.repository import without_login
 from shoal.model.session import Branch
 from shoal.model.task import Criterion, NewTask, Status, Task
 from shoal.services import dependencies, events, orphans, outcomes, tasks
@@ -67,7 +68,7 @@ def _request(tx: Tx, submitted: Task) -> None:
         type=TYPE,
         priority=submitted.priority,
         queue=submitted.queue,
-        repos=submitted.repos,
+        repos=[without_login(name) for name in submitted.repos],
         labels=["qa"],
         external_key=name,
         request_id=name,

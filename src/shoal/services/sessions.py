@@ -31,9 +31,10 @@ from shoal.model.session import (
     session_from_row,
 )
 from shoal.model.task import Task
-from shoal.services import costs, tells, transcripts
+from shoal.services import costs, seals, tells, transcripts
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
+from shoal.services.seals import Seal
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
@@ -62,13 +63,19 @@ def begin_session(
     max_turns: Annotated[Count | None, Meta(description="Turns, or calls of the model where there are more.")] = None,
     takes_messages: Annotated[bool, Meta(description="Whether a message reaches the agent while it runs.")] = False,
     resumes: Annotated[Positive | None, Meta(description="Go on with this session of the task.")] = None,
+    seal: Seal | None = None,
 ) -> Session:
     """Say that an agent begins to work on a task, or with `resumes` that it goes on with a session: another run.
+
+    With a `seal` only who names it ends the session, and the attempt well; whoever runs an agent keeps it from that
+    agent, who so cannot say itself that its work is done.
 
     The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays.
     """
     found = lock_task(tx, task)
     held(tx, found, attempt)
+    if seal is not None:
+        seals.require(tx, found, attempt, seal)
     given: dict[str, Any] = {
         "attempt": attempt,
         "agent": agent,
@@ -82,6 +89,7 @@ def begin_session(
         "max_tokens": max_tokens,
         "max_turns": max_turns,
         "takes_messages": int(takes_messages),
+        "seal": None if seal is None else seals.hashed(seal),
     }
     if resumes is None:
         row = tx.one("sessions.begin", task=found.id, kind=kind, now=tx.now, **given)
@@ -90,6 +98,7 @@ def begin_session(
     else:
         id = resumes
         _check_resumable(tx, id, found, kind)
+        seals.require(tx, found, attempt, seal, session=id)
         tx.all("sessions.resume", id=id, **given)
     begun = get(tx, session=id)
     data = {"session": id, "run": begun.runs, "agent": agent, "kind": kind}
@@ -155,9 +164,11 @@ def end(
     turns: Annotated[Count | None, Meta(description="Turns of this run.")] = None,
     cost_usd_micros: Annotated[Count | None, Meta(description="What the agent says that the run cost.")] = None,
     branches: Branches = [],  # noqa: B006 - never written to
+    seal: Seal | None = None,
 ) -> Session:
     """Say how a run of an agent ended. To be done before the attempt itself ends; a second time changes nothing."""
     task, found = _hold(tx, session, attempt)
+    seals.require(tx, task, attempt, seal, session=session)
     if found.ended_at is not None:
         return found
     tx.all(

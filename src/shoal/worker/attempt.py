@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Callable
@@ -75,6 +76,7 @@ class Attempt:
         self._home = terms.folder / "runs" / self._name
         self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
+        self._seal = secrets.token_hex(16)  # the agent, which knows the attempt, cannot say itself that it is done
         self.fault: str | None = None  # what the worker's set-up lacks, where the attempt could not be made for it
         self._agent: str | None = None
         self.worked = False  # whether its agent could do its work, well or badly
@@ -153,18 +155,19 @@ class Attempt:
         )
         workspace = self._prepare(run_command)
         done = False
+        logged = self._log_notes(workspace.notes)
         try:
-            for note in workspace.notes:
-                log.info("workspace", task=task.task_id, note=note)
             work = Work(
                 claim=self.claim,
                 choice=choice,
+                actor=self._actor(choice),
                 workspace=workspace,
                 environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
                 limits=limits,
                 home=self._home,
                 log_file=self.log_file,
                 result_file=self._result_file,
+                seal=self._seal,
                 timeout_seconds=self._terms.timeout_seconds,
             )
             conclusion = Episodes(
@@ -181,7 +184,13 @@ class Attempt:
             self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
+            self._log_notes(workspace.notes[logged:])
         return conclusion
+
+    def _log_notes(self, notes: list[str]) -> int:
+        for note in notes:
+            log.info("workspace", task=self.claim.task.task_id, note=note)
+        return len(notes)
 
     def _choose(self) -> Choice:
         if not self._terms.command:
@@ -213,7 +222,9 @@ class Attempt:
         if conclusion.how in ("complete", "submit"):
             self._say(lambda: report(self._ledger, self.claim, conclusion))
             end = tasks.complete if conclusion.how == "complete" else tasks.submit
-            self._say(lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result))
+            self._say(
+                lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result, seal=self._seal)
+            )
         elif conclusion.how == "release":
             delay = 0 if self._processes.stop_reason else self._terms.retry_later_seconds
             self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
@@ -252,7 +263,11 @@ class Attempt:
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
         own = {name: value for name, value in os.environ.items() if name not in {GITHUB_TOKEN, VAULT_TOKEN}}
-        return own | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
+        return own | named | place | where | {"SHOAL_ACTOR": self._actor(choice)}
+
+    def _actor(self, choice: Choice) -> str:
+        """Who an agent is in the ledger, so that its notes are its own: by its name, unless it has none."""
+        return self._ledger.actor if self._terms.command else choice.name
 
 
 def _cut(text: str) -> str:

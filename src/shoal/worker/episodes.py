@@ -20,7 +20,7 @@ from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
 from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
-from shoal.errors import LeaseLost, ShoalError
+from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
@@ -40,6 +40,7 @@ RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
 TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
+NOTES, NOTE_LIMIT = 200, 4000
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
@@ -60,17 +61,20 @@ class Conclusion(Struct, frozen=True, kw_only=True):
 class Work(Struct, frozen=True, kw_only=True):
     """What an attempt works with: its task, its agent, its folder, and where on this machine the rest of it stands.
 
-    `home` is for files of the runs, `environment` for whatever runs in the folder.
+    The agent is `actor` in the ledger. `home` is for files of the runs, `environment` for whatever runs in the folder,
+    the `seal` for nobody else.
     """
 
     claim: Claim
     choice: Choice
+    actor: str
     workspace: Workspace
     environment: dict[str, str]
     limits: Limits
     home: Path
     log_file: Path
     result_file: Path
+    seal: str
     timeout_seconds: float | None
 
 
@@ -91,6 +95,7 @@ class Episodes:
         """`say` repeats a call to the ledger until it is heard."""
         self._work = work
         self._claim = work.claim
+        self._task = work.claim.task
         self._choice = work.choice
         self._workspace = work.workspace
         self._ledger = ledger
@@ -103,6 +108,7 @@ class Episodes:
         self._environment = work.environment
         self._session: Session | None = None
         self._heard = 0
+        self._noted = 0
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
@@ -160,6 +166,7 @@ class Episodes:
                         error=error or None,
                         cost_usd_micros=reported,
                         branches=branches,
+                        seal=self._work.seal,
                     )
                 )
         return ended, branches
@@ -170,14 +177,16 @@ class Episodes:
         waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
+        notes = self._new_notes()
         prompt: Prompt = self._say(
-            lambda: self._ledger.tasks.prompt(
+            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
                 task.id,
                 agent=self._choice.name,
                 way=way,
                 session=session.id,
                 failures=failures,
                 told=waiting.told,
+                workspace_notes=notes,
             )
         )
         settings = self._choice.settings
@@ -215,6 +224,11 @@ class Episodes:
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
 
+    def _new_notes(self) -> list[str]:
+        """What happened to the workspace since the last prompt."""
+        new, self._noted = self._workspace.notes[self._noted :], len(self._workspace.notes)
+        return [note.replace("\x00", "")[:NOTE_LIMIT] for note in new[:NOTES]]
+
     def _begin(self) -> Session:
         task, choice, settings = self._claim.task, self._choice, self._choice.settings
         resumes = None if self._session is None else self._session.id
@@ -223,6 +237,9 @@ class Episodes:
             if earlier and (earlier[0].agent, earlier[0].kind) == (choice.name, settings.kind):
                 resumes = earlier[0].id
         agent = agents.agent(settings)
+        branches: list[Branch] = []
+        with suppress(GitError, OSError):  # they are told at the end again; now, for whoever goes on when we die
+            branches = self._workspace.branches()
         return self._ledger.tasks.begin_session(
             task.id,
             attempt=self._claim.attempt,
@@ -234,10 +251,12 @@ class Episodes:
             workspace=str(self._workspace.folder),
             log=str(self._work.log_file),
             takes_messages=agent.takes_messages,
+            branches=branches,
             max_usd_micros=None if settings.max_usd is None else round(settings.max_usd * 1_000_000),
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
             resumes=resumes,
+            seal=self._work.seal,
         )
 
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
@@ -278,7 +297,8 @@ class Episodes:
         return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
-        task = self._claim.task
+        # As it is now: people change what they ask for while an agent works.
+        task = self._task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
         verdict = verify(
             task,
             folder=self._workspace.folder,
@@ -311,7 +331,7 @@ class Episodes:
             text=text,
             result=result,
             report="\n\n".join(part for part in (report, "\n".join(lines)) if part),
-            pull_requests=pull_requests(text, self._claim.task, self._settings.repositories),
+            pull_requests=pull_requests(text, self._task, self._settings.repositories),
         )
 
     def _final_text(self, ended: Ended) -> str:

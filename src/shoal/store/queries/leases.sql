@@ -118,11 +118,10 @@ UPDATE tasks SET progress = COALESCE(:progress, progress), progress_message = CO
 WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
 RETURNING *
 
--- part: no_agent_runs
--- No session of the attempt is under way: an agent is not the one to say that its work is done.
-NOT EXISTS (
-  SELECT 1 FROM sessions AS s WHERE s.task = tasks.id AND s.attempt = tasks.attempt AND s.ended_at IS NULL
-)
+-- part: of_the_attempt
+-- An agent is not the one to say that its work is done: no session of the attempt may be under way, nor be sealed by
+-- somebody else.
+SELECT 1 FROM sessions AS s WHERE s.task = tasks.id AND s.attempt = tasks.attempt
 
 -- name: complete
 -- The attempt ended well; a task that needs a review waits for it.
@@ -133,7 +132,8 @@ UPDATE tasks SET
   result = COALESCE(:result, result),
   actual_minutes = COALESCE(:actual_minutes, (:now - claimed_at) / 60000),
   leased_until = NULL, updated_at = :now
-WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL AND {{no_agent_runs}}
+WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
+  AND NOT EXISTS ({{of_the_attempt}} AND (s.ended_at IS NULL OR s.seal <> :seal))
 RETURNING *
 
 -- name: complete_many
@@ -142,7 +142,7 @@ WITH ended AS (
   SELECT
     CAST(value ->> 'id' AS BIGINT) AS id, CAST(value ->> 'attempt' AS INTEGER) AS attempt,
     value ->> 'summary' AS summary, value ->> 'result' AS result,
-    CAST(value ->> 'actual_minutes' AS INTEGER) AS actual_minutes
+    CAST(value ->> 'actual_minutes' AS INTEGER) AS actual_minutes, value ->> 'seal' AS seal
   FROM {{rows}}
 )
 UPDATE tasks SET
@@ -154,7 +154,7 @@ UPDATE tasks SET
   leased_until = NULL, updated_at = :now
 FROM ended
 WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.leased_until IS NOT NULL
-  AND {{no_agent_runs}}
+  AND NOT EXISTS ({{of_the_attempt}} AND (s.ended_at IS NULL OR s.seal <> ended.seal))
 RETURNING {{returning}}
 
 -- name: expire
