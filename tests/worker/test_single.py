@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,45 +15,20 @@ import pytest
 from shoal import Ledger, connect
 from shoal.model.task import Claim
 from tests.conftest import wait_until
-from tests.fleet import SHOAL, Server, environment
+from tests.fleet import Programs, Server
 from tests.worker.test_worker import assert_gone
 
 Run = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home")
-    yield server
-    server.kill()
+def ledger(served: Ledger) -> Ledger:
+    return served
 
 
 @pytest.fixture
-def ledger(server: Server) -> Iterator[Ledger]:
-    with connect(server.url, actor="ana") as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def start(tmp_path: Path, server: Server) -> Iterator[Run]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*SHOAL, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(SHOAL_URL=server.url, SHOAL_HOME=str(tmp_path / "pod"), **variables),
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+def start(tmp_path: Path, programs: Programs) -> Run:
+    return partial(programs.start, SHOAL_HOME=str(tmp_path / "pod"))
 
 
 @pytest.fixture
