@@ -30,7 +30,7 @@ class Nodes:
 
     def __init__(self, objects: Objects, folder: Path) -> None:
         self._objects = objects
-        self._folder = folder
+        self.folder = folder
         self._bin = folder / "bin"
         self._bin.mkdir(parents=True)
         program = self._bin / "shoal"
@@ -64,7 +64,7 @@ class Nodes:
 
     def log(self, pod: Object) -> bytes:
         """What a pod has printed so far."""
-        return (self._folder / pod["metadata"]["uid"] / "log").read_bytes()
+        return (self.folder / pod["metadata"]["uid"] / "log").read_bytes()
 
     def _run(self) -> None:
         while not self._stopping.wait(TURN_SECONDS):
@@ -157,21 +157,28 @@ class Nodes:
             self._say(pod, ("Pending", {"waiting": {"reason": "ContainerCreating"}}))
             return
         try:
+            for claim in _claims(pod):
+                self._objects.get("PersistentVolumeClaim", pod["metadata"]["namespace"], claim)
+        except Problem as problem:
+            self._leave_unscheduled(pod, f"0/1 nodes are available: {problem}")
+            return
+        try:
             environment = self._environment(pod, container)
         except Problem as problem:
             waiting = {"reason": "CreateContainerConfigError", "message": str(problem)}
             self._say(pod, ("Pending", {"waiting": waiting}))
             return
-        folder = self._folder / uid
+        folder = self.folder / uid
         folder.mkdir(exist_ok=True)
-        mounts = {mount["mountPath"]: folder / mount["name"] for mount in container.get("volumeMounts", [])}
-        for volume in pod["spec"].get("volumes", []):
-            self._mount(pod, volume, folder)
-        for mount in container.get("volumeMounts", []):
-            if "subPath" in mount:
-                (_inside(mount["mountPath"], mounts)).write_bytes(
-                    (folder / mount["name"] / mount["subPath"]).read_bytes()
-                )
+        places = {volume["name"]: self._mount(pod, volume, folder) for volume in pod["spec"].get("volumes", [])}
+        mounts: dict[str, Path] = {}
+        for mount in sorted(container.get("volumeMounts", []), key=lambda one: len(one["mountPath"])):
+            place = places[mount["name"]] / mount.get("subPath", "")
+            if place.is_file():
+                _inside(mount["mountPath"], mounts).write_bytes(place.read_bytes())
+            else:
+                place.mkdir(parents=True, exist_ok=True)
+                mounts[mount["mountPath"]] = place
         environment = {name: str(_inside(value, mounts)) for name, value in environment.items()}
         command = [_expanded(part, environment) for part in [*container["command"], *container.get("args", [])]]
         with (folder / "log").open("wb") as output:
@@ -192,13 +199,24 @@ class Nodes:
         self.starts.append(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
         self._say(pod, ("Running", {"running": {"startedAt": now()}}))
 
-    def _mount(self, pod: Object, volume: Object, folder: Path) -> None:
-        place = folder / volume["name"]
+    def _mount(self, pod: Object, volume: Object, folder: Path) -> Path:
+        """Where a volume is here: in the pod's folder, which no other pod sees, unless it is a claim's."""
+        claim = volume.get("persistentVolumeClaim")
+        place = folder / volume["name"] if claim is None else self.folder / "claims" / str(claim["claimName"])
         place.mkdir(parents=True, exist_ok=True)
         if "configMap" in volume:
             found = self._objects.get("ConfigMap", pod["metadata"]["namespace"], volume["configMap"]["name"])
             for name, text in found["data"].items():
                 (place / name).write_text(text)
+        return place
+
+    def _leave_unscheduled(self, pod: Object, message: str) -> None:
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+
+        def change(status: Object) -> None:
+            status.update(phase="Pending", conditions=[condition])
+
+        self._objects.update_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], change)
 
     def _environment(self, pod: Object, container: Object) -> dict[str, str]:
         given: dict[str, str] = {}
@@ -232,6 +250,11 @@ class Nodes:
             status.update(phase=phase, containerStatuses=statuses)
 
         self._objects.update_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], change)
+
+
+def _claims(pod: Object) -> list[str]:
+    volumes = pod["spec"].get("volumes", [])
+    return [one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one]
 
 
 def _owner(pod: Object) -> str | None:

@@ -14,8 +14,11 @@ import pytest
 
 from shoal import Ledger, connect
 from shoal.model.task import Claim
-from tests.conftest import wait_until
+from shoal.worker.workspaces import Workspaces
+from tests.conftest import FakeClock, wait_until
 from tests.fleet import Programs, Server
+from tests.vaults import git
+from tests.worker.places import REPOSITORY, Remote, task_of
 from tests.worker.test_worker import assert_gone
 
 Run = Callable[..., subprocess.Popen[str]]
@@ -90,6 +93,18 @@ def test_attempt_that_has_begun_is_not_begun_again(ledger: Ledger, attempt: Run,
     assert ledger.tasks.get(1).status == "active"
 
 
+def test_folders_of_old_attempts_go_when_no_worker_lives_in_the_home(
+    ledger: Ledger, attempt: Run, tmp_path: Path
+) -> None:
+    remote, pod = Remote(tmp_path), tmp_path / "pod"
+    old = Workspaces(pod, remote.settings(), clock=FakeClock(1)).prepare(task_of(42, repos=[REPOSITORY]), 1)
+    (old.folder / "a.py").write_text("x\n")
+    old.keep("Kept")
+    old.close()
+    attempt("true").communicate(timeout=30)
+    assert not old.folder.exists()
+
+
 def test_lost_attempt_does_not_begin(ledger: Ledger, attempt: Run, tmp_path: Path) -> None:
     ledger.tasks.create(title="x")
     (claim,) = ledger.tasks.claim(worker="kubernetes:1", lease_seconds=60).claims
@@ -162,3 +177,29 @@ def test_server_dispatches_when_it_is_configured(tmp_path: Path) -> None:
         wait_until(lambda: ledger.stats.get().counts["completed"] == 3)
         assert ledger.tasks.get(1).summary == "done"
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel"])
+def test_ephemeral_home_is_left_with_everything_pushed(ledger: Ledger, start: Run, tmp_path: Path, end: str) -> None:
+    remote = Remote(tmp_path)
+    pod = tmp_path / "pod"
+    pod.mkdir()
+    (pod / "shoal.toml").write_text(f'[repositories."{REPOSITORY}"]\nurl = "{remote.path}"\n')
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nsleep 1\n")
+    hook.chmod(0o755)
+    ledger.tasks.create(title="x", repos=[REPOSITORY])
+    (claim,) = ledger.tasks.claim(worker="kubernetes:1", lease_seconds=60).claims
+    process = start(
+        *("run-attempt", "--lease", "2", "--", "sh", "-c", "echo half > done.py; touch ../begun; sleep 60"),
+        SHOAL_CLAIM=msgspec.json.encode(claim).decode(),
+        SHOAL_EPHEMERAL="true",
+    )
+    wait_until((pod / "workspaces" / "begun").exists)
+    if end == "stop":
+        process.send_signal(signal.SIGTERM)
+    else:
+        ledger.tasks.cancel(1)
+    process.communicate(timeout=30)
+    assert process.returncode == (75 if end == "stop" else 5)
+    assert git(remote.path, "show", "shoal/T1-x:done.py") == "half"

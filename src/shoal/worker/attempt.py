@@ -154,7 +154,7 @@ class Attempt:
         workspace = self._prepare(run_command)
         done = False
         try:
-            for note in workspace.notes:
+            for note in workspace.take_notes():
                 log.info("workspace", task=task.task_id, note=note)
             work = Work(
                 claim=self.claim,
@@ -201,6 +201,7 @@ class Attempt:
                 branches=[branch for session in reversed(earlier) for branch in session.branches],
                 run_command=run_command,
                 stop=lambda: self._processes.stop_reason is not None,
+                late=self._processes.is_late,
             )
         except WorkspaceError:
             self._processes.check()  # it may be for this that it could not be made

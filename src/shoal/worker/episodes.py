@@ -150,7 +150,7 @@ class Episodes:
             outcome, error = Outcome.FAILED, problem.message
             raise
         finally:
-            branches = self._workspace.keep(f"{self._claim.task.task_id}: what attempt {attempt} left uncommitted")
+            branches = self._keep()
             with suppress(LeaseLost):
                 self._say(
                     lambda: self._ledger.sessions.end(
@@ -163,6 +163,14 @@ class Episodes:
                     )
                 )
         return ended, branches
+
+    def _keep(self) -> list[Branch]:
+        task_id, attempt = self._claim.task.task_id, self._claim.attempt
+        try:
+            return self._workspace.keep(f"{task_id}: what attempt {attempt} left uncommitted")
+        finally:
+            for note in self._workspace.take_notes():
+                log.warning("workspace", task=task_id, attempt=attempt, note=note)
 
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
