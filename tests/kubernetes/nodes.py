@@ -15,8 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -37,6 +38,7 @@ class Nodes:
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m shoal "$@"\n')
         program.chmod(0o755)
         self._running: dict[str, subprocess.Popen[bytes]] = {}  # by the pod's uid
+        self._logging: dict[str, threading.Thread] = {}
         self._terminating: dict[str, float] = {}
         self._started: dict[str, float] = {}
         self._reasons: dict[str, str] = {}
@@ -62,9 +64,22 @@ class Nodes:
                 self._reasons[pod["metadata"]["uid"]] = reason
                 _kill_all(self._running[pod["metadata"]["uid"]].pid)
 
-    def log(self, pod: Object) -> bytes:
-        """What a pod has printed so far."""
-        return (self.folder / pod["metadata"]["uid"] / "log").read_bytes()
+    def log(
+        self, pod: Object, *, since: datetime | None = None, timestamps: bool = False, limit: int | None = None
+    ) -> bytes:
+        """What a pod has printed so far, as a kubelet tells it."""
+        told, begins = b"", True
+        for line in (self.folder / pod["metadata"]["uid"] / "log").read_bytes().splitlines(keepends=True):
+            stamp, _, tag, text = line.removesuffix(b"\n").split(b" ", 3)
+            if since is None or datetime.fromisoformat(stamp.decode()) >= since:
+                told += (stamp + b" " if timestamps and begins else b"") + text + (b"\n" if tag == b"F" else b"")
+                begins = tag == b"F"
+        return told if limit is None else told[:limit]
+
+    def rotate(self, job: str) -> None:
+        """Put what a container has printed aside, as a kubelet does from 10 MB on: it is told no more."""
+        for pod in self._pods(job):
+            os.truncate(self.folder / pod["metadata"]["uid"] / "log", 0)
 
     def _run(self) -> None:
         while not self._stopping.wait(TURN_SECONDS):
@@ -141,6 +156,7 @@ class Nodes:
             if code is not None:
                 del self._running[uid]
                 _kill_all(process.pid)  # what it leaves behind ends with its container
+                self._logging[uid].join(5)
                 self._say(pod, _ended(code, self._reasons.get(uid)))
         elif pod["status"].get("phase") in {None, "Pending"}:
             self._begin(pod)
@@ -181,21 +197,24 @@ class Nodes:
                 mounts[mount["mountPath"]] = place
         environment = {name: str(_inside(value, mounts)) for name, value in environment.items()}
         command = [_expanded(part, environment) for part in [*container["command"], *container.get("args", [])]]
-        with (folder / "log").open("wb") as output:
-            self._running[uid] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=_inside(container.get("workingDir", "/"), mounts),
-                env={
-                    "PATH": f"{self._bin}:{os.environ['PATH']}",
-                    "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-                    "TMPDIR": str(folder),
-                    **environment,
-                },
-                start_new_session=True,
-            )
+        self._running[uid] = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=_inside(container.get("workingDir", "/"), mounts),
+            env={
+                "PATH": f"{self._bin}:{os.environ['PATH']}",
+                "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+                "TMPDIR": str(folder),
+                **environment,
+            },
+            start_new_session=True,
+        )
+        self._logging[uid] = threading.Thread(
+            target=_log, args=(self._running[uid].stdout, folder / "log"), daemon=True
+        )
+        self._logging[uid].start()
         self.starts.append(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
         self._say(pod, ("Running", {"running": {"startedAt": now()}}))
 
@@ -250,6 +269,17 @@ class Nodes:
             status.update(phase=phase, containerStatuses=statuses)
 
         self._objects.update_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], change)
+
+
+def _log(printed: IO[bytes], path: Path) -> None:
+    """Write what a container prints as container runtimes do: lines with their times, long ones in parts."""
+    with printed, path.open("ab", buffering=0) as file:
+        while part := printed.readline(16 * 1024):
+            nanoseconds = time.time_ns()
+            stamp = datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            tag = "F" if part.endswith(b"\n") else "P"
+            head = f"{stamp}.{nanoseconds % 10**9:09}Z stdout {tag} "
+            file.write(head.encode() + part.removesuffix(b"\n") + b"\n")
 
 
 def _claims(pod: Object) -> list[str]:
