@@ -33,6 +33,31 @@ def start(verb: str, *arguments: str, **keywords: str) -> subprocess.Popen[str]:
     )
 
 
+class Programs:
+    """`shoal` commands that run beside a test until `close`; all of them reach the ledger at this address."""
+
+    def __init__(self, url: str, **variables: str) -> None:
+        self._variables = {"SHOAL_URL": url} | variables
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*SHOAL, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**self._variables | variables),
+        )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
+
 class Server:
     """A `shoal serve` on a free port."""
 

@@ -125,6 +125,10 @@ class KubernetesSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         list[DnsName], Meta(max_length=100, description="Secrets whose keys become the pods' environment.")
     ] = []
     env: Annotated[dict[Variable, str], Meta(description="Further environment.")] = {}
+    volume: Annotated[
+        DnsName | None,
+        Meta(description="A PersistentVolumeClaim (ReadWriteMany) for the pods' home, which then stays."),
+    ] = None
     cpu_request: Annotated[Quantity | None, Meta(description="Processors that a pod is sure of, as 500m.")] = None
     cpu_limit: Annotated[Quantity | None, Meta(description="Processors that it may use.")] = None
     memory_request: Annotated[Quantity | None, Meta(description="Memory that a pod is sure of, as 2Gi.")] = None
@@ -179,6 +183,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     workspace_days: Annotated[
         int, Meta(ge=0, le=36500, description="Days for which the folder of a failed attempt is kept.")
     ] = 7
+    ephemeral: Annotated[
+        bool, Meta(description="This home goes with its attempt, as a pod's: what was done in it is pushed at once.")
+    ] = False
     warn_minutes: Annotated[Whole, Meta(description="An attempt is warned of so long after its estimate.")] = 15
     fail_factor: Annotated[float, Meta(ge=1, description="It fails at so many times its estimate.")] = 2.0
     warn_unestimated_minutes: Annotated[Whole, Meta(description="Warned of after, without an estimate.")] = 45

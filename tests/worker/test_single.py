@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,46 +14,24 @@ import pytest
 
 from shoal import Ledger, connect
 from shoal.model.task import Claim
-from tests.conftest import wait_until
-from tests.fleet import SHOAL, Server, environment
+from shoal.worker.workspaces import Workspaces
+from tests.conftest import FakeClock, wait_until
+from tests.fleet import Programs, Server
+from tests.vaults import git
+from tests.worker.places import REPOSITORY, Remote, task_of
 from tests.worker.test_worker import assert_gone
 
 Run = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home")
-    yield server
-    server.kill()
+def ledger(served: Ledger) -> Ledger:
+    return served
 
 
 @pytest.fixture
-def ledger(server: Server) -> Iterator[Ledger]:
-    with connect(server.url, actor="ana") as ledger:
-        yield ledger
-
-
-@pytest.fixture
-def start(tmp_path: Path, server: Server) -> Iterator[Run]:
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*SHOAL, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(SHOAL_URL=server.url, SHOAL_HOME=str(tmp_path / "pod"), **variables),
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+def start(tmp_path: Path, programs: Programs) -> Run:
+    return partial(programs.start, SHOAL_HOME=str(tmp_path / "pod"))
 
 
 @pytest.fixture
@@ -112,6 +91,18 @@ def test_attempt_that_has_begun_is_not_begun_again(ledger: Ledger, attempt: Run,
     assert process.returncode == 5
     assert not (tmp_path / "ran").exists()
     assert ledger.tasks.get(1).status == "active"
+
+
+def test_folders_of_old_attempts_go_when_no_worker_lives_in_the_home(
+    ledger: Ledger, attempt: Run, tmp_path: Path
+) -> None:
+    remote, pod = Remote(tmp_path), tmp_path / "pod"
+    old = Workspaces(pod, remote.settings(), clock=FakeClock(1)).prepare(task_of(42, repos=[REPOSITORY]), 1)
+    (old.folder / "a.py").write_text("x\n")
+    old.keep("Kept")
+    old.close()
+    attempt("true").communicate(timeout=30)
+    assert not old.folder.exists()
 
 
 def test_lost_attempt_does_not_begin(ledger: Ledger, attempt: Run, tmp_path: Path) -> None:
@@ -186,3 +177,29 @@ def test_server_dispatches_when_it_is_configured(tmp_path: Path) -> None:
         wait_until(lambda: ledger.stats.get().counts["completed"] == 3)
         assert ledger.tasks.get(1).summary == "done"
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel"])
+def test_ephemeral_home_is_left_with_everything_pushed(ledger: Ledger, start: Run, tmp_path: Path, end: str) -> None:
+    remote = Remote(tmp_path)
+    pod = tmp_path / "pod"
+    pod.mkdir()
+    (pod / "shoal.toml").write_text(f'[repositories."{REPOSITORY}"]\nurl = "{remote.path}"\n')
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nsleep 1\n")
+    hook.chmod(0o755)
+    ledger.tasks.create(title="x", repos=[REPOSITORY])
+    (claim,) = ledger.tasks.claim(worker="kubernetes:1", lease_seconds=60).claims
+    process = start(
+        *("run-attempt", "--lease", "2", "--", "sh", "-c", "echo half > done.py; touch ../begun; sleep 60"),
+        SHOAL_CLAIM=msgspec.json.encode(claim).decode(),
+        SHOAL_EPHEMERAL="true",
+    )
+    wait_until((pod / "workspaces" / "begun").exists)
+    if end == "stop":
+        process.send_signal(signal.SIGTERM)
+    else:
+        ledger.tasks.cancel(1)
+    process.communicate(timeout=30)
+    assert process.returncode == (75 if end == "stop" else 5)
+    assert git(remote.path, "show", "shoal/T1-x:done.py") == "half"

@@ -81,6 +81,7 @@ def dispatch(
         signal.signal(number, lambda *_: stopping.set())
     loops = [
         Loop("dispatch", orders.poll_seconds, dispatcher.tick),
+        Loop("logs", orders.poll_seconds, dispatcher.follow),
         Loop("beats", dispatcher.beat_seconds, dispatcher.beat),
     ]
     for loop in loops:

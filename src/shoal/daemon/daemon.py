@@ -45,6 +45,7 @@ class Daemon:
             self._dispatcher = Dispatcher(Ledger(engine, actor="shoal"), place, settings.dispatch, logs=home.logs)
             seconds = settings.dispatch.poll_seconds
             self.loops.append(Loop("dispatch", seconds, self._dispatcher.tick, vital=False))
+            self.loops.append(Loop("logs", seconds, self._dispatcher.follow, vital=False))
             self.loops.append(Loop("beats", self._dispatcher.beat_seconds, self._dispatcher.beat, vital=False))
         self._watch = Loop("watch", WATCH_SECONDS, self._revive)
 

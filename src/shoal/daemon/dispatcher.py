@@ -59,6 +59,8 @@ class Dispatcher:
         self._starting: dict[str, tuple[str, int]] = {}  # by worker: spawned, and not begun
         self._first_seen: dict[tuple[str, str], float] = {}  # by worker and state, for what may not last
         self._refused_at = float("-inf")
+        self._running: list[Spawned] = []  # as of the last look
+        self._silent_until: dict[str, float] = {}  # by worker: its log could not be had
         self._fence: int | None = None
         self.beat_seconds = min(orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
         self.is_empty = False
@@ -69,8 +71,10 @@ class Dispatcher:
         Raises ExecutorUnreachable when the executor cannot be asked: then nothing was judged, and nothing claimed.
         """
         if not self._leads():
+            self._running = []
             return
         spawned = self._executor.list()
+        self._running = [one for one in spawned if one.state is State.RUNNING]
         for one in spawned:
             self._look_after(one)
         self._forget_others(spawned)
@@ -97,6 +101,19 @@ class Dispatcher:
             ).lost
             if lost:
                 self._drop(worker)
+
+    def follow(self) -> None:
+        """Bring what attempts print into their logs while they run. For a thread of its own: a node may be silent."""
+        running = self._running
+        self._silent_until = {one.worker: self._silent_until.get(one.worker, 0.0) for one in running}
+        for one in running:
+            if monotonic_seconds() < self._silent_until[one.worker] or one not in self._running:
+                continue
+            try:
+                self._executor.logs(one, self._log_file(one), last=False)
+            except ExecutorError as error:
+                self._silent_until[one.worker] = monotonic_seconds() + LOG_SECONDS
+                log.warning("log waits", task=one.task, attempt=one.attempt, reason=error.message)
 
     def close(self) -> None:
         """Give back what was claimed and never acknowledged, and the lead. A stray attempt finds its lease lost."""
@@ -275,12 +292,15 @@ class Dispatcher:
     def _has_log(self, one: Spawned) -> bool:
         """Collect the log; False when it should be tried once more."""
         try:
-            self._executor.logs(one, self._logs / f"{one.task}.{one.attempt}.log")
+            self._executor.logs(one, self._log_file(one), last=True)
         except ExecutorError as error:
             if self._lasted(one, "log") < LOG_SECONDS:
                 return False
             log.warning("log given up", task=one.task, attempt=one.attempt, reason=error.message)
         return True
+
+    def _log_file(self, one: Spawned) -> Path:
+        return self._logs / f"{one.task}.{one.attempt}.log"
 
     def _nothing_left(self) -> bool:
         """Whether nothing in these queues can become claimable."""

@@ -155,7 +155,6 @@ class Attempt:
         )
         workspace = self._prepare(run_command)
         done = False
-        logged = self._log_notes(workspace.notes)
         try:
             work = Work(
                 claim=self.claim,
@@ -184,13 +183,9 @@ class Attempt:
             self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
-            self._log_notes(workspace.notes[logged:])
+            for note in workspace.take_notes():
+                log.info("workspace", task=task.task_id, note=note)
         return conclusion
-
-    def _log_notes(self, notes: list[str]) -> int:
-        for note in notes:
-            log.info("workspace", task=self.claim.task.task_id, note=note)
-        return len(notes)
 
     def _choose(self) -> Choice:
         if not self._terms.command:
@@ -210,6 +205,7 @@ class Attempt:
                 branches=[branch for session in reversed(earlier) for branch in session.branches],
                 run_command=run_command,
                 stop=lambda: self._processes.stop_reason is not None,
+                late=self._processes.is_late,
             )
         except WorkspaceError:
             self._processes.check()  # it may be for this that it could not be made

@@ -108,7 +108,7 @@ class Episodes:
         self._environment = work.environment
         self._session: Session | None = None
         self._heard = 0
-        self._noted = 0
+        self._notes: list[str] = []
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
@@ -156,7 +156,7 @@ class Episodes:
             outcome, error = Outcome.FAILED, problem.message
             raise
         finally:
-            branches = self._workspace.keep(f"{self._claim.task.task_id}: what attempt {attempt} left uncommitted")
+            branches = self._keep()
             with suppress(LeaseLost):
                 self._say(
                     lambda: self._ledger.sessions.end(
@@ -171,13 +171,21 @@ class Episodes:
                 )
         return ended, branches
 
+    def _keep(self) -> list[Branch]:
+        task_id, attempt = self._claim.task.task_id, self._claim.attempt
+        try:
+            return self._workspace.keep(f"{task_id}: what attempt {attempt} left uncommitted")
+        finally:
+            self._take_notes()
+
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
         task = self._claim.task
         waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
-        notes = self._new_notes()
+        self._take_notes()
+        notes, self._notes = self._notes, []
         prompt: Prompt = self._say(
             lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
                 task.id,
@@ -186,7 +194,7 @@ class Episodes:
                 session=session.id,
                 failures=failures,
                 told=waiting.told,
-                workspace_notes=notes,
+                workspace_notes=[note.replace("\x00", "")[:NOTE_LIMIT] for note in notes[:NOTES]],
             )
         )
         settings = self._choice.settings
@@ -224,10 +232,11 @@ class Episodes:
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
 
-    def _new_notes(self) -> list[str]:
-        """What happened to the workspace since the last prompt."""
-        new, self._noted = self._workspace.notes[self._noted :], len(self._workspace.notes)
-        return [note.replace("\x00", "")[:NOTE_LIMIT] for note in new[:NOTES]]
+    def _take_notes(self) -> None:
+        """Log what happened to the workspace meanwhile, and have it for the next prompt."""
+        for note in self._workspace.take_notes():
+            log.warning("workspace", task=self._claim.task.task_id, attempt=self._claim.attempt, note=note)
+            self._notes.append(note)
 
     def _begin(self) -> Session:
         task, choice, settings = self._claim.task, self._choice, self._choice.settings

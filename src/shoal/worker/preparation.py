@@ -28,7 +28,9 @@ Wanted = Sequence[tuple[Mirror, RepositorySettings]]
 class Preparation:
     """One preparing of one attempt's folder. `checkouts` and `notes` fill as it goes."""
 
-    def __init__(self, root: Path, place: Place, task: Task, attempt: int, clock: Clock) -> None:
+    def __init__(
+        self, root: Path, place: Place, task: Task, attempt: int, clock: Clock, *, ephemeral: bool = False
+    ) -> None:
         self.checkouts: list[Checkout] = []
         self.notes: list[str] = []
         self._root = root
@@ -36,6 +38,7 @@ class Preparation:
         self._task = task
         self._attempt = attempt
         self._clock = clock
+        self._ephemeral = ephemeral
         self._has_begun = False
 
     def make(self, wanted: Wanted, earlier: Iterable[Branch], run_command: RunCommand | None) -> None:
@@ -82,7 +85,9 @@ class Preparation:
         )
         self._remember(part)
         worktree = Worktree.add(mirror, folder, branch, reason=f"Shoal: {self._place.name}")
-        self.checkouts.append(Checkout(worktree, part, attempt=self._place.name, push=settings.push))
+        self.checkouts.append(
+            Checkout(worktree, part, attempt=self._place.name, push=settings.push, ephemeral=self._ephemeral)
+        )
 
     def _free_folder(self, repository: str) -> Path:
         """The folder of one of several repositories, called as it is; as its owner too when two are called the same."""

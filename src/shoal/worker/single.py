@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from shoal.adapters.processes.groups import Groups
+from shoal.clock import SystemClock
 from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import FINISHED, Claim, Status, Task
@@ -36,9 +37,11 @@ class SingleAttempt:
         self._terms = terms
         self._lease_seconds = lease_seconds
         self._groups = Groups()
-        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
+        settings = terms.settings
+        self._workspaces = Workspaces(terms.folder, settings.repositories, ephemeral=settings.ephemeral)
         self._give_up = threading.Event()
         self._ended = threading.Event()
+        self._stopping = threading.Event()
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
         self._claim = claim
         self.attempt = self._attempt(claim)
@@ -64,7 +67,7 @@ class SingleAttempt:
             worker = threading.Thread(target=self.attempt.run, name=before.task_id)
             worker.start()
             worker.join()
-            return self._exit_code(before)
+            code = self._exit_code(before)
         except (LeaseLost, NotFound) as error:
             log.warning("attempt not begun", reason=error.message)
             return LeaseLost.exit_code
@@ -74,6 +77,8 @@ class SingleAttempt:
         finally:
             self._ended.set()
             self._groups.close()
+        self._sweep()
+        return code
 
     def stop(self) -> None:
         """Give the task back, after the grace time by force. May be called by a signal handler."""
@@ -91,6 +96,7 @@ class SingleAttempt:
 
     def _heed(self) -> None:
         self._calls_to_stop.get()
+        self._stopping.set()
         self.attempt.stop("released", self._terms.grace_seconds)
         self._ended.wait(REPORT_SECONDS)
         self._give_up.set()
@@ -112,6 +118,15 @@ class SingleAttempt:
         if task.started_at is not None:
             raise LeaseLost(f"attempt {claim.attempt} of {task.task_id} has begun already, somewhere else")
         return task
+
+    def _sweep(self) -> None:
+        """Remove folders of old attempts: in a home for such attempts alone, a volume of pods, nobody else does so."""
+        if self._terms.settings.ephemeral or self._stopping.is_set():
+            return
+        try:
+            self._workspaces.sweep(SystemClock().now_ms(), self._terms.settings.workspace_days)
+        except OSError as error:
+            log.warning("workspaces cannot be swept", reason=str(error))
 
     def _exit_code(self, before: Task) -> int:
         """How it ended, as the ledger has it."""

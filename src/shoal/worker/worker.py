@@ -53,7 +53,8 @@ class Worker:
         self._ledger = ledger
         self._orders = orders
         self._terms = terms
-        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
+        settings = terms.settings
+        self._workspaces = Workspaces(terms.folder, settings.repositories, ephemeral=settings.ephemeral)
         self._say = on_change or (lambda _: None)
         self._groups = Groups()
         self._pause = Pause(orders.pause_seconds)

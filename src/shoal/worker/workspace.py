@@ -49,6 +49,11 @@ class Workspace:
         """What everything that runs here should have: git takes no repository around the home for this one."""
         return {} if self._place is None else {"GIT_CEILING_DIRECTORIES": str(self._place.folder.parent)}
 
+    def take_notes(self) -> list[str]:
+        """The notes that have come since the last time."""
+        notes, self.notes = self.notes, []
+        return notes
+
     def keep(self, message: str, *, author: str | None = None) -> list[Branch]:
         """Commit what is uncommitted, and push where that is wanted; where the work stands now.
 

@@ -64,8 +64,8 @@ class Executor(Protocol):
         """All attempts of this ledger that were started and not yet deleted."""
         ...
 
-    def logs(self, spawned: Spawned, path: Path) -> None:
-        """Write what an attempt printed to a file, if there is anything that is not there yet."""
+    def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
+        """Bring what an attempt has printed into a file, as far as it is not there yet; with `last` to its end."""
         ...
 
     def delete(self, spawned: Spawned) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from shoal.adapters.executors import manifests
 from shoal.adapters.executors.cluster import Absent, Cluster, NameTaken
 from shoal.adapters.executors.executor import ENDED, Spawned, State
+from shoal.adapters.executors.pod_log import PodLog
 from shoal.errors import BadInput, ExecutorError, ExecutorUnreachable
 from shoal.model.task import Claim
 from shoal.settings import KubernetesSettings
@@ -65,20 +66,21 @@ class KubernetesExecutor:
         """All Jobs of this ledger that are not being deleted."""
         return self._look({})
 
-    def logs(self, spawned: Spawned, path: Path) -> None:
+    def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
         """What the pod printed; nothing when there is no pod, or it never began."""
-        for pod in self._cluster.list("pods", {"batch.kubernetes.io/job-name": spawned.name}):
-            try:
-                text = self._cluster.log(pod["metadata"]["name"], manifests.CONTAINER, LOG_LIMIT_BYTES)
-            except ExecutorUnreachable:
-                raise
-            except ExecutorError:
-                continue  # its container has not begun
-            if text:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_suffix(".part")
-                part.write_bytes(text)
-                part.replace(path)
+        pods = self._cluster.list("pods", {"batch.kubernetes.io/job-name": spawned.name})
+        names = [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("containerStatuses")]
+        if not names:
+            return
+        with PodLog(path, worker=spawned.worker) as file:
+            for name in names:
+                try:
+                    told = self._cluster.log(name, manifests.CONTAINER, LOG_LIMIT_BYTES, file.since(name))
+                except ExecutorUnreachable:
+                    raise
+                except ExecutorError:
+                    continue  # its container has not begun
+                file.add(name, told, last=last)
 
     def delete(self, spawned: Spawned) -> None:
         """Remove the Job; its pod is asked to end, and goes with its Secret."""

@@ -90,7 +90,7 @@ class LocalExecutor:
             for worker, (claim, process) in running
         ]
 
-    def logs(self, spawned: Spawned, path: Path) -> None:
+    def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
         """Nothing: the attempt wrote its log there itself."""
 
     def delete(self, spawned: Spawned) -> None:

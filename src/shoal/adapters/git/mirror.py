@@ -52,12 +52,15 @@ class Mirror:
         clock: Clock,
         token: str | None = None,
         stop: Callable[[], bool] | None = None,
+        late: Callable[[], bool] | None = None,
     ) -> None:
+        """Clones and fetches end when `stop` says so; a push, which brings work to safety, when `late` does."""
         self.path = path
         self.address = address
         self._clock = clock
         self._token = token
         self._stop = stop
+        self._late = late
         self._settings = SETTINGS | ({"remote.origin.url": address.url} if address.url else {})
         self.git = self.program(path)
 
@@ -127,7 +130,7 @@ class Mirror:
         ref = f"refs/heads/{branch}"
         try:
             command = ("push", "--quiet", "--no-verify", "--recurse-submodules=no", "origin")
-            self.program(self.path, stop=self._stop).run(*command, f"{ref}:{ref}", environment=self._login())
+            self.program(self.path, stop=self._late).run(*command, f"{ref}:{ref}", environment=self._login())
         except GitError as error:
             if "[rejected]" in error.message or "non-fast-forward" in error.message:
                 raise Rejected(error.message) from None
