@@ -130,6 +130,20 @@ def test_what_is_on_no_list_has_no_price(ledger: Ledger, provider: str, model: s
     assert event.data["cost_usd_micros"] is None
 
 
+def test_call_goes_on_its_session_after_the_attempt_was_lost_too(ledger: Ledger) -> None:
+    for title in ("a", "b"):
+        ledger.tasks.create(title=title)
+    ledger.tasks.claim(worker="w", limit=2)
+    mine = ledger.tasks.begin_session(1, attempt=1, agent="bo", kind="claude")
+    other = ledger.tasks.begin_session(2, attempt=1, agent="bo", kind="claude")
+    ledger.tasks.cancel(1)
+    ledger.costs.record(costs=[call("k", attempt=1, session=mine.id)])
+    assert [(one.session, one.agent) for one in ledger.costs.list(task=1)] == [(mine.id, "bo")]
+    for wrong in (other.id, 99):
+        with pytest.raises(BadInput, match=f"T1 has no session {wrong}"):
+            ledger.costs.record(costs=[call("l", session=wrong)])
+
+
 def test_prices_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 

@@ -37,6 +37,7 @@ class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt: Positive | None = None
     agent: Name | None = None
     at: Moment | None = None
+    session: Positive | None = None
 
 
 class Cost(Struct, frozen=True):

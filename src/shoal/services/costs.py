@@ -17,6 +17,7 @@ from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Usage, cost_fr
 from shoal.model.event import Kind
 from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
 from shoal.model.page import Page, position
+from shoal.model.session import Session, session_from_row
 from shoal.model.task import Task
 from shoal.services.prices import list_price
 from shoal.services.refs import get_task, task_number, unknown
@@ -45,9 +46,9 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
     """Put model calls on their tasks' accounts, all of them or none. Each is counted once, by its request key.
 
     A call whose key is known already is left as it was, whatever it says now. An attempt may have ended or lost its
-    lease: the money was spent. Without an agent it is the actor's.
+    lease: the money was spent. Without an agent it is the session's, or the actor's.
     """
-    tasks = _tasks(tx, costs)
+    tasks, sessions = _tasks(tx, costs), _sessions(tx, costs)
     spent = []
     for place, cost in enumerate(costs):
         task = tasks[cost.task]
@@ -57,8 +58,12 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
                 "for a call outside of any",
                 field=f"costs[{place}].attempt",
             )
+        session = None if cost.session is None else sessions.get(cost.session)
+        if cost.session is not None and (session is None or session.task != task.id):
+            raise BadInput(f"{task.task_id} has no session {cost.session}", field=f"costs[{place}].session")
         at = tx.now if cost.at is None else cost.at
-        spent.append(Spent(cost, task, cost.attempt, None, cost.agent or tx.actor, at))
+        agent = cost.agent or (tx.actor if session is None else session.agent)
+        spent.append(Spent(cost, task, cost.attempt, cost.session, agent, at))
     return put(tx, spent)
 
 
@@ -158,6 +163,12 @@ def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
         if not rows:
             raise unknown(ref)
     return {ref: tx.task(rows[0]) for ref, rows in zip(numbers, found, strict=True)}
+
+
+def _sessions(tx: Tx, costs: list[NewCost]) -> dict[int, Session]:
+    ids = sorted({cost.session for cost in costs if cost.session is not None})
+    rows = (row for found in tx.many("sessions.get", [{"id": id} for id in ids]) for row in found)
+    return {row[0]: session_from_row(row, tx.identity.prefix) for row in rows}
 
 
 def _key(tx: Tx, by: str, key: Any) -> str:
