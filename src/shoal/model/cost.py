@@ -61,11 +61,15 @@ class Cost(Struct, frozen=True):
     cost_usd_micros: int | None
     priced: str
     request_key: str
+    configuration: str | None
     task_id: str
 
 
 class CostSum(Struct, frozen=True):
-    """Costs of one task, agent, model, provider or day, summed exactly. `unpriced` counts the calls without a price."""
+    """Costs of one task, agent, configuration, model, provider or day, summed exactly.
+
+    `unpriced` counts the calls without a price.
+    """
 
     key: str
     calls: int

@@ -26,7 +26,7 @@ from shoal.model.prompt import Failure, Prompt, Way
 from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
-from shoal.worker.choice import Choice
+from shoal.worker.choice import Choice, configuration
 from shoal.worker.lost import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.pull_requests import pull_requests
@@ -241,6 +241,7 @@ class Episodes:
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
             resumes=resumes,
+            configuration=configuration(choice, self._workflow),
         )
 
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
