@@ -15,11 +15,12 @@ from tests.agents.responses_api import ResponsesAPI
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a call uses: the input leaves out what the cache gave."""
+    """What a call uses: the input leaves out what the cache gave and took."""
 
     input: int = 100
     output: int = 20
     cache_read: int = 0
+    cache_write: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ class ClaudeModel:
             text=step.says,
             tools=(messages_api.Tool("Bash", {"command": step.runs, "description": "work"}),) if step.runs else (),
             hangs=step.hangs,
-            tokens=messages_api.Tokens(input=used.input, output=used.output, cache_read=used.cache_read),
+            tokens=messages_api.Tokens(
+                input=used.input, output=used.output, cache_read=used.cache_read, cache_write=used.cache_write
+            ),
         )
 
 
@@ -120,6 +123,7 @@ class CodexModel:
         if step.hangs:
             return responses_api.Hang()
         used = step.tokens
-        usage = responses_api.Usage(used.input + used.cache_read, used.cache_read, 0, used.output)
+        total = used.input + used.cache_read + used.cache_write
+        usage = responses_api.Usage(total, used.cache_read, used.cache_write, used.output)
         outputs = [responses_api.Shell(step.runs)] if step.runs else []
         return responses_api.answer(*([step.says] if step.says else []), *outputs, usage=usage)

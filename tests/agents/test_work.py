@@ -247,6 +247,29 @@ def test_killed_worker_loses_nothing_and_the_next_one_goes_on(house: House) -> N
     assert house.used()[0] >= 2
 
 
+def test_what_a_killed_workers_agent_spent_is_counted_although_nobody_goes_on(house: House) -> None:
+    gate = house.folder / "gate"
+    house.model.script(
+        "otters",
+        Step(runs=f"touch {gate}.open; while ! test -e {gate}; do sleep 0.1; done", tokens=Tokens(10, 1, 100, 30)),
+        Step(runs="true", tokens=Tokens(20, 2, 200)),
+        Step(hangs=True),
+    )
+    house.ledger.tasks.create(title="Write about otters", max_attempts=1)
+    first = house.work("--lease", "4")
+    wait_until(lambda: Path(f"{gate}.open").exists() and house.session().provider_session, seconds=60)
+    first.send_signal(signal.SIGSTOP)  # what the agent says from here on, nobody hears
+    gate.touch()
+    wait_until(lambda: len(house.model.asked("otters")) == 3, seconds=60, why="for the agent to hang")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+
+    house.finish()
+    assert house.ledger.tasks.get(1).status == "failed"
+    assert house.used() == (2, 30, 3, 300)
+    assert {(one.attempt, one.session) for one in house.ledger.costs.list(task=1)} == {(1, 1)}
+
+
 def test_message_reaches_the_agent(house: House) -> None:
     gate = house.folder / "gate"
     house.model.script(

@@ -37,6 +37,7 @@ class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt: Positive | None = None
     agent: Name | None = None
     at: Moment | None = None
+    session: Positive | None = None
 
 
 class Cost(Struct, frozen=True):
@@ -60,11 +61,15 @@ class Cost(Struct, frozen=True):
     cost_usd_micros: int | None
     priced: str
     request_key: str
+    configuration: str | None
     task_id: str
 
 
 class CostSum(Struct, frozen=True):
-    """Costs of one task, agent, model, provider or day, summed exactly. `unpriced` counts the calls without a price."""
+    """Costs of one task, agent, configuration, model, provider or day, summed exactly.
+
+    `unpriced` counts the calls without a price.
+    """
 
     key: str
     calls: int

@@ -16,6 +16,7 @@ from shoal.model.cost import dollars
 from shoal.model.event import Kind
 from shoal.model.fields import NO_NUL, Count, Limit, Name, Positive, TaskRef, Text
 from shoal.model.page import Page, position
+from shoal.model.prompt import hash_of
 from shoal.model.session import (
     MESSAGE_LIMIT,
     Branch,
@@ -31,7 +32,7 @@ from shoal.model.session import (
     session_from_row,
 )
 from shoal.model.task import Task
-from shoal.services import costs, seals, tells, transcripts
+from shoal.services import costs, instructions, seals, tells, transcripts
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
 from shoal.services.seals import Seal
@@ -63,6 +64,9 @@ def begin_session(
     max_turns: Annotated[Count | None, Meta(description="Turns, or calls of the model where there are more.")] = None,
     takes_messages: Annotated[bool, Meta(description="Whether a message reaches the agent while it runs.")] = False,
     resumes: Annotated[Positive | None, Meta(description="Go on with this session of the task.")] = None,
+    configuration: Annotated[
+        Name | None, Meta(description="What the agent's settings make of its requests, in a word.")
+    ] = None,
     seal: Seal | None = None,
 ) -> Session:
     """Say that an agent begins to work on a task, or with `resumes` that it goes on with a session: another run.
@@ -70,12 +74,15 @@ def begin_session(
     With a `seal` only who names it ends the session, and the attempt well; whoever runs an agent keeps it from that
     agent, who so cannot say itself that its work is done.
 
-    The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays.
+    The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays. The
+    session's configuration is named after what is given and the stable part of the prompt: when either changes, the
+    share of cached input begins anew.
     """
     found = lock_task(tx, task)
     held(tx, found, attempt)
     if seal is not None:
         seals.require(tx, found, attempt, seal)
+    before = None if resumes is None else _resumable(tx, resumes, found, kind)
     given: dict[str, Any] = {
         "attempt": attempt,
         "agent": agent,
@@ -89,15 +96,15 @@ def begin_session(
         "max_tokens": max_tokens,
         "max_turns": max_turns,
         "takes_messages": int(takes_messages),
+        "configuration": _configuration(tx, workflow, before, configuration),
         "seal": None if seal is None else seals.hashed(seal),
     }
-    if resumes is None:
+    if before is None:
         row = tx.one("sessions.begin", task=found.id, kind=kind, now=tx.now, **given)
         assert row is not None  # noqa: S101 - an insert gives its row
         id = int(row[0])
     else:
-        id = resumes
-        _check_resumable(tx, id, found, kind)
+        id = before.id
         seals.require(tx, found, attempt, seal, session=id)
         tx.all("sessions.resume", id=id, **given)
     begun = get(tx, session=id)
@@ -147,7 +154,7 @@ def record(
     task, found = _hold(tx, session, attempt)
     news = transcripts.add(tx, task, session=session, attempt=attempt, agent=found.agent, items=items)
     if usages := [item.usage for item in items if isinstance(item, Spent)]:
-        costs.count(tx, task=task, attempt=attempt, session=session, agent=found.agent, usages=usages, at=tx.now)
+        costs.count(tx, task=task, attempt=attempt, session=found, usages=usages, at=tx.now)
     turns = _follow(tx, found, items, malformed)
     told = tells.hand_out(tx, task, found, heard=heard, went_on=news.went_on) if found.ended_at is None else []
     return Recorded(told, _stop(tx, found, turns))
@@ -240,12 +247,20 @@ def _hold(tx: Tx, id: int, attempt: int) -> tuple[Task, Session]:
     return task, found
 
 
-def _check_resumable(tx: Tx, id: int, task: Task, kind: str) -> None:
+def _configuration(tx: Tx, workflow: str | None, before: Session | None, given: str | None) -> str:
+    """A name for what an agent's requests begin with: its prompt's stable part, and what it says of its settings."""
+    named = workflow or (before.workflow if before is not None else None) or instructions.DEFAULT
+    stable = instructions.stable(tx.settings, named, has_vault=tx.has_vault)
+    return hash_of("\n".join([given or "", *map(str, stable)]))[:8]
+
+
+def _resumable(tx: Tx, id: int, task: Task, kind: str) -> Session:
     found = get(tx, session=id)
     if found.task != task.id:
         raise BadInput(f"session {id} is about {found.task_id}, not {task.task_id}", field="resumes")
     if found.kind != kind:
         raise BadInput(f"session {id} was held with {found.kind}; {kind} cannot go on with it", field="resumes")
+    return found
 
 
 def _follow(tx: Tx, session: Session, items: list[Item], malformed: int) -> int:

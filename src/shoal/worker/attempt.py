@@ -30,6 +30,7 @@ from shoal.model.task import Claim
 from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
+from shoal.worker.lost import OpenRuns
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
@@ -64,12 +65,14 @@ class Attempt:
         groups: Groups,
         terms: Terms,
         workspaces: Workspaces,
+        open_runs: OpenRuns,
         give_up: threading.Event,
     ) -> None:
         self.claim = claim
         self._ledger = ledger
         self._terms = terms
         self._workspaces = workspaces
+        self._open_runs = open_runs
         self._give_up = give_up
         self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
         self._name = f"{claim.task.task_id}.{claim.attempt}"
@@ -91,6 +94,7 @@ class Attempt:
         task_log = log.bind(task=task.task_id, attempt=self.claim.attempt)
         try:
             self._say(lambda: self._ledger.tasks.start(task.id, attempt=self.claim.attempt))
+            self._open_runs.settle(task.task_id)
             conclusion = self._come_to_a_conclusion()
             if conclusion is None:
                 task_log.warning("attempt lost")
@@ -175,6 +179,7 @@ class Attempt:
                 settings=self._terms.settings,
                 processes=self._processes,
                 run_command=run_command,
+                open_runs=self._open_runs,
                 give_up=self._give_up,
                 say=self._say,
             ).run()

@@ -22,12 +22,12 @@ from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
 from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
-from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
-from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
-from shoal.worker.choice import Choice
+from shoal.worker.choice import Choice, configuration
+from shoal.worker.lost import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.pull_requests import pull_requests
 from shoal.worker.result import read_result, whole_result
@@ -89,6 +89,7 @@ class Episodes:
         settings: Settings,
         processes: Processes,
         run_command: RunCommand,
+        open_runs: OpenRuns,
         give_up: threading.Event,
         say: Callable[[Callable[[], Any]], Any],
     ) -> None:
@@ -102,6 +103,7 @@ class Episodes:
         self._settings = settings
         self._processes = processes
         self._run_command = run_command
+        self._open_runs = open_runs
         self._give_up = give_up
         self._say = say
         self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
@@ -169,6 +171,7 @@ class Episodes:
                         seal=self._work.seal,
                     )
                 )
+            self._open_runs.forget(session)
         return ended, branches
 
     def _keep(self) -> list[Branch]:
@@ -265,27 +268,21 @@ class Episodes:
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
             resumes=resumes,
+            configuration=configuration(choice, self._workflow),
             seal=self._work.seal,
         )
 
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
+        for item in items:
+            if isinstance(item, Started) and item.provider_session is not None:
+                self._open_runs.remember(session, item.provider_session)
         try:
             return self._ledger.sessions.record(
                 session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
             )
         except LeaseLost:
             # The money was spent all the same.
-            costs = [
-                NewCost(
-                    **msgspec.structs.asdict(item.usage),
-                    task=self._claim.task.id,
-                    attempt=self._claim.attempt,
-                    agent=self._choice.name,
-                )
-                for item in items
-                if isinstance(item, Spent)
-            ]
-            if costs:
+            if costs := costs_of(items, session, attempt=self._claim.attempt):
                 self._ledger.costs.record(costs=costs)
             raise
 
