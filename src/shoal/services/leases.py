@@ -173,15 +173,15 @@ def release(
     """
     found = lock_task(tx, task)
     held(tx, found, attempt)
+    data = {"reason": reason} if reason else None
     fields: dict[str, Any] = {"worker": None, "leased_until": None, "releases": found.releases + 1}
     if found.releases + 1 > tx.settings.release_limit:
         fields |= {"failures": found.failures + 1, "releases": 0, "last_error": "released too many times in a row"}
         if found.failures + 1 >= found.max_attempts:
             fields |= {"status": Status.FAILED, "completed_at": tx.now}
-            return change(tx, found, Kind.TASK_FAILED, fields, attempt=found.attempt)
+            return change(tx, found, Kind.TASK_FAILED, fields, data=data, attempt=found.attempt)
     run_at = max(found.run_at, tx.now + 1000 * delay_seconds) if delay_seconds else found.run_at
     fields |= {"run_at": run_at} | place(found, tx.now, run_at=run_at)
-    data = {"reason": reason} if reason else None
     return change(tx, found, Kind.TASK_RELEASED, fields, data=data, attempt=found.attempt)
 
 

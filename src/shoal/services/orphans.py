@@ -90,7 +90,7 @@ def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task
     if left.message:
         data = _told(tx, found, f"{ended}. {left.message}")
         tx.emit(Kind.TASK_ORPHANED, found, was=found.status.value, attempt=attempt, data=data)
-    fields: dict[str, Any] = {"failures": found.failures + 1, "last_error": ended, **nobody}
+    fields: dict[str, Any] = {"failures": found.failures + 1, "releases": 0, "last_error": ended, **nobody}
     if found.failures + 1 >= found.max_attempts:
         fields |= {"status": Status.FAILED, "completed_at": tx.now}
     else:

@@ -175,7 +175,7 @@ UPDATE tasks SET
   status = CASE WHEN failures + 1 >= max_attempts THEN 'failed' ELSE 'queued' END,
   completed_at = CASE WHEN failures + 1 >= max_attempts THEN :now ELSE NULL END,
   queued_at = CASE WHEN failures + 1 >= max_attempts THEN queued_at ELSE :now END,
-  failures = failures + 1,
+  failures = failures + 1, releases = 0,
   last_error = 'attempt ' || CAST(attempt AS TEXT) || ' by ' || worker || ' ended without a word',
   worker = NULL, leased_until = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM picked)
