@@ -158,7 +158,7 @@ WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.leased_unt
 RETURNING {{returning}}
 
 -- name: expire
--- Take back leases that ended without a word. Few tasks are active at a time, so this reads them all.
+-- Take back leases that ended without a word, many at once: the rule of failures.lose. Few tasks are active at a time, so this reads them all.
 -- While a supervisor promises to look for what was left in repositories, the tasks that have some are left to it.
 WITH picked AS MATERIALIZED (
   SELECT t.id FROM tasks AS t
