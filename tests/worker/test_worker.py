@@ -263,7 +263,7 @@ def test_work_that_a_killed_attempt_pushed_is_gone_on_with_on_another_machine(
     victim.wait()
     # Another machine is another home: it knows the ledger and the remote.
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "shoal.toml").write_text(f'db = "{tmp_path}/home/ledger.db"\n')
+    (tmp_path / "other" / "shoal.toml").write_text(f'db = "{tmp_path / "home" / "ledger.db"}"\n')
     command = [
         "--home",
         str(tmp_path / "other"),

@@ -179,9 +179,11 @@ class VaultSync:
         def remember(tx: Tx) -> None:
             was = sync.recall(tx)
             if error is None:
-                outcome = sync.Outcome(last_sync=tx.now, commits=was.commits + commits)
+                outcome = sync.SyncHistory(last_sync=tx.now, commits=was.commits + commits)
             else:
-                outcome = sync.Outcome(was.last_sync, last_error=error, failed_at=tx.now, commits=was.commits + commits)
+                outcome = sync.SyncHistory(
+                    was.last_sync, last_error=error, failed_at=tx.now, commits=was.commits + commits
+                )
             sync.remember(tx, outcome)
 
         self._engine.write(remember)

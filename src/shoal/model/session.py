@@ -16,7 +16,7 @@ from shoal.model.fields import NO_NUL, Count, Moment, Name
 PREVIEW_LIMIT = 500
 MESSAGE_LIMIT = 4000
 Preview = Annotated[str, Meta(max_length=PREVIEW_LIMIT, pattern=NO_NUL, description="The beginning of a longer text.")]
-Message = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
+MessageText = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
 
 
 class Outcome(StrEnum):
@@ -53,7 +53,7 @@ class Said(Struct, frozen=True, tag="said", tag_field="item"):
 
     key: Name
     role: Literal["assistant", "reasoning", "user", "system"]
-    text: Message
+    text: MessageText
     at: Moment | None = None
 
 
@@ -86,7 +86,7 @@ class Finished(Struct, frozen=True, tag="finished", tag_field="item"):
     """The agent's own last word on a run: the final text, and what it says that all of it cost."""
 
     ok: bool
-    text: Message = ""
+    text: MessageText = ""
     error: Preview | None = None
     turns: Count | None = None
     cost_usd_micros: Count | None = None

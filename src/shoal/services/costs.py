@@ -30,7 +30,7 @@ COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 _json = msgspec.json.Encoder().encode
 
 
-class Spent(NamedTuple):
+class Charge(NamedTuple):
     """A model call and whose account it goes on; `at` is epoch milliseconds."""
 
     usage: Usage
@@ -74,7 +74,7 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
         at = tx.now if cost.at is None else cost.at
         agent = cost.agent or (tx.actor if session is None else session.agent)
         configuration = None if session is None else session.configuration
-        spent.append(Spent(cost, task, cost.attempt, cost.session, agent, at, configuration))
+        spent.append(Charge(cost, task, cost.attempt, cost.session, agent, at, configuration))
     return put(tx, spent)
 
 
@@ -142,17 +142,17 @@ def count(tx: Tx, *, task: Task, attempt: int | None, session: Session, usages: 
     """Put the model calls of a session on its task's account. What is known by its request key stays as it was."""
     return put(
         tx,
-        [Spent(usage, task, attempt, session.id, session.agent, at, session.configuration) for usage in usages],
+        [Charge(usage, task, attempt, session.id, session.agent, at, session.configuration) for usage in usages],
     )
 
 
-def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
+def put(tx: Tx, spent: Iterable[Charge]) -> CostOutcome:
     """The same for calls of several tasks and agents.
 
     Call it once in a transaction: it takes rows in one order, so that transactions that meet wait and don't deadlock.
     """
     calls = list(spent)
-    first: dict[str, Spent] = {}
+    first: dict[str, Charge] = {}
     for call in calls:
         first.setdefault(call.usage.request_key, call)
     keys = _encoded({"request_key": key} for key in first)
@@ -192,7 +192,7 @@ def _key(tx: Tx, by: str, key: Any) -> str:
     return date.fromordinal(EPOCH + key).isoformat() if by == "day" else str(key)
 
 
-def _row(call: Spent) -> dict[str, Any]:
+def _row(call: Charge) -> dict[str, Any]:
     usage = call.usage
     cost, priced = usage.cost_usd_micros, "reported"
     if cost is None:

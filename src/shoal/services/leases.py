@@ -1,4 +1,4 @@
-"""Leases: who has a task, until when. How an attempt ends well or badly: outcomes.py.
+"""Leases: who has a task, until when. How an attempt ends well: outcomes.py; badly: failures.py.
 
 The fence is (task, attempt): every write of a worker names it, and a stale one finds no row and gets LeaseLost.
 A lease that has run out still counts until someone takes the task back; after that nothing revives it.
@@ -17,7 +17,7 @@ from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Name, Percent, Positive, Seconds, TaskRef, Text
 from shoal.model.task import Claim, ClaimOutcome, Status, Task
-from shoal.services import queues, tasks
+from shoal.services import failures, queues, tasks
 from shoal.services.changes import change, follow_labels, place
 from shoal.services.refs import get_task, lock_task, task_number, unknown
 from shoal.services.transaction import Tx
@@ -173,16 +173,14 @@ def release(
     """
     found = lock_task(tx, task)
     held(tx, found, attempt)
-    fields: dict[str, Any] = {"worker": None, "leased_until": None, "releases": found.releases + 1}
-    if found.releases + 1 > tx.settings.release_limit:
-        fields |= {"failures": found.failures + 1, "releases": 0, "last_error": "released too many times in a row"}
-        if found.failures + 1 >= found.max_attempts:
-            fields |= {"status": Status.FAILED, "completed_at": tx.now}
-            return change(tx, found, Kind.TASK_FAILED, fields, attempt=found.attempt)
     run_at = max(found.run_at, tx.now + 1000 * delay_seconds) if delay_seconds else found.run_at
-    fields |= {"run_at": run_at} | place(found, tx.now, run_at=run_at)
     data = {"reason": reason} if reason else None
-    return change(tx, found, Kind.TASK_RELEASED, fields, data=data, attempt=found.attempt)
+    kind = Kind.TASK_RELEASED
+    if found.releases + 1 > tx.settings.release_limit:
+        error = "released too many times in a row"
+        return failures.end_badly(tx, found, error, attempt=found.attempt, run_at=run_at, again=kind, told=data)
+    fields: dict[str, Any] = {"worker": None, "leased_until": None, "releases": found.releases + 1, "run_at": run_at}
+    return change(tx, found, kind, fields | place(found, tx.now, run_at=run_at), data=data, attempt=found.attempt)
 
 
 def make_ready(tx: Tx) -> int:
@@ -226,9 +224,7 @@ def _end_overrun(tx: Tx, number: int, attempt: int, session: int, stop: str) -> 
     if task.status is not Status.ACTIVE or task.attempt != attempt:
         return False
     error = f"{stop} in session {session}, and its worker went on"
-    fields: dict[str, Any] = {"failures": task.failures + 1, "last_error": error, "worker": None, "leased_until": None}
-    fields |= {"status": Status.FAILED, "completed_at": tx.now}
-    change(tx, task, Kind.TASK_FAILED, fields, attempt=attempt)
+    failures.end_badly(tx, task, error, attempt=attempt, permanent=True)
     return True
 
 

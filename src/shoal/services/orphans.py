@@ -18,8 +18,8 @@ from shoal.model.event import Kind
 from shoal.model.repository import without_login
 from shoal.model.session import Branch
 from shoal.model.task import NewTask, Status, Task
-from shoal.services import dependencies, events, tasks
-from shoal.services.changes import change, place, require
+from shoal.services import dependencies, events, failures, tasks
+from shoal.services.changes import change, require
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 
@@ -91,13 +91,7 @@ def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task
     if left.message:
         data = _told(tx, found, f"{ended}. {left.message}")
         tx.emit(Kind.TASK_ORPHANED, found, was=found.status.value, attempt=attempt, data=data)
-    fields: dict[str, Any] = {"failures": found.failures + 1, "last_error": ended, **nobody}
-    if found.failures + 1 >= found.max_attempts:
-        fields |= {"status": Status.FAILED, "completed_at": tx.now}
-    else:
-        fields |= place(found, tx.now)
-    data = {"error": ended, "rule": "orphan"}
-    return change(tx, found, Kind.TASK_EXPIRED, fields, data=data, attempt=attempt)
+    return failures.lose(tx, found, ended, told={"rule": "orphan"})
 
 
 def investigate(tx: Tx) -> tuple[int, bool]:

@@ -5,7 +5,6 @@ A terminal status is entered once.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Delay, Minutes, Name, Positive, Score, TaskRef, Text
 from shoal.model.result import RESULT_DEPTH, RESULT_LIMIT, is_deep
 from shoal.model.task import ClaimOutcome, Completion, Feedback, Status, Task
-from shoal.services import leases, seals
+from shoal.services import failures, leases, seals
 from shoal.services.changes import change, place, require
 from shoal.services.dependencies import release_dependents
 from shoal.services.leases import held, lost
@@ -166,7 +165,8 @@ def fail(
         return found
     else:
         held(tx, found, attempt)
-    return end_badly(tx, found, error, attempt=attempt, permanent=permanent, retry_after_seconds=retry_after_seconds)
+    run_at = None if retry_after_seconds is None else tx.now + 1000 * retry_after_seconds
+    return failures.end_badly(tx, found, error, attempt=attempt, permanent=permanent, run_at=run_at)
 
 
 @verb("POST /tasks/{task}/submit")
@@ -220,36 +220,6 @@ def feedback(
     """Say how good the work was; a later word replaces an earlier one, and the log keeps both."""
     found = lock_task(tx, task)
     return change(tx, found, Kind.TASK_RATED, {"feedback": Feedback(quality, timeliness, notes)})
-
-
-def end_badly(
-    tx: Tx,
-    found: Task,
-    error: str,
-    *,
-    attempt: int | None,
-    permanent: bool = False,
-    retry_after_seconds: int | None = None,
-    told: dict[str, Any] | None = None,
-) -> Task:
-    """End an attempt of a task that the transaction has locked; `told` stands in the event as well."""
-    failures = found.failures + (attempt is not None)
-    fields: dict[str, Any] = {"failures": failures, "last_error": error, "worker": None, "leased_until": None}
-    if permanent or failures >= found.max_attempts:
-        fields |= {"status": Status.FAILED, "completed_at": tx.now}
-        return change(tx, found, Kind.TASK_FAILED, fields, attempt=attempt, data=told)
-    wait = retry_wait_ms(tx, failures) if retry_after_seconds is None else 1000 * retry_after_seconds
-    run_at = tx.now + wait
-    fields |= {"run_at": run_at, "releases": 0} | place(found, tx.now, run_at=run_at)
-    data = {"retry_after_ms": wait, **(told or {})}
-    return change(tx, found, Kind.TASK_RETRIED, fields, attempt=attempt, data=data)
-
-
-def retry_wait_ms(tx: Tx, failures: int) -> int:
-    """The wait before the next attempt: doubling from the base, capped, with half of it drawn by chance."""
-    exponent = min(max(failures - 1, 0), 30)
-    whole = min(tx.settings.retry_base_seconds * 2**exponent, tx.settings.retry_cap_seconds)
-    return int(1000 * whole * random.uniform(0.5, 1.0))  # noqa: S311
 
 
 def _complete_together(

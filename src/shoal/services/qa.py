@@ -27,7 +27,7 @@ VERDICTS = {"approve": True, "reject": False}
 _OF = re.compile(r"qa-(\D+\d+)-(\d+)")
 
 
-class Conclusion(msgspec.Struct, frozen=True):
+class QaResult(msgspec.Struct, frozen=True):
     """What a QA task's result must say."""
 
     verdict: str
@@ -89,7 +89,7 @@ def _conclude(tx: Tx, done: Task) -> None:
     if found.status is not Status.REVIEW or found.attempt != int(of[2]):
         return
     try:
-        conclusion = msgspec.convert(done.result, Conclusion)
+        conclusion = msgspec.convert(done.result, QaResult)
         approve = VERDICTS[conclusion.verdict]
     except (msgspec.ValidationError, KeyError):
         message = f"{done.task_id} is done and gave no verdict; `shoal review {found.task_id}` gives one"

@@ -40,7 +40,7 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 NEWEST = 2**63 - 1
-Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
+MachinePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
 Branches = Annotated[list[Branch], Meta(max_length=50, description="Where the work stands; empty leaves it as it was.")]
 _json = msgspec.json.Encoder().encode
 
@@ -56,8 +56,8 @@ def begin_session(
     provider: Name | None = None,
     model: Name | None = None,
     workflow: Name | None = None,
-    workspace: Annotated[Place | None, Meta(description="The folder on the worker's machine.")] = None,
-    log: Annotated[Place | None, Meta(description="The whole output, a file on the worker's machine.")] = None,
+    workspace: Annotated[MachinePath | None, Meta(description="The folder on the worker's machine.")] = None,
+    log: Annotated[MachinePath | None, Meta(description="The whole output, a file on the worker's machine.")] = None,
     branches: Branches = [],  # noqa: B006 - never written to
     max_usd_micros: Annotated[Count | None, Meta(description="Millionths of a US dollar.")] = None,
     max_tokens: Annotated[Count | None, Meta(description="Of every kind together.")] = None,

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from shoal.model.event import Kind
 from shoal.model.fields import Limit
 from shoal.model.task import Status, Task
-from shoal.services import events, orphans, outcomes
+from shoal.services import events, failures, orphans
 from shoal.services.refs import lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -135,7 +135,7 @@ def act_on_overdue(tx: Tx, *, task: int, attempt: int) -> str | None:
         told["fails_at"] = max(one.fail_at, tx.now + 1000 * tx.settings.supervise_seconds)
         tx.emit(Kind.TASK_WARNED, found, was=found.status.value, attempt=attempt, data=told)
     elif action == "fail":
-        outcomes.end_badly(tx, found, _overtime(tx, one), attempt=attempt, told=told)
+        failures.end_badly(tx, found, _overtime(tx, one), attempt=attempt, told=told)
     return action
 
 

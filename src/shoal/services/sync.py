@@ -37,7 +37,7 @@ PROMPT = frozenset(
 SILENT = OF_SESSIONS | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
 
 
-class Outcome(Struct, frozen=True):
+class SyncHistory(Struct, frozen=True):
     """What is remembered of the syncs so far."""
 
     last_sync: int | None = None
@@ -101,13 +101,13 @@ def trigger(
     return SyncRequest(int(before[0]) + 1)
 
 
-def recall(tx: Tx) -> Outcome:
+def recall(tx: Tx) -> SyncHistory:
     """What is remembered of the syncs so far."""
     row = tx.one("facts.get", name=FACT)
-    return Outcome() if row is None else msgspec.json.decode(row[0], type=Outcome)
+    return SyncHistory() if row is None else msgspec.json.decode(row[0], type=SyncHistory)
 
 
-def remember(tx: Tx, outcome: Outcome) -> None:
+def remember(tx: Tx, outcome: SyncHistory) -> None:
     """Remember how a sync went."""
     tx.all("facts.set", name=FACT, value=msgspec.json.encode(outcome).decode())
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 from shoal.errors import WrongStatus
 from shoal.model.event import Kind
 from shoal.model.fields import TaskRef
-from shoal.model.session import Message, Session, Told, preview, session_from_row
+from shoal.model.session import MessageText, Session, Told, preview, session_from_row
 from shoal.model.task import FINISHED, Status, Task
 from shoal.services import transcripts
 from shoal.services.refs import lock_task
@@ -19,7 +19,7 @@ from shoal.store.database import Row
 
 
 @verb("POST /tasks/{task}/tell", status=201)
-def tell(tx: Tx, *, task: TaskRef, text: Annotated[Message, Meta(min_length=1)]) -> Told:
+def tell(tx: Tx, *, task: TaskRef, text: Annotated[MessageText, Meta(min_length=1)]) -> Told:
     """Tell whoever works on a task something. `delivery` says how it gets there:
 
     `live` to the agent that runs, within seconds; `next_turn` to the same one when it has ended what it is at, because

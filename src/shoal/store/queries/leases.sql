@@ -158,7 +158,7 @@ WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.leased_unt
 RETURNING {{returning}}
 
 -- name: expire
--- Take back leases that ended without a word. Few tasks are active at a time, so this reads them all.
+-- Take back leases that ended without a word, many at once: the rule of failures.lose. Few tasks are active at a time, so this reads them all.
 -- While a supervisor promises to look for what was left in repositories, the tasks that have some are left to it.
 WITH picked AS MATERIALIZED (
   SELECT t.id FROM tasks AS t
@@ -175,7 +175,7 @@ UPDATE tasks SET
   status = CASE WHEN failures + 1 >= max_attempts THEN 'failed' ELSE 'queued' END,
   completed_at = CASE WHEN failures + 1 >= max_attempts THEN :now ELSE NULL END,
   queued_at = CASE WHEN failures + 1 >= max_attempts THEN queued_at ELSE :now END,
-  failures = failures + 1,
+  failures = failures + 1, releases = 0,
   last_error = 'attempt ' || CAST(attempt AS TEXT) || ' by ' || worker || ' ended without a word',
   worker = NULL, leased_until = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM picked)
