@@ -55,6 +55,10 @@ class Model(Protocol):
         """What each request of such a task said, as JSON."""
         ...
 
+    def stable(self, word: str) -> list[str]:
+        """What stood in front of the conversation in each request: tools, then system text."""
+        ...
+
 
 class ClaudeModel:
     """Claude Code and the Messages API."""
@@ -81,6 +85,9 @@ class ClaudeModel:
 
     def asked(self, word: str) -> list[str]:
         return [json.dumps(served.body["messages"]) for served in self._api.served(word)]
+
+    def stable(self, word: str) -> list[str]:
+        return [json.dumps([served.body.get("tools"), served.body["system"]]) for served in self._api.served(word)]
 
     def _answer(self, step: Step) -> messages_api.Answer:
         used = step.tokens
@@ -118,6 +125,14 @@ class CodexModel:
 
     def asked(self, word: str) -> list[str]:
         return [json.dumps(request["input"]) for request in self._api.requests(word)]
+
+    def stable(self, word: str) -> list[str]:
+        found = []
+        for request in self._api.requests(word):
+            # Without the names that Codex gives its messages: they are no part of what a model reads.
+            developer = [one["content"] for one in request["input"] if one.get("role") == "developer"]
+            found.append(json.dumps([request.get("tools"), request.get("instructions"), developer]))
+        return found
 
     def _answer(self, step: Step) -> responses_api.Step:
         if step.hangs:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -268,6 +270,36 @@ def test_what_a_killed_workers_agent_spent_is_counted_although_nobody_goes_on(ho
     assert house.ledger.tasks.get(1).status == "failed"
     assert house.used() == (2, 30, 3, 300)
     assert {(one.attempt, one.session) for one in house.ledger.costs.list(task=1)} == {(1, 1)}
+
+
+def test_cached_share_is_exact_and_the_requests_of_a_configuration_begin_the_same(house: House) -> None:
+    served = {
+        "teal": [Tokens(7, 3, 0, 5003), Tokens(11, 5, 5003, 210)],
+        "smew": [Tokens(13, 2, 5003, 0), Tokens(17, 9, 5003, 181)],
+    }
+    for word, (first, second) in served.items():
+        house.model.script(word, Step(runs=f"echo {word}", tokens=first), Step(says="Done.", tokens=second))
+        house.ledger.tasks.create(title=f"Write about {word}", repos=["pond"], type="chat")
+    house.finish()
+    calls = list(itertools.chain(*served.values()))
+    read = sum(one.cache_read for one in calls)
+    total = read + sum(one.input + one.cache_write for one in calls)
+    [share] = house.ledger.costs.sums(by="configuration")
+    assert share.key == f"main {house.session().configuration}"
+    assert (share.calls, share.cache_read_tokens, share.all_input_tokens) == (4, read, total)
+    assert share.cache_write_tokens == sum(one.cache_write for one in calls)
+
+    text = json.dumps(house.ledger.tasks.prompt(1, agent="main", way="first").system)[1:-1]
+    beginnings = {beginning for word in served for beginning in house.model.stable(word)}
+    assert len(beginnings) == 1, "a provider's cache would not be hit"
+    assert text in beginnings.pop()
+
+    house.configure(args=["--debug"] if house.model.kind == "claude" else ["-c", "hide_agent_reasoning=true"])
+    house.model.script("ruff", Step(says="Done.", tokens=Tokens(1, 1, 999, 0)))
+    house.ledger.tasks.create(title="Write about ruff", type="chat")
+    house.finish()
+    shares = {one.key: one.cached_percent for one in house.ledger.costs.sums(by="configuration")}
+    assert shares == {share.key: 100 * read // total, f"main {house.session(3).configuration}": 99}
 
 
 def test_message_reaches_the_agent(house: House) -> None:

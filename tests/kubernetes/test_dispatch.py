@@ -161,6 +161,26 @@ def configured(api: Api, folder: Path) -> Remote:
     return remote
 
 
+def test_pods_whose_agent_cannot_work_are_not_made_one_after_the_other(
+    api: Api, ledger: Ledger, dispatch: Dispatch
+) -> None:
+    settings = '[agents.it]\nkind = "claude"\nprogram = ["nosuchclaude"]\n'
+    api.objects.create(
+        "ConfigMap",
+        "agents",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"shoal.toml": settings}},
+    )
+    ledger.tasks.create_many(tasks=[{"title": f"t{n}", "max_attempts": 1} for n in range(6)])
+    process = dispatch(options=("-n", "2"), kubernetes={"config": "mine"})
+    wait_until(lambda: [ledger.tasks.get(n).releases for n in (1, 2)] == [1, 1] and api.jobs() == [])
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert "the set-up is at fault, no task's: nothing is claimed" in said
+    assert "nosuchclaude is not found" in said
+    assert len(api.nodes.starts) == 2
+    assert [ledger.tasks.get(n).failures for n in range(1, 7)] == [0] * 6
+
+
 def test_killed_dispatcher_is_followed_by_another_and_nothing_runs_twice(
     api: Api, ledger: Ledger, dispatch: Dispatch
 ) -> None:

@@ -6,13 +6,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from shoal.cli.session import Session, command, given
 from shoal.errors import BadInput
+
+if TYPE_CHECKING:
+    from shoal.settings import Settings
 
 LOOK_SECONDS = 0.2
 
@@ -61,10 +65,8 @@ def dispatch(
         raise BadInput(
             "no executor is chosen: --executor local or kubernetes, or [dispatch] executor", field="executor"
         )
-    if name == "local":
-        from shoal.worker.choice import check
-
-        check(settings, orders.command)
+    check_set_up = set_up_check(settings, name, orders.command)
+    check_set_up()  # tells what is missing now rather than at the first task
     log_to_stderr()
     executors = Executors(session.home, settings, dispatch=orders)
     dispatcher = Dispatcher(
@@ -75,6 +77,7 @@ def dispatch(
         type=type,
         label=label,
         on_change=None if session.quiet else lambda line: click.echo(line, err=True),
+        check=check_set_up,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,14 +89,26 @@ def dispatch(
     ]
     for loop in loops:
         loop.start()
-    while not stopping.wait(LOOK_SECONDS) and not (until_empty and dispatcher.is_empty):
-        pass
+    given_up = False
+    while not (stopping.wait(LOOK_SECONDS) or given_up or (until_empty and dispatcher.is_empty)):
+        given_up = until_empty and dispatcher.pause.is_hopeless
     for loop in loops:
         loop.stop()
     for loop in loops:
         loop.join(settings.stop_seconds)
-    dispatcher.close()
     executors.close()
+    dispatcher.close()
+    if given_up:
+        raise dispatcher.pause.error
+
+
+def set_up_check(settings: Settings, executor: str | None, command: Sequence[str]) -> Callable[[], None]:
+    """Raises AgentError when attempts could not do their work; of those in a cluster that cannot be seen from here."""
+    if executor != "local":
+        return lambda: None
+    from shoal.worker.choice import check
+
+    return lambda: check(settings, command)
 
 
 @click.command("run-attempt", epilog="An executor calls this, as `shoal run-attempt -- ./agent.sh`.")
@@ -124,7 +139,8 @@ def run_attempt(
     """Carry out one attempt whose claim is in $SHOAL_CLAIM, and report it.
 
     It beats for itself, ends when the task is cancelled or the lease lost, and gives the task back when it is stopped.
-    Exit codes: 0 completed, 1 failed, 5 no longer ours, 7 nobody to report to, 75 given back.
+    Exit codes: 0 completed, 1 failed, 5 no longer ours, 7 nobody to report to, 75 given back, 78 given back because the
+    set-up is at fault: no agent, no login, no provider.
     """
     from shoal.cli.logs import log_to_stderr
     from shoal.worker.attempt import Terms

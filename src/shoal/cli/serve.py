@@ -38,6 +38,7 @@ def run(home: Home, settings: Settings, *, any_host: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain in bounded time."""
     from shoal.api.app import App
     from shoal.api.guard import Guard
+    from shoal.cli.dispatch import set_up_check
     from shoal.daemon import Daemon
     from shoal.ledger.connect import open_home
     from shoal.ledger.embedded import EmbeddedEngine
@@ -53,7 +54,8 @@ def run(home: Home, settings: Settings, *, any_host: bool) -> None:
         assert isinstance(engine, EmbeddedEngine)  # noqa: S101 - a home's ledger is here
         listener = _listen(settings)
         url = _url(listener, settings.host)
-        daemon = Daemon(engine, home, settings)
+        check = set_up_check(settings, settings.dispatch.executor, settings.dispatch.command)
+        daemon = Daemon(engine, home, settings, check=check)
         app = App(engine, daemon, settings, pages.routes(engine, daemon))
         daemon.start()
         instance.announce(url)

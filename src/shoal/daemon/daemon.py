@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
@@ -23,7 +24,10 @@ ARCHIVE_SECONDS = 600.0
 class Daemon:
     """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
 
-    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings) -> None:
+    def __init__(
+        self, engine: EmbeddedEngine, home: Home, settings: Settings, *, check: Callable[[], None] | None = None
+    ) -> None:
+        """`check` raises AgentError when nothing should be dispatched, because the set-up is at fault."""
         forge, remark = forge_of(settings)
         self.executors = Executors(home, settings)
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
@@ -42,7 +46,9 @@ class Daemon:
         self._dispatcher: Dispatcher | None = None
         if settings.dispatch.executor is not None:
             place = self.executors.get(settings.dispatch.executor)
-            self._dispatcher = Dispatcher(Ledger(engine, actor="shoal"), place, settings.dispatch, logs=home.logs)
+            self._dispatcher = Dispatcher(
+                Ledger(engine, actor="shoal"), place, settings.dispatch, logs=home.logs, check=check
+            )
             seconds = settings.dispatch.poll_seconds
             self.loops.append(Loop("dispatch", seconds, self._dispatcher.tick, vital=False))
             self.loops.append(Loop("logs", seconds, self._dispatcher.follow, vital=False))
@@ -63,9 +69,9 @@ class Daemon:
         for loop in self.loops:
             loop.join(seconds)
         self.supervisor.close()
+        self.executors.close()
         if self._dispatcher is not None:
             self._dispatcher.close()
-        self.executors.close()
 
     def report(self) -> dict[str, dict[str, Any]]:
         """How each loop is."""

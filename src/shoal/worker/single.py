@@ -14,6 +14,7 @@ import structlog
 from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import FINISHED, Claim, Status, Task
+from shoal.pause import SETUP_AT_FAULT
 from shoal.worker.attempt import Terms
 from shoal.worker.beats import Beats
 from shoal.worker.episodes import RETRY_LATER
@@ -26,8 +27,8 @@ FAILED = 1
 
 
 class SingleAttempt:
-    """Carries out a claim. `run` answers with the exit code: 0 completed, 75 given back, 1 failed, 5 not ours any more,
-    7 nobody to report to.
+    """Carries out a claim. `run` answers with the exit code: 0 completed, 75 given back, 78 given back because the
+    set-up is at fault, 1 failed, 5 not ours any more, 7 nobody to report to.
     """
 
     def __init__(self, ledger: Ledger, claim: Claim, terms: Terms, *, lease_seconds: int) -> None:
@@ -64,6 +65,9 @@ class SingleAttempt:
             worker.start()
             worker.join()
             code = self._exit_code(before)
+            if self.attempt.fault is not None:
+                log.error("the set-up is at fault, no task's", reason=self.attempt.fault)
+                code = SETUP_AT_FAULT
         except (LeaseLost, NotFound) as error:
             log.warning("attempt not begun", reason=error.message)
             return LeaseLost.exit_code

@@ -14,17 +14,16 @@ import structlog
 from msgspec import Struct
 
 from shoal.clock import monotonic_seconds
-from shoal.errors import AgentError, ServerUnreachable, StoreError
+from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
+from shoal.pause import FIRST_SECONDS, Pause
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
-from shoal.worker.pause import Pause
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
 REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
-FAULTS = 3  # in a row, after which a worker that is to end when its queues are empty gives up
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 
 
@@ -38,7 +37,7 @@ class Orders(Struct, frozen=True):
     type: str | None = None
     label: str | None = None
     until_empty: bool = False
-    pause_seconds: float = 15.0  # after the first fault of the worker's set-up
+    pause_seconds: float = FIRST_SECONDS  # after the first fault of the worker's set-up
 
 
 class Worker:
@@ -101,7 +100,7 @@ class Worker:
             self._ended.set()
             self._workshop.close()
         if self._given_up:
-            raise AgentError(f"given up after {FAULTS} faults of the set-up in a row, the last: {self._pause.reason}")
+            raise self._pause.error
 
     def stop(self) -> None:
         """Take nothing new; what runs may finish within the grace time. A second call ends it at once."""
@@ -110,7 +109,7 @@ class Worker:
 
     @property
     def _given_up(self) -> bool:
-        return self._orders.until_empty and self._pause.faults >= FAULTS
+        return self._orders.until_empty and self._pause.is_hopeless
 
     def _heed(self) -> None:
         self._calls_to_stop.get()

@@ -130,6 +130,7 @@ def _spawned(job: Object, pod: Object | None) -> Spawned:
         state=state,
         reason=reason,
         incomplete=bool(job["spec"].get("suspend")) and state not in ENDED,
+        code=next((ended["exitCode"] for ended in _ended(pod)), None),
     )
 
 
@@ -158,13 +159,16 @@ def _state(job: Object, pod: Object | None) -> tuple[State, str | None]:
 
 def _end(pod: Object | None) -> str | None:
     """How the container ended."""
+    for ended in _ended(pod):
+        return _said(f"{ended.get('reason', 'ended')}, exit code {ended['exitCode']}", ended.get("message"))
     status = (pod or {}).get("status", {})
-    for one in status.get("containerStatuses") or []:
-        ended = one["state"].get("terminated")
-        if ended:
-            return _said(f"{ended.get('reason', 'ended')}, exit code {ended['exitCode']}", ended.get("message"))
     told = _said(status.get("reason"), status.get("message"))
     return told or None
+
+
+def _ended(pod: Object | None) -> list[Object]:
+    statuses = (pod or {}).get("status", {}).get("containerStatuses") or []
+    return [one["state"]["terminated"] for one in statuses if one["state"].get("terminated")]
 
 
 def _said(reason: str | None, message: str | None) -> str:

@@ -78,17 +78,7 @@ class LocalExecutor:
         self._reap()
         with self._lock:
             running = list(self._running.items())
-        return [
-            Spawned(
-                name=f"{claim.task.task_id}.{claim.attempt}",
-                task=claim.task.task_id,
-                attempt=claim.attempt,
-                worker=worker,
-                state=_state(process.poll()),
-                reason=_reason(process.poll()),
-            )
-            for worker, (claim, process) in running
-        ]
+        return [_spawned(worker, claim, process.poll()) for worker, (claim, process) in running]
 
     def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
         """Nothing: the attempt wrote its log there itself."""
@@ -127,14 +117,16 @@ class LocalExecutor:
             self._ending = left
 
 
-def _state(code: int | None) -> State:
-    if code is None:
-        return State.RUNNING
-    return State.FAILED if code else State.SUCCEEDED
-
-
-def _reason(code: int | None) -> str | None:
-    return f"the process ended with {code}" if code else None
+def _spawned(worker: str, claim: Claim, code: int | None) -> Spawned:
+    return Spawned(
+        name=f"{claim.task.task_id}.{claim.attempt}",
+        task=claim.task.task_id,
+        attempt=claim.attempt,
+        worker=worker,
+        state=State.RUNNING if code is None else State.FAILED if code else State.SUCCEEDED,
+        reason=f"the process ended with {code}" if code else None,
+        code=code,
+    )
 
 
 def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
