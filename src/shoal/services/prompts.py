@@ -106,7 +106,7 @@ def prompt(
         *sections.notes(tx, found, texts),
         *sections.comments(tx, found),
         *sections.recalled(tx, found, query),
-        sections.workspace(found, place),
+        sections.workspace(tx, found, place),
         *sections.messages(told),
         *sections.failed(failures),
         Section("next", instructions.next_step(way, cause, things=things, again=bool(history))),
