@@ -25,7 +25,7 @@ from shoal.worker.workspaces import Workspaces
 from tests.conftest import FakeClock, wait_until
 from tests.fleet import Programs, Server, environment
 from tests.vaults import git
-from tests.worker.places import REPOSITORY, Remote, task_of
+from tests.worker.places import REPOSITORY, Remote, on_push, task_of
 from tests.worker.test_worker import assert_gone
 
 Run = Callable[..., subprocess.Popen[str]]
@@ -347,13 +347,9 @@ def test_server_dispatches_when_it_is_configured(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["stop", "cancel"])
 def test_ephemeral_home_is_left_with_everything_pushed(ledger: Ledger, start: Run, tmp_path: Path, end: str) -> None:
-    remote = Remote(tmp_path)
+    remote = configured(tmp_path)
     pod = tmp_path / "pod"
-    pod.mkdir()
-    (pod / "shoal.toml").write_text(f'[repositories."{REPOSITORY}"]\nurl = "{remote.path}"\n')
-    hook = remote.path / "hooks" / "pre-receive"
-    hook.write_text("#!/bin/sh\nsleep 1\n")
-    hook.chmod(0o755)
+    on_push(remote, "sleep 1")
     ledger.tasks.create(title="x", repos=[REPOSITORY])
     (claim,) = ledger.tasks.claim(worker="kubernetes:1", lease_seconds=60).claims
     process = start(
@@ -369,3 +365,45 @@ def test_ephemeral_home_is_left_with_everything_pushed(ledger: Ledger, start: Ru
     process.communicate(timeout=30)
     assert process.returncode == (75 if end == "stop" else 5)
     assert git(remote.path, "show", "shoal/T1-x:done.py") == "half"
+
+
+def test_what_an_ephemeral_home_cannot_push_is_in_the_vault_and_the_next_attempt_has_it(
+    ledger: Ledger, start: Run, tmp_path: Path
+) -> None:
+    remote = configured(tmp_path)
+    on_push(remote, "echo 'no such user here'; exit 1")
+    ledger.tasks.create(title="x", repos=[REPOSITORY])
+    command = 'if [ -f done.py ]; then cat done.py; else echo "half a job" > done.py; exit 75; fi'
+
+    def carry_out(**variables: str) -> str:
+        (claim,) = ledger.tasks.claim(worker="kubernetes:1", lease_seconds=60).claims
+        text = msgspec.json.encode(claim).decode()
+        arguments = ("run-attempt", "--retry-later", "0", "--", "sh", "-c", command)
+        process = start(*arguments, SHOAL_CLAIM=text, SHOAL_EPHEMERAL="true", **variables)
+        _, errors = process.communicate(timeout=30)
+        return errors
+
+    assert "was not pushed" in carry_out()
+    (event,) = ledger.events.list(task=1, kind="task.rescued")
+    assert event.attempt == 1
+    assert "pre-receive hook declined" in event.data["reason"]
+    assert (tmp_path / "home" / "vault" / event.data["path"]).stat().st_size == event.data["bytes"]
+
+    wait_until(lambda: ledger.tasks.get(1).status == "queued")
+    (remote.path / "hooks" / "pre-receive").unlink()
+    (tmp_path / "pod").rename(tmp_path / "gone")
+    (tmp_path / "pod").mkdir()
+    (tmp_path / "pod" / "shoal.toml").write_text((tmp_path / "gone" / "shoal.toml").read_text())
+    errors = carry_out()
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt) == ("completed", 2), errors
+    assert "half a job" in task.summary
+    assert git(remote.path, "show", "shoal/T1-x:done.py") == "half a job"
+
+
+def configured(folder: Path) -> Remote:
+    """A repository, and the settings of a pod that tell of it."""
+    remote = Remote(folder)
+    (folder / "pod").mkdir()
+    (folder / "pod" / "shoal.toml").write_text(f'[repositories."{REPOSITORY}"]\nurl = "{remote.path}"\n')
+    return remote

@@ -109,7 +109,7 @@ def prompt(
         *sections.notes(tx, found, texts),
         *sections.comments(tx, found),
         *sections.recalled(tx, found, query),
-        sections.workspace(found, place),
+        sections.workspace(tx, found, place),
         *sections.workspace_notes(workspace_notes),
         *sections.messages(told),
         *sections.failed(failures),

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
 from shoal.worker.lost import OpenRuns
+from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
@@ -208,6 +210,7 @@ class Attempt:
                 task,
                 self.claim.attempt,
                 branches=[branch for session in reversed(earlier) for branch in session.branches],
+                rescued=self._rescued() if task.repos else [],
                 run_command=run_command,
                 stop=lambda: self._processes.stop_reason is not None,
                 late=self._processes.is_late,
@@ -215,6 +218,20 @@ class Attempt:
         except WorkspaceError:
             self._processes.check()  # it may be for this that it could not be made
             raise
+
+    def _rescued(self) -> list[Rescued]:
+        """What earlier attempts could not push, and how to get it."""
+        task = self.claim.task.id
+
+        def fetch(file: str) -> bytes:
+            data: bytes = self._say(lambda: self._ledger.tasks.rescued_file(task, file=file)).data
+            return data
+
+        return [
+            Rescued(f"{one.task_id}.{one.attempt}", one.repository, one.branches, partial(fetch, one.file))
+            for one in self._say(lambda: self._ledger.tasks.rescues(task))
+            if one.file is not None and one.branches
+        ]
 
     def _conclude(self, conclusion: Conclusion) -> None:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""

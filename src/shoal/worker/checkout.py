@@ -28,6 +28,8 @@ class Checkout:
         self.base = part.base
         self.notes: list[str] = []
         self.is_whole = False
+        self.unpushed: dict[str, tuple[str, str]] = {}
+        """By branch: its commit that could not be pushed at the last `keep`, and why."""
         self._said: set[str] = set()
         self._attempt = attempt
         self._push = push or ephemeral
@@ -137,6 +139,7 @@ class Checkout:
                 self.notes.append(f"{self._attempt} began a repository of its own: its commits are kept on {branch}")
 
     def _push_all(self, branches: Iterable[str]) -> None:
+        self.unpushed = {}
         for branch in branches:
             commit = self._git.commit_of(f"refs/heads/{branch}")
             # A branch without any work of its own is nothing that others should see.
@@ -146,6 +149,7 @@ class Checkout:
                 self._push_one(branch, commit)
             except GitError as error:
                 self.notes.append(f"{branch} was not pushed: {error.message}")
+                self.unpushed[branch] = commit, error.message
 
     def _push_one(self, branch: str, commit: str) -> None:
         try:

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ NOT_STARTED = 127
 TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
 NOTES, NOTE_LIMIT = 200, 4000
+NAME_LIMIT = 200
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
@@ -180,6 +182,26 @@ class Episodes:
             return self._workspace.keep(f"{task_id}: what attempt {attempt} left uncommitted")
         finally:
             self._take_notes()
+            if self._settings.ephemeral:
+                self._bring_away()
+
+    def _bring_away(self) -> None:
+        """Send what could not be pushed along with the report: this home goes."""
+        for one in self._workspace.unpushed():
+            send = partial(
+                self._ledger.tasks.rescue,
+                self._claim.task.id,
+                attempt=self._claim.attempt,
+                repository=one.repository[:NAME_LIMIT],
+                reason=one.reason[:ERROR_LIMIT],
+                name=one.name,
+                data=one.data,
+                branches=one.branches,
+            )
+            try:
+                self._say(send)
+            except (ShoalError, OSError) as error:
+                log.error("work is lost with this home", task=self._claim.task.task_id, reason=str(error))
 
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ from shoal.model.task import Task
 from shoal.settings import RepositorySettings
 from shoal.worker.checkout import Checkout, checkout_of
 from shoal.worker.place import Place, Record, places
-from shoal.worker.preparation import Preparation, Wanted, discard, tear_down
+from shoal.worker.preparation import Preparation, Rescued, Wanted, discard, tear_down
 from shoal.worker.workspace import Workspace
 
 MIRRORS = "mirrors"
@@ -51,13 +51,15 @@ class Workspaces:
         attempt: int,
         *,
         branches: Iterable[Branch] = (),
+        rescued: Sequence[Rescued] = (),
         run_command: RunCommand | None = None,
         stop: Callable[[], bool] | None = None,
         late: Callable[[], bool] | None = None,
     ) -> Workspace:
         """The folder of an attempt, with its repositories checked out and set up.
 
-        `branches` are those that earlier attempts told of: the last is gone on with. What an earlier attempt left
+        `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what
+        they could not push. What an earlier attempt left
         uncommitted in its folder is committed to its branch before. Cloning and fetching end when `stop` says so, a
         push when `late` does.
         Raises WorkspaceError, and no folder is left then.
@@ -68,7 +70,7 @@ class Workspaces:
             raise WorkspaceError(f"{place.name} is being worked on by another process of this home")
         preparation = Preparation(self._root, place, task, attempt, self._clock, ephemeral=self._ephemeral)
         try:
-            preparation.make(wanted, branches, run_command)
+            preparation.make(wanted, branches, run_command, rescued)
         except BaseException as error:
             preparation.undo()
             place.release()
