@@ -99,17 +99,13 @@ def investigate(tx: Tx) -> tuple[int, bool]:
 
     One per task for ever, none of investigations, none of what failed before this was first called.
     """
-    horizon = tx.horizon()
-    if tx.one("events.cursor", name=CURSOR) is None:
-        tx.all("events.begin_cursor", name=CURSOR, position=horizon, now=tx.now)
-    after = events.take_cursor(tx, CURSOR)
-    if horizon <= after:
+    after, upto, more = events.next_stretch(tx, CURSOR, limit=EVENTS_PER_LOOK)
+    if upto == after:
         return 0, False
-    upto = min(horizon, after + EVENTS_PER_LOOK)
     failed = dict.fromkeys(task for (task,) in tx.all("orphans.given_up", after=after, upto=upto))
     made = sum(_investigate(tx, get_task(tx, number)) for number in failed)
     events.move_cursor(tx, CURSOR, upto)
-    return made, upto < horizon
+    return made, more
 
 
 def lose_sessions(tx: Tx, *, limit: int = PAGE) -> int:
