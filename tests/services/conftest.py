@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from shoal import Ledger
@@ -34,3 +36,8 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (sqlite, postgres):
         for name, text in texts.items():
             monkeypatch.setitem(module.QUERIES, f"test.{name}", Query(f"test.{name}", "", text, module.DIALECT))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    return tmp_path / "vault"

@@ -1,4 +1,4 @@
-"""What an agent is told: the same bytes where they must be, and what of the task gets in. Its sections: test_prompt_sections.py.
+"""What an agent is told: the same bytes where they must be, and what of a task gets in. See test_prompt_sections.py.
 
 The three prompts of tests/services/prompts are compared exactly; SHOAL_TEST_UPDATE_SNAPSHOTS=1 writes them anew.
 """
