@@ -88,9 +88,9 @@ def tell(session: Session, task: str, text: tuple[str, ...], file: Any) -> None:
         raise BadInput("the message is empty", field="text")
     told = session.ledger.tasks.tell(task, text=message)
     ways = {
-        "live": "its agent gets it now",
-        "next_turn": "its agent hears nothing while it runs, and gets it as its next turn",
-        "next_run": "no agent runs now, and the next one gets it",
+        model.Delivery.LIVE: "its agent gets it now",
+        model.Delivery.NEXT_TURN: "its agent hears nothing while it runs, and gets it as its next turn",
+        model.Delivery.NEXT_RUN: "no agent runs now, and the next one gets it",
     }
     session.answer(told, lambda: click.echo(f"{told.task_id}: {ways[told.delivery]}"), ids=[told.id])
 

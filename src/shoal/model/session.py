@@ -123,7 +123,7 @@ class Session(Struct, frozen=True):
     runs: int
     turns: int
     malformed: int
-    outcome: str | None
+    outcome: Outcome | None
     error: str | None
     started_at: int
     ended_at: int | None
@@ -158,15 +158,23 @@ class Line(Struct, frozen=True):
     tool: ToolCall | None = None
 
 
+class Delivery(StrEnum):
+    """How a message gets to an agent: while it runs, when it has ended what it is at, or at the next run."""
+
+    LIVE = "live"
+    NEXT_TURN = "next_turn"
+    NEXT_RUN = "next_run"
+
+
 class Told(Struct, frozen=True):
-    """A message to whoever works on a task. `delivery` says how it gets there: live, next_turn or next_run."""
+    """A message to whoever works on a task. `delivery` says how it gets there."""
 
     id: int
     task_id: str
     actor: str
     text: str
     at: int
-    delivery: str
+    delivery: Delivery
     delivered_at: int | None = None
 
 
@@ -191,6 +199,7 @@ def session_from_row(row: tuple[Any, ...], prefix: str) -> Session:
     """A session from its row; branches are stored as JSON text, none as NULL."""
     values = list(row)
     values[11] = _branches(values[11]) if values[11] else []
+    values[18] = Outcome(values[18]) if values[18] else None
     values[22] = values[22] == 1
     values.append(f"{prefix}{values[1]}")
     return Session(*values)

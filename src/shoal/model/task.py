@@ -246,10 +246,18 @@ class Claim(Struct, frozen=True):
     key: str
 
 
+class ClaimResult(StrEnum):
+    """What a claim came to."""
+
+    CLAIMED = "claimed"
+    NONE = "none"
+    HELD = "held"
+
+
 class ClaimOutcome(Struct, frozen=True):
     """What a claim came to: `claimed`, `none` (see reason) or `held` by someone (see retry_after_ms)."""
 
-    outcome: Annotated[str, Meta(description="claimed, none or held")]
+    outcome: ClaimResult
     claims: list[Claim] = []
     reason: str | None = None
     retry_after_ms: int | None = None

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from shoal.errors import BadInput
-from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Usage, cost_from_row
+from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Priced, Usage, cost_from_row
 from shoal.model.event import Kind
 from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
 from shoal.model.page import Page, position
@@ -194,10 +194,10 @@ def _key(tx: Tx, by: str, key: Any) -> str:
 
 def _row(call: Charge) -> dict[str, Any]:
     usage = call.usage
-    cost, priced = usage.cost_usd_micros, "reported"
+    cost, priced = usage.cost_usd_micros, Priced.REPORTED
     if cost is None:
         cost = list_price(usage, call.at)
-        priced = "unknown" if cost is None else "list"
+        priced = Priced.UNKNOWN if cost is None else Priced.LIST
     return {
         "at": call.at,
         "day": call.at // DAY_MS,

@@ -16,7 +16,7 @@ from shoal.errors import LeaseLost
 from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Name, Percent, Positive, Seconds, TaskRef, Text
-from shoal.model.task import Claim, ClaimOutcome, Status, Task
+from shoal.model.task import Claim, ClaimOutcome, ClaimResult, Status, Task
 from shoal.services import failures, queues, tasks
 from shoal.services.changes import change, follow_labels, place
 from shoal.services.refs import get_task, lock_task, task_number, unknown
@@ -62,7 +62,7 @@ def claim_each(tx: Tx, calls: list[Call]) -> Callable[[], list[ClaimOutcome]]:
         for task, call in zip(taken, calls, strict=False):
             _tell(tx, task, actor=call.actor)
         follow_labels(tx, *taken)
-        claimed = [ClaimOutcome("claimed", [_claimed(tx, task)]) for task in taken]
+        claimed = [ClaimOutcome(ClaimResult.CLAIMED, [_claimed(tx, task)]) for task in taken]
         # Those who got nothing look again one by one: the queue may be limited, or something may have come due.
         return claimed + [claim(tx.acting_as(call.actor), **call.input) for call in calls[len(taken) :]]
 
@@ -98,7 +98,7 @@ def claim(
             taken = _take(tx, queue, filters, limit, terms)
         if not taken:
             return _nothing(tx, queue)
-    return ClaimOutcome("claimed", [_claimed(tx, one) for one in taken])
+    return ClaimOutcome(ClaimResult.CLAIMED, [_claimed(tx, one) for one in taken])
 
 
 @verb("POST /tasks/beat", repeatable=True)
@@ -277,30 +277,30 @@ def _claim_named(tx: Tx, ref: str | int, terms: dict[str, Any]) -> ClaimOutcome:
         taken = tx.task(row)
         _tell(tx, taken)
         follow_labels(tx, taken)
-        return ClaimOutcome("claimed", [_claimed(tx, taken)])
+        return ClaimOutcome(ClaimResult.CLAIMED, [_claimed(tx, taken)])
     found = get_task(tx, found.id)
     if found.status is Status.ACTIVE and found.leased_until is not None:
         return ClaimOutcome(
-            "held",
+            ClaimResult.HELD,
             reason=f"{found.task_id} is held by {found.worker}",
             retry_after_ms=max(0, found.leased_until - tx.now),
         )
     if found.status is Status.QUEUED:
-        return ClaimOutcome("none", reason=f"queue {found.queue} is paused or full")
+        return ClaimOutcome(ClaimResult.NONE, reason=f"queue {found.queue} is paused or full")
     reason = f"{found.task_id} is {found.status.value}; `shoal ready --explain {found.task_id}` says why"
     wait = found.run_at - tx.now if found.status is Status.SCHEDULED else None
-    return ClaimOutcome("none", reason=reason, retry_after_ms=wait)
+    return ClaimOutcome(ClaimResult.NONE, reason=reason, retry_after_ms=wait)
 
 
 def _nothing(tx: Tx, queue: str) -> ClaimOutcome:
     row = tx.one("queues.get", name=queue)
     if row is not None and row[1]:
-        return ClaimOutcome("none", reason=f"queue {queue} is paused")
+        return ClaimOutcome(ClaimResult.NONE, reason=f"queue {queue} is paused")
     if row is not None and row[3] is not None and queues.room(tx, queue) == 0:
-        return ClaimOutcome("none", reason=f"queue {queue} has its {row[3]} tasks active")
+        return ClaimOutcome(ClaimResult.NONE, reason=f"queue {queue} has its {row[3]} tasks active")
     due = tx.one("tasks.next_due")
     wait = due[0] - tx.now if due and due[0] is not None else None
-    return ClaimOutcome("none", reason=f"nothing is ready in queue {queue}", retry_after_ms=wait)
+    return ClaimOutcome(ClaimResult.NONE, reason=f"nothing is ready in queue {queue}", retry_after_ms=wait)
 
 
 def _tell(tx: Tx, task: Task, actor: str | None = None) -> None:

@@ -33,7 +33,7 @@ class CompletionOutcome(msgspec.Struct, frozen=True):
     """What became of one completion of a batch: its task's status, or why it was refused."""
 
     task: str
-    status: str | None = None
+    status: Status | None = None
     error: str | None = None
     code: str | None = None
 

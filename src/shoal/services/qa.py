@@ -42,12 +42,8 @@ def follow(tx: Tx) -> bool:
     """
     if not tx.settings.qa_tasks:
         return False
-    horizon = tx.horizon()
-    if tx.one("events.cursor", name=CURSOR) is None:
-        tx.all("events.begin_cursor", name=CURSOR, position=horizon, now=tx.now)
-    after = events.take_cursor(tx, CURSOR)
-    upto = min(horizon, after + EVENTS_PER_LOOK)
-    if upto <= after:
+    after, upto, more = events.next_stretch(tx, CURSOR, limit=EVENTS_PER_LOOK)
+    if upto == after:
         return False
     for number, kind in tx.all("qa.events", after=after, upto=upto):
         found = get_task(tx, number)
@@ -56,7 +52,7 @@ def follow(tx: Tx) -> bool:
         else:
             _conclude(tx, found)
     events.move_cursor(tx, CURSOR, upto)
-    return upto < horizon
+    return more
 
 
 def _request(tx: Tx, submitted: Task) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from shoal.adapters.vault.files import sync_folder
 from shoal.model.content import Entry
 
 _encode = msgspec.json.Encoder().encode
@@ -122,11 +123,7 @@ class Spool:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._path = unnamed.rename(path)
         for folder in (self.folder, self.folder.parent):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(folder)
 
     def _append(self, lines: bytes) -> None:
         size = os.fstat(self._descriptor).st_size

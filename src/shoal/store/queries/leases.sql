@@ -3,14 +3,9 @@
 status = 'active', attempt = attempt + 1, claimed_at = :now, started_at = NULL, updated_at = :now,
   progress = NULL, progress_message = NULL
 
--- part: queue_is_open
--- A paused queue gives nothing; one with a limit is claimed from by number, its row locked.
-NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL))
-
--- name: claim
--- The first tasks of an open queue, taken by one worker. From a queue with a limit: candidates, then claim_one.
-WITH picked AS MATERIALIZED (
-  SELECT t.id FROM tasks AS t
+-- part: first_of_queue
+-- From an open queue, in the order of claims; what another claimer is about to take is passed over.
+FROM tasks AS t
   WHERE t.queue = :queue
     AND t.status = 'queued'
     AND t.type = :type                                                     -- if type
@@ -18,6 +13,15 @@ WITH picked AS MATERIALIZED (
   ORDER BY t.priority, t.run_at, t.id
   LIMIT :limit
   {{skip_locked}}
+
+-- part: queue_is_open
+-- A paused queue gives nothing; one with a limit is claimed from by number, its row locked.
+NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL))
+
+-- name: claim
+-- The first tasks of an open queue, taken by one worker. From a queue with a limit: candidates, then claim_one.
+WITH picked AS MATERIALIZED (
+  SELECT t.id {{first_of_queue}}
 )
 UPDATE tasks SET worker = :worker, assignee = :agent, leased_until = :leased_until, {{begun}}
 WHERE id IN (SELECT id FROM picked)
@@ -42,14 +46,7 @@ RETURNING *
 -- name: claim_each
 -- One task for each of several claimers of an open queue; rows: a JSON array, place counts from 1 in their order.
 WITH picked AS MATERIALIZED (
-  SELECT t.id, t.priority, t.run_at FROM tasks AS t
-  WHERE t.queue = :queue
-    AND t.status = 'queued'
-    AND t.type = :type                                                     -- if type
-    AND {{queue_is_open}}
-  ORDER BY t.priority, t.run_at, t.id
-  LIMIT :limit
-  {{skip_locked}}
+  SELECT t.id, t.priority, t.run_at {{first_of_queue}}
 ), placed AS MATERIALIZED (
   SELECT id, ROW_NUMBER() OVER (ORDER BY priority, run_at, id) AS place FROM picked
 ), claimers AS MATERIALIZED (
