@@ -40,9 +40,9 @@ class Programs:
         self._variables = {"SHOAL_URL": url} | variables
         self._started: list[subprocess.Popen[str]] = []
 
-    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, under: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*SHOAL, *arguments],
+            [*under, *SHOAL, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -45,13 +45,18 @@ def start(tmp_path: Path, programs: Programs) -> Run:
 def attempt(ledger: Ledger, start: Run) -> Run:
     """Create a task, claim it and run its attempt with a command."""
 
-    def attempt(*command: str, options: tuple[str, ...] = (), **fields: object) -> subprocess.Popen[str]:
+    def attempt(
+        *command: str, options: tuple[str, ...] = (), under: tuple[str, ...] = (), **fields: object
+    ) -> subprocess.Popen[str]:
         ledger.tasks.create(title="x", **fields)
         (claim,) = ledger.tasks.claim(worker="kubernetes:1", lease_seconds=60).claims
-        return again(claim, *command, options=options)
+        return again(claim, *command, options=options, under=under)
 
-    def again(claim: Claim, *command: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        return start("run-attempt", *options, "--", *command, SHOAL_CLAIM=msgspec.json.encode(claim).decode())
+    def again(
+        claim: Claim, *command: str, options: tuple[str, ...] = (), under: tuple[str, ...] = ()
+    ) -> subprocess.Popen[str]:
+        carried = msgspec.json.encode(claim).decode()
+        return start("run-attempt", *options, "--", *command, under=under, SHOAL_CLAIM=carried)
 
     attempt.again = again  # type: ignore[attr-defined]
     return attempt
@@ -131,6 +136,34 @@ def test_stopped_attempt_gives_its_task_back(ledger: Ledger, attempt: Run, tmp_p
     assert process.returncode == 75
     assert (ledger.tasks.get(1).status, ledger.tasks.get(1).failures) == ("queued", 0)
     assert_gone(pids)
+
+
+CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+@pytest.mark.parametrize("init", [(), ("sh", "-c", '"$@"; exit $?', "sh")], ids=["first process", "under an init"])
+def test_nothing_of_the_command_is_left_in_its_container(
+    ledger: Ledger, attempt: Run, tmp_path: Path, init: tuple[str, ...]
+) -> None:
+    if sys.platform != "linux" or subprocess.run([*CONTAINER, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no container can be made here")
+    (tmp_path / "look").write_text("cat /proc/[0-9]*/comm | sort | uniq -c > looked; ! grep sleep looked")
+    leaves = (
+        "cd $1; env -i setsid sh -c 'echo > begun; sleep 1000' & (true & true &); until test -e begun; do true; done"
+    )
+    process = attempt(
+        "sh",
+        "-c",
+        leaves,
+        "sh",
+        str(tmp_path),
+        under=(*CONTAINER, *init),
+        success_criteria=[{"criterion": "it has gone", "measurable": f"cd {tmp_path}; sh look"}],
+        max_attempts=1,
+    )
+    process.communicate(timeout=60)
+    assert (process.returncode, ledger.tasks.get(1).status) == (0, "completed"), (tmp_path / "looked").read_text()
+    assert "true" not in (tmp_path / "looked").read_text(), "orphans are reaped"
 
 
 @pytest.mark.parametrize("claim", ["", "nonsense", '{"task": 1}'])
