@@ -48,15 +48,20 @@ def dispatch(
     """
     import msgspec
 
-    from shoal.cli.logs import log_to_stderr
+    from shoal.cli.logs import log_to_stderr, tell_of_settings
     from shoal.daemon.dispatcher import Dispatcher
     from shoal.daemon.executors import Executors
     from shoal.daemon.loop import Loop
+    from shoal.live_settings import LiveSettings
+    from shoal.settings import DispatchSettings
 
-    settings = session.home.settings()
+    live = LiveSettings(session.home, on_change=tell_of_settings)
     chosen = given(queues=list(options.pop("queues")) or None, command=list(program) or None, **options)
-    orders = msgspec.structs.replace(settings.dispatch, **chosen)
-    name = executor or orders.executor
+
+    def orders() -> DispatchSettings:
+        return msgspec.structs.replace(live().dispatch, **chosen)
+
+    name = executor or orders().executor
     if name is None:
         raise BadInput(
             "no executor is chosen: --executor local or kubernetes, or [dispatch] executor", field="executor"
@@ -64,9 +69,9 @@ def dispatch(
     if name == "local":
         from shoal.worker.choice import check
 
-        check(settings, orders.command)
+        check(live(), orders().command)
     log_to_stderr()
-    executors = Executors(session.home, settings, dispatch=orders)
+    executors = Executors(session.home, live, dispatch=orders)
     dispatcher = Dispatcher(
         session.ledger,
         executors.get(name),
@@ -74,14 +79,15 @@ def dispatch(
         logs=session.home.logs,
         type=type,
         label=label,
+        hold=lambda: executors.hold(name),
         on_change=None if session.quiet else lambda line: click.echo(line, err=True),
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     loops = [
-        Loop("dispatch", orders.poll_seconds, dispatcher.tick),
-        Loop("beats", dispatcher.beat_seconds, dispatcher.beat),
+        Loop("dispatch", lambda: orders().poll_seconds, dispatcher.tick),
+        Loop("beats", lambda: dispatcher.beat_seconds, dispatcher.beat),
     ]
     for loop in loops:
         loop.start()
@@ -90,7 +96,7 @@ def dispatch(
     for loop in loops:
         loop.stop()
     for loop in loops:
-        loop.join(settings.stop_seconds)
+        loop.join(live().stop_seconds)
     dispatcher.close()
     executors.close()
 

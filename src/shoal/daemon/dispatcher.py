@@ -38,21 +38,25 @@ class Dispatcher:
         self,
         ledger: Ledger,
         executor: Executor,
-        orders: DispatchSettings,
+        orders: Callable[[], DispatchSettings],
         *,
         logs: Path,
         type: str | None = None,
         label: str | None = None,
+        hold: Callable[[], object] = lambda: None,
         on_change: Callable[[str], None] | None = None,
     ) -> None:
-        """`logs` is the folder for what attempts print; `type` and `label` narrow what is claimed."""
+        """`orders` are asked for at each use. `logs` is the folder for what attempts print; `type` and `label` narrow
+        what is claimed, and while `hold` answers something nothing is.
+        """
         self.id = secrets.token_hex(8)
-        self._ledger = ledger.acting_as(orders.agent) if orders.agent else ledger
+        self._shared_ledger = ledger
         self._executor = executor
-        self._orders = orders
+        self._current = orders
         self._logs = logs
         self._type = type
         self._label = label
+        self._hold = hold
         self._say = on_change or (lambda _: None)
         self._lock = threading.Lock()
         self._unacknowledged: dict[str, Claim] = {}  # by worker: claimed, and perhaps spawned
@@ -60,8 +64,21 @@ class Dispatcher:
         self._first_seen: dict[tuple[str, str], float] = {}  # by worker and state, for what may not last
         self._refused_at = float("-inf")
         self._fence: int | None = None
-        self.beat_seconds = min(orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
         self.is_empty = False
+
+    @property
+    def beat_seconds(self) -> float:
+        """How often `beat` is to be called."""
+        return min(self._orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
+
+    @property
+    def _orders(self) -> DispatchSettings:
+        return self._current()
+
+    @property
+    def _ledger(self) -> Ledger:
+        agent = self._orders.agent
+        return self._shared_ledger.acting_as(agent) if agent else self._shared_ledger
 
     def tick(self) -> None:
         """Look after what was spawned, then claim and spawn while there is room.
@@ -207,7 +224,7 @@ class Dispatcher:
     def _claim(self, room: int) -> int:
         """Claim and spawn one after the other, so that a dispatcher that dies holds one claim at most."""
         took = 0
-        if monotonic_seconds() - self._refused_at < REFUSED_SECONDS:
+        if self._hold() or monotonic_seconds() - self._refused_at < REFUSED_SECONDS:
             return took
         for queue in self._orders.queues:
             while room > took:

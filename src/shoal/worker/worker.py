@@ -12,12 +12,14 @@ from queue import SimpleQueue
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock, monotonic_seconds
 from shoal.errors import AgentError, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
+from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
 from shoal.worker.pause import Pause
@@ -47,13 +49,20 @@ class Worker:
     """Runs an agent for each task until it is stopped; its id is new at every start."""
 
     def __init__(
-        self, ledger: Ledger, orders: Orders, terms: Terms, *, on_change: Callable[[str], None] | None = None
+        self,
+        ledger: Ledger,
+        orders: Orders,
+        terms: Terms,
+        *,
+        settings: Callable[[], Settings] | None = None,
+        on_change: Callable[[str], None] | None = None,
     ) -> None:
+        """`settings` are asked for with each claim; without, those of the terms hold to the end."""
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._ledger = ledger
         self._orders = orders
         self._terms = terms
-        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
+        self._settings = settings or (lambda: terms.settings)
         self._say = on_change or (lambda _: None)
         self._groups = Groups()
         self._pause = Pause(orders.pause_seconds)
@@ -153,12 +162,13 @@ class Worker:
         return taken
 
     def _begin(self, claim: Claim) -> None:
+        terms = replace(self._terms, settings=self._settings())
         attempt = Attempt(
             claim,
             ledger=self._ledger,
             groups=self._groups,
-            terms=self._terms,
-            workspaces=self._workspaces,
+            terms=terms,
+            workspaces=Workspaces(terms.folder, terms.settings.repositories),
             give_up=self._give_up,
         )
         thread = threading.Thread(target=self._carry_out, args=(attempt,), name=claim.task.task_id)
@@ -247,9 +257,9 @@ class Worker:
     def _sweep(self) -> None:
         """Remove the folders of attempts that ended long ago, now and then."""
         while True:
-            now, days = SystemClock().now_ms(), self._terms.settings.workspace_days
+            now, days = SystemClock().now_ms(), self._settings().workspace_days
             try:
-                for name in self._workspaces.sweep(now, days):
+                for name in Workspaces(self._terms.folder, {}).sweep(now, days):
                     log.info("workspace removed", attempt=name, days=days)
             except OSError as error:
                 log.warning("workspaces cannot be swept", reason=str(error))
