@@ -75,7 +75,8 @@ class Server:
             raise AssertionError(self.first_line + self.process.stderr.read())
         self.url = self.first_line.split()[3]
         # What it says later must not fill the pipe and stop it.
-        self._reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.log: list[str] = []
+        self._reader = threading.Thread(target=self.log.extend, args=(self.process.stderr,), daemon=True)
         self._reader.start()
 
     def kill(self) -> None:

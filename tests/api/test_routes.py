@@ -395,7 +395,9 @@ def test_health_metrics_page_and_description(ask: Any) -> None:
     health = ask("GET", "/health")
     assert health.status == 200
     assert health.json["ok"]
-    assert set(health.json["loops"]) == {"reaper", "pruner", "checkpointer", "backup", "vault", "supervisor"}
+    assert set(health.json["loops"]) == {
+        *("reaper", "pruner", "checkpointer", "backup", "vault", "archiver", "supervisor", "settings")
+    }
     assert health.json["database"]["database_bytes"] > 0
     metrics = ask("GET", "/metrics").body.decode()
     for name in (

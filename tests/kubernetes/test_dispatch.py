@@ -14,6 +14,7 @@ import pytest
 import shoal
 from shoal import Ledger
 from shoal.daemon.executors import Executors
+from shoal.live_settings import LiveSettings
 from shoal.settings import Home
 from tests.conftest import wait_until
 from tests.fleet import Server
@@ -367,11 +368,11 @@ def test_supervision_hears_what_became_of_an_attempt(api: Api, ledger: Ledger, d
     process = dispatch("sleep", "60")
     wait_until(lambda: ledger.tasks.get(1).started_at)
     task = ledger.tasks.get(1)
-    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors:
+    with contextlib.closing(Executors(Home(home), LiveSettings(Home(home)))) as executors:
         assert executors.gone(task, 1) is False
-    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors, api.outage():
+    with contextlib.closing(Executors(Home(home), LiveSettings(Home(home)))) as executors, api.outage():
         assert executors.gone(task, 1) is None, "an executor that cannot be asked says nothing"
-    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors:
+    with contextlib.closing(Executors(Home(home), LiveSettings(Home(home)))) as executors:
         process.kill()
         api.nodes.kill("shoal-swe-t1-a1")
         wait_until(lambda: executors.gone(task, 1))

@@ -262,8 +262,9 @@ def test_work_that_a_killed_attempt_pushed_is_gone_on_with_on_another_machine(
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     # Another machine is another home: it knows the ledger and the remote.
+    database = tmp_path / "home" / "ledger.db"
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "shoal.toml").write_text(f'db = "{tmp_path / "home" / "ledger.db"}"\n')
+    (tmp_path / "other" / "shoal.toml").write_text(f'db = "{database}"\n')
     command = [
         "--home",
         str(tmp_path / "other"),

@@ -52,23 +52,28 @@ def dispatch(
     """
     import msgspec
 
-    from shoal.cli.logs import log_to_stderr
+    from shoal.cli.logs import log_to_stderr, tell_of_settings
     from shoal.daemon.dispatcher import Dispatcher
     from shoal.daemon.executors import Executors
     from shoal.daemon.loop import Loop
+    from shoal.live_settings import LiveSettings
+    from shoal.settings import DispatchSettings
 
-    settings = session.home.settings()
+    live = LiveSettings(session.home, on_change=tell_of_settings)
     chosen = given(queues=list(options.pop("queues")) or None, command=list(program) or None, **options)
-    orders = msgspec.structs.replace(settings.dispatch, **chosen)
-    name = executor or orders.executor
+
+    def orders() -> DispatchSettings:
+        return msgspec.structs.replace(live().dispatch, **chosen)
+
+    name = executor or orders().executor
     if name is None:
         raise BadInput(
             "no executor is chosen: --executor local or kubernetes, or [dispatch] executor", field="executor"
         )
-    check_set_up = set_up_check(settings, name, orders.command)
+    check_set_up = set_up_check(live, name, lambda: orders().command)
     check_set_up()  # tells what is missing now rather than at the first task
     log_to_stderr()
-    executors = Executors(session.home, settings, dispatch=orders)
+    executors = Executors(session.home, live, dispatch=orders)
     dispatcher = Dispatcher(
         session.ledger,
         executors.get(name),
@@ -76,6 +81,7 @@ def dispatch(
         logs=session.home.logs,
         type=type,
         label=label,
+        hold=lambda: executors.hold(name),
         on_change=None if session.quiet else lambda line: click.echo(line, err=True),
         check=check_set_up,
     )
@@ -83,9 +89,9 @@ def dispatch(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     loops = [
-        Loop("dispatch", orders.poll_seconds, dispatcher.tick),
-        Loop("logs", orders.poll_seconds, dispatcher.follow),
-        Loop("beats", dispatcher.beat_seconds, dispatcher.beat),
+        Loop("dispatch", lambda: orders().poll_seconds, dispatcher.tick),
+        Loop("logs", lambda: orders().poll_seconds, dispatcher.follow),
+        Loop("beats", lambda: dispatcher.beat_seconds, dispatcher.beat),
     ]
     for loop in loops:
         loop.start()
@@ -95,20 +101,22 @@ def dispatch(
     for loop in loops:
         loop.stop()
     for loop in loops:
-        loop.join(settings.stop_seconds)
+        loop.join(live().stop_seconds)
     executors.close()
     dispatcher.close()
     if given_up:
         raise dispatcher.pause.error
 
 
-def set_up_check(settings: Settings, executor: str | None, command: Sequence[str]) -> Callable[[], None]:
+def set_up_check(
+    settings: Callable[[], Settings], executor: str | None, command: Callable[[], Sequence[str]]
+) -> Callable[[], None]:
     """Raises AgentError when attempts could not do their work; of those in a cluster that cannot be seen from here."""
     if executor != "local":
         return lambda: None
     from shoal.worker.choice import check
 
-    return lambda: check(settings, command)
+    return lambda: check(settings(), command())
 
 
 @click.command("run-attempt", epilog="An executor calls this, as `shoal run-attempt -- ./agent.sh`.")

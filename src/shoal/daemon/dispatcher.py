@@ -44,26 +44,28 @@ class Dispatcher:
         self,
         ledger: Ledger,
         executor: Executor,
-        orders: DispatchSettings,
+        orders: Callable[[], DispatchSettings],
         *,
         logs: Path,
         type: str | None = None,
         label: str | None = None,
+        hold: Callable[[], object] = lambda: None,
         on_change: Callable[[str], None] | None = None,
         check: Callable[[], None] | None = None,
         pause: Pause | None = None,
     ) -> None:
-        """`logs` is the folder for what attempts print; `type` and `label` narrow what is claimed.
-
-        `check` raises AgentError when the set-up is seen to be at fault before anything is claimed.
+        """`orders` are asked for at each use. `logs` is the folder for what attempts print; `type` and `label` narrow
+        what is claimed, and while `hold` answers something nothing is. `check` raises AgentError when the set-up is
+        seen to be at fault before anything is claimed.
         """
         self.id = secrets.token_hex(8)
-        self._ledger = ledger.acting_as(orders.agent) if orders.agent else ledger
+        self._shared_ledger = ledger
         self._executor = executor
-        self._orders = orders
+        self._current = orders
         self._logs = logs
         self._type = type
         self._label = label
+        self._hold = hold
         self._say = on_change or (lambda _: None)
         self._check = check or (lambda: None)
         self.pause = pause or Pause()
@@ -75,8 +77,21 @@ class Dispatcher:
         self._running: list[Spawned] = []  # as of the last look
         self._silent_until: dict[str, float] = {}  # by worker: its log could not be had
         self._fence: int | None = None
-        self.beat_seconds = min(orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
         self.is_empty = False
+
+    @property
+    def beat_seconds(self) -> float:
+        """How often `beat` is to be called."""
+        return min(self._orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
+
+    @property
+    def _orders(self) -> DispatchSettings:
+        return self._current()
+
+    @property
+    def _ledger(self) -> Ledger:
+        agent = self._orders.agent
+        return self._shared_ledger.acting_as(agent) if agent else self._shared_ledger
 
     def tick(self) -> None:
         """Look after what was spawned, then claim and spawn while there is room.
@@ -272,7 +287,7 @@ class Dispatcher:
     def _claim(self, room: int) -> int:
         """Claim and spawn one after the other, so that a dispatcher that dies holds one claim at most."""
         took = 0
-        if monotonic_seconds() - self._refused_at < REFUSED_SECONDS:
+        if self._hold() or monotonic_seconds() - self._refused_at < REFUSED_SECONDS:
             return took
         for queue in self._orders.queues:
             while room > took:

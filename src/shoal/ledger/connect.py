@@ -9,6 +9,7 @@ from pathlib import Path
 from shoal.clock import Clock
 from shoal.errors import StoreMissing
 from shoal.ledger.ledger import Ledger
+from shoal.live_settings import LiveSettings
 from shoal.settings import Home, Settings, find_home
 
 
@@ -35,28 +36,34 @@ def connect(
         from shoal.ledger.remote import RemoteEngine
 
         return Ledger(RemoteEngine(address), actor=who)
-    return open_ledger(address, settings=find_home(home).settings(), actor=who, create=True, clock=clock)
+    return open_ledger(address, settings=LiveSettings(find_home(home)), actor=who, create=True, clock=clock)
 
 
 def open_home(
-    place: Home, *, actor: str, clock: Clock | None = None, settings: Settings | None = None, create: bool = False
+    place: Home,
+    *,
+    actor: str,
+    clock: Clock | None = None,
+    settings: Settings | LiveSettings | None = None,
+    create: bool = False,
 ) -> Ledger:
-    """The ledger in the database of a home."""
-    settings = settings or place.settings()
+    """The ledger in the database of a home. Without `settings` it follows those of the home's file."""
+    live = settings or LiveSettings(place)
+    settings = live() if isinstance(live, LiveSettings) else live
     address = place.database_address(settings)
     place.expect_database(address)
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
     folder, spool = place.vault(settings), place.folder / "spool"
     return open_ledger(
-        address, settings=settings, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
+        address, settings=live, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
     )
 
 
 def open_ledger(
     address: str,
     *,
-    settings: Settings,
+    settings: Settings | LiveSettings,
     actor: str,
     create: bool,
     clock: Clock | None = None,
@@ -66,7 +73,8 @@ def open_ledger(
     from shoal.ledger.embedded import EmbeddedEngine, VaultPlace
     from shoal.store.connect import open_database
 
-    database = open_database(address, create=create, patience_seconds=settings.patience_seconds)
+    patience = (settings() if isinstance(settings, LiveSettings) else settings).patience_seconds
+    database = open_database(address, create=create, patience_seconds=patience)
     return Ledger(
         EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault)), actor=actor
     )

@@ -29,12 +29,18 @@ class EmbeddedEngine:
     """Verbs on a database of this process: one verb, one transaction."""
 
     def __init__(
-        self, database: Database, *, settings: Settings, clock: Clock | None = None, vault: VaultPlace | None = None
+        self,
+        database: Database,
+        *,
+        settings: Settings | Callable[[], Settings],
+        clock: Clock | None = None,
+        vault: VaultPlace | None = None,
     ) -> None:
+        """`settings` are asked for at each use, when they can be."""
         self.database = database
-        self.settings = settings
+        self._settings = settings if callable(settings) else lambda: settings
         self.clock = clock or SystemClock()
-        self.identity = _identity(database, settings.prefix)
+        self.identity = _identity(database, self.settings.prefix)
         # Entered by itself: Ctrl-C inside of Condition.__enter__ would leave it locked for ever.
         self._lock = threading.Lock()
         self._committed = threading.Condition(self._lock)
@@ -42,13 +48,18 @@ class EmbeddedEngine:
         database.on_commit = self._tell
         self.settler: Settler | None = None
         if vault is not None:
-            self.settler = Settler(vault.folder, vault.spool, settings, read=self.read, tell=self._submit)
+            self.settler = Settler(vault.folder, vault.spool, self.settings, read=self.read, tell=self._submit)
             database.journal = self.settler
 
     @property
     def address(self) -> str:
         """The database's address."""
         return self.database.address
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings()
 
     def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
         """Check the input, run the verb in a transaction, answer after its commit."""

@@ -68,6 +68,7 @@ class Kind(StrEnum):
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
+    SETTINGS_REFUSED = "settings.refused"
     BROADCAST = "broadcast"
 
 
@@ -143,6 +144,7 @@ KIND_MEANINGS = {
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",
+    Kind.SETTINGS_REFUSED: "a changed shoal.toml cannot be meant, and the settings before it stay in force",
     Kind.BROADCAST: "a message to everyone",
 }
 

@@ -34,7 +34,9 @@ PROMPT = frozenset(
     }
 )
 # These change nothing in the vault.
-SILENT = OF_SESSIONS | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
+SILENT = OF_SESSIONS | {
+    *(Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED, Kind.SETTINGS_REFUSED),
+}
 
 
 class SyncHistory(Struct, frozen=True):

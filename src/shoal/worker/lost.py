@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -42,7 +42,7 @@ class OpenRun(Struct, frozen=True):
 class OpenRuns:
     """Those of a home. Any number of processes may have one."""
 
-    def __init__(self, root: Path, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, root: Path, ledger: Ledger, settings: Callable[[], Settings]) -> None:
         self._root = root.resolve()
         self._ledger = ledger
         self._settings = settings
@@ -109,11 +109,11 @@ class OpenRuns:
 
     def _read(self, run: OpenRun) -> list[Item]:
         session = run.session
-        settings = self._settings.agents.get(session.agent)
+        settings = self._settings().agents.get(session.agent)
         if settings is None or settings.kind != session.kind:
             settings = msgspec.convert({"kind": session.kind}, AgentSettings)
         agent = agents.agent(settings)
-        workflow = self._settings.workflows.get(session.workflow or "default", WorkflowSettings())
+        workflow = self._settings().workflows.get(session.workflow or "default", WorkflowSettings())
         place = Path(session.workspace or self._root)
         of = Assignment(folder=place, home=place, system="", text="", claim=b"", workflow=workflow)
         return list(agent.transcript(of, run.provider_session))

@@ -18,6 +18,7 @@ from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.pause import FIRST_SECONDS, Pause
+from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
 from shoal.worker.workshop import Workshop
@@ -44,14 +45,21 @@ class Worker:
     """Runs an agent for each task until it is stopped; its id is new at every start."""
 
     def __init__(
-        self, ledger: Ledger, orders: Orders, terms: Terms, *, on_change: Callable[[str], None] | None = None
+        self,
+        ledger: Ledger,
+        orders: Orders,
+        terms: Terms,
+        *,
+        settings: Callable[[], Settings] | None = None,
+        on_change: Callable[[str], None] | None = None,
     ) -> None:
+        """`settings` are asked for with each claim; without, those of the terms hold to the end."""
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._ledger = ledger
         self._orders = orders
         self._terms = terms
         self._say = on_change or (lambda _: None)
-        self._workshop = Workshop(ledger, terms)
+        self._workshop = Workshop(ledger, terms, settings)
         self._pause = Pause(orders.pause_seconds)
         self._running: dict[threading.Thread, Attempt] = {}
         self._changed = threading.Condition()

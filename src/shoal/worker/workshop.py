@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
+from msgspec.structs import replace
 
 from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
+from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.lost import OpenRuns
 from shoal.worker.workspaces import Workspaces
@@ -25,23 +28,24 @@ class Workshop:
     `give_up` is set when reports are not to be repeated any more.
     """
 
-    def __init__(self, ledger: Ledger, terms: Terms) -> None:
+    def __init__(self, ledger: Ledger, terms: Terms, settings: Callable[[], Settings] | None = None) -> None:
+        """`settings` are asked for with each attempt; without, those of the terms hold to the end."""
         self._ledger = ledger
         self._terms = terms
+        self._settings = settings or (lambda: terms.settings)
         self._groups = Groups()
-        settings = terms.settings
-        self._workspaces = Workspaces(terms.folder, settings.repositories, ephemeral=settings.ephemeral)
-        self._open_runs = OpenRuns(terms.folder, ledger, terms.settings)
+        self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
         self.give_up = threading.Event()
 
     def attempt(self, claim: Claim) -> Attempt:
         """The attempt of a claim."""
+        terms = replace(self._terms, settings=self._settings())
         return Attempt(
             claim,
             ledger=self._ledger,
             groups=self._groups,
-            terms=self._terms,
-            workspaces=self._workspaces,
+            terms=terms,
+            workspaces=self._workspaces(terms.settings),
             open_runs=self._open_runs,
             give_up=self.give_up,
         )
@@ -64,9 +68,10 @@ class Workshop:
 
     def sweep(self) -> None:
         """Remove the folders of attempts of long ago."""
-        days = self._terms.settings.workspace_days
+        settings = self._settings()
+        days = settings.workspace_days
         try:
-            for name in self._workspaces.sweep(SystemClock().now_ms(), days):
+            for name in self._workspaces(settings).sweep(SystemClock().now_ms(), days):
                 log.info("workspace removed", attempt=name, days=days)
         except OSError as error:
             log.warning("workspaces cannot be swept", reason=str(error))
@@ -74,3 +79,6 @@ class Workshop:
     def close(self) -> None:
         """End with whatever still runs."""
         self._groups.close()
+
+    def _workspaces(self, settings: Settings) -> Workspaces:
+        return Workspaces(self._terms.folder, settings.repositories, ephemeral=settings.ephemeral)

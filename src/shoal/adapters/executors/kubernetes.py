@@ -6,7 +6,7 @@ let go. Each step may be repeated: a Job whose making was not acknowledged is fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ class KubernetesExecutor:
 
     name = "kubernetes"
 
-    def __init__(self, settings: KubernetesSettings, *, arguments: Sequence[str] = ()) -> None:
-        """`arguments` are those of `shoal run-attempt`. Raises BadInput when a setting is missing."""
+    def __init__(
+        self, current: Callable[[], KubernetesSettings], *, arguments: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        """`arguments` are those of `shoal run-attempt`; both are asked for with each Job.
+
+        Raises BadInput when a setting is missing.
+        """
+        settings = current()
         for given, what in (("image", "the pods' image"), ("url", "where the pods reach Shoal")):
             if getattr(settings, given) is None:
                 raise BadInput(f"[kubernetes] {given} is not set in shoal.toml: {what}", field=given)
         assert settings.url is not None  # noqa: S101 - just checked
-        self._settings = settings
+        self._current = current
         self._url = settings.url
         self._arguments = arguments
         self._cluster = Cluster(namespace=settings.namespace, context=settings.context, kubeconfig=settings.kubeconfig)
@@ -42,7 +48,9 @@ class KubernetesExecutor:
     def spawn(self, claim: Claim, environment: Mapping[str, str]) -> None:
         """Make the Job, its Secret, and let it go; whatever of it is there already stays as it is."""
         name = manifests.job_name(claim)
-        wanted = manifests.job(claim, self._settings, url=self._url, arguments=self._arguments, environment=environment)
+        wanted = manifests.job(
+            claim, self._current(), url=self._url, arguments=self._arguments(), environment=environment
+        )
         try:
             job = self._cluster.create("jobs", wanted)
         except NameTaken:

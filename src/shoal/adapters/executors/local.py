@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from shoal.adapters.executors.executor import Spawned, State, carried, worker_name
@@ -29,8 +29,8 @@ class LocalExecutor:
     name = "local"
     scope: str | None = None
 
-    def __init__(self, *, home: Path, logs: Path, arguments: Sequence[str]) -> None:
-        """`arguments` are those of `shoal run-attempt`."""
+    def __init__(self, *, home: Path, logs: Path, arguments: Callable[[], Sequence[str]]) -> None:
+        """`arguments` are those of `shoal run-attempt`, asked for with each."""
         self._home = home
         self._logs = logs
         self._arguments = arguments
@@ -55,7 +55,7 @@ class LocalExecutor:
                         "--tied",
                         "--logs",
                         str(self._logs),
-                        *self._arguments,
+                        *self._arguments(),
                     ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
