@@ -19,7 +19,7 @@ from tests.conftest import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to one of their forebears")
 
-PYTHON = f"exec env -i setsid {sys.executable} -I -S -c 'import os, signal, time"
+PYTHON = f"exec env -i setsid {sys.executable} -I -S -c 'import os, signal"
 WAIT = 'os.write(9, b"."); signal.pause()'
 STRAYS = {
     "without environment": "env -i setsid sh -c 'echo . >&9; sleep 1000' &",
@@ -55,7 +55,7 @@ for _ in range(20_000):
         os._exit(0)
     os.setsid()
     os.write(9, b".")
-    time.sleep(0.001)' &""",
+    signal.sigtimedwait([signal.SIGUSR1], 0.001)' &""",
 }
 
 
