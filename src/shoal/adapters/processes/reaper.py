@@ -95,9 +95,10 @@ class Reaper:
             group = _group(child)
             if again or group not in self._asked:
                 self._asked.add(group)
-                # Before it becomes the command, the first child is in the group of this process.
-                signals = _signal_process if group == os.getpgrp() else _signal_group
-                done |= signals(child if group == os.getpgrp() else group, number)
+                # Before it becomes the command, the first child is in the group of this process. 0 is another name of
+                # that group, and 1 one of all processes there are.
+                alone = group in (0, 1, os.getpgrp())
+                done |= _signal_process(child, number) if alone else _signal_group(group, number)
         return done
 
     def _children(self) -> list[int]:
