@@ -104,3 +104,14 @@ def test_session_of_an_earlier_attempt_is_in_nobodys_way(ledger: Ledger) -> None
 def test_attempt_whose_agent_runs_can_be_given_up(ledger: Ledger) -> None:
     claimed(ledger)
     assert ledger.tasks.fail(1, attempt=1, error="e").status == "scheduled"
+
+
+def test_session_whose_beginning_was_not_heard_of_stops_nobody(ledger: Ledger) -> None:
+    ledger.tasks.create(title="x")
+    ledger.tasks.claim(worker="w")
+    begun = [
+        ledger.tasks.begin_session(1, attempt=1, agent="it", kind="command", seal=SEAL).id for _ in ("lost", "again")
+    ]
+    ledger.sessions.end(begun[1], attempt=1, outcome="completed", seal=SEAL)
+    assert ledger.tasks.complete(1, attempt=1, seal=SEAL).status == "completed"
+    assert [ledger.sessions.get(one).outcome for one in begun] == ["lost", "completed"]

@@ -83,6 +83,8 @@ def begin_session(
     if seal is not None:
         seals.require(tx, found, attempt, seal)
     before = None if resumes is None else _resumable(tx, resumes, found, kind)
+    if seal is not None:
+        _supersede(tx, found, attempt, seal, by=resumes)
     given: dict[str, Any] = {
         "attempt": attempt,
         "agent": agent,
@@ -252,6 +254,13 @@ def _configuration(tx: Tx, workflow: str | None, before: Session | None, given: 
     named = workflow or (before.workflow if before is not None else None) or instructions.DEFAULT
     stable = instructions.stable(tx.settings, named, has_vault=tx.has_vault)
     return hash_of("\n".join([given or "", *map(str, stable)]))[:8]
+
+
+def _supersede(tx: Tx, task: Task, attempt: int, seal: str, *, by: int | None) -> None:
+    """End what the same worker began and never heard of: it runs one agent at a time, and asked again."""
+    rows = tx.all("sessions.supersede", task=task.id, attempt=attempt, seal=seals.hashed(seal), id=by or 0, now=tx.now)
+    for (session,) in rows:
+        _emit(tx, Kind.SESSION_ENDED, task, attempt, {"session": session, "outcome": Outcome.LOST})
 
 
 def _resumable(tx: Tx, id: int, task: Task, kind: str) -> Session:

@@ -28,6 +28,12 @@ UPDATE sessions SET
   outcome = NULL, error = NULL, ended_at = NULL, stop = NULL, stop_at = NULL
 WHERE id = :id
 
+-- name: supersede
+-- End the other sessions of an attempt under this seal.
+UPDATE sessions SET outcome = 'lost', error = 'it was begun anew', ended_at = :now
+WHERE task = :task AND attempt = :attempt AND seal = :seal AND id <> :id AND ended_at IS NULL
+RETURNING id
+
 -- name: lock_task
 -- The task of a session, kept from other writers until the transaction ends.
 SELECT * FROM tasks WHERE id = (SELECT task FROM sessions WHERE id = :id) {{for_update}}
