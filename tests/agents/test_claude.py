@@ -277,7 +277,8 @@ def test_sub_agents_and_calls_beside_the_conversation_are_counted(house: House) 
     (rest,) = by_key.values()
     assert (rest.model, rest.input_tokens) == (MODEL, 500_000)
     names = [item.name for item in run.of(ToolBegun)]
-    assert names == ["Agent", "Bash", "WebSearch"]
+    # When the lines of a sub-agent stand among those of the conversation is Claude Code's affair.
+    assert sorted(names) == ["Agent", "Bash", "WebSearch"]
     assert len(run.of(ToolEnded)) == 3
     assert run.of(Finished)[-1].turns == 3
     # Read again, and by a later run of the session, all of it is known.

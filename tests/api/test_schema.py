@@ -23,6 +23,7 @@ def test_schemathesis_finds_nothing(kind: str, tmp_path: Path, request: pytest.F
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"),
                 *("--phases", "coverage,fuzzing", "--max-examples", "8", "--workers", "1", "--seed", "1"),
+                *("--request-timeout", "60"),  # ten seconds, its own, are not enough for a busy machine
                 *("--exclude-path", "/api/v1/events/stream", "--exclude-path", "/api/v1/events/wait"),
                 *("--exclude-checks", "positive_data_acceptance"),
                 "--no-color",
