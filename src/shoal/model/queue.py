@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
+
+from shoal.model.task import Status
+
+CLAIMABLE_YET = (Status.QUEUED, Status.SCHEDULED, Status.ACTIVE)
 
 
 class Queue(Struct, frozen=True):
@@ -30,3 +36,7 @@ class Stats(Struct, frozen=True):
     completed_per_hour: int
     failed_per_hour: int
     last_event: int
+
+    def has_work(self, queues: Iterable[str]) -> bool:
+        """Whether something in these queues can be claimed now, when its time comes, or when its worker gives it up."""
+        return any(self.queues.get(queue, {}).get(status) for queue in queues for status in CLAIMABLE_YET)

@@ -199,13 +199,11 @@ class Worker:
         return False
 
     def _nothing_left(self) -> bool:
-        """Whether nothing in these queues can become claimable: queued, scheduled or active."""
+        """Whether nothing in these queues can become claimable."""
         try:
-            counts = self._ledger.stats.get().queues
+            return not self._ledger.stats.get().has_work(self._orders.queues)
         except (ServerUnreachable, StoreError):
             return False
-        open_tasks = ("queued", "scheduled", "active")
-        return not any(counts.get(queue, {}).get(status) for queue in self._orders.queues for status in open_tasks)
 
     def _wait(self, seconds: float) -> None:
         """Until a slot becomes free or the time is up; in short turns, so that a stop is noticed."""
