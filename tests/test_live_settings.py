@@ -62,12 +62,25 @@ def test_change_is_seen_whatever_writes_it(home: Home, changes: list[Change], ho
     assert live().episodes == 4
 
 
+def test_what_is_no_plain_file_is_not_waited_for(home: Home, changes: list[Change]) -> None:
+    home.config.write_text(FAST)
+    live = LiveSettings(home, on_change=changes.append)
+    home.config.unlink()
+    os.mkfifo(home.config)
+    assert list(live().agents) == ["fast"]
+    assert "is not a plain file" in str(live.problem)
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
         (f"{FAST}\nmax_turn = 3\n", r"shoal.toml, line 5: \[agents.fast\] max_turn: there is no such field"),
         ("episodes = 3\n[agents\n", r"shoal.toml is not valid TOML: .*line 2"),
         (None, "shoal.toml is gone"),
+        ("agents = " + "[" * 3000, "shoal.toml is not valid TOML"),
+        ("port = " + "9" * 5000, "shoal.toml is not valid TOML"),
+        ("#" * 1_000_001, "shoal.toml is larger than 1,000,000 bytes"),
+        ("fail_factor = inf\n", "fail_factor: .*1000000"),
     ],
 )
 def test_broken_file_keeps_what_was(home: Home, changes: list[Change], written: str | None, said: str) -> None:

@@ -61,10 +61,13 @@ class LiveSettings:
             return self._settings
         self._looked = now
         mark = self._look()
-        if mark != self._mark and (mark is None or self._is_settled(mark)):
-            with self._lock:
+        # Who comes while somebody else reads it has what was until then.
+        if mark != self._mark and (mark is None or self._is_settled(mark)) and self._lock.acquire(blocking=False):
+            try:
                 if mark != self._mark:
                     self._take_up(mark)
+            finally:
+                self._lock.release()
         return self._settings
 
     def _look(self) -> Mark | None:

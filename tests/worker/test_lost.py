@@ -153,14 +153,42 @@ def test_run_whose_worker_lives_is_left_alone(house: House) -> None:
     house.work()
     wait_until(lambda: house.called.exists() and house.used() is not None and house.remembered())
     home = Home(house.home)
-    OpenRuns(home.folder, house.ledger, home.settings()).settle()
+    OpenRuns(home.folder, house.ledger, home.settings).settle()
     assert house.used() == ONE
     assert house.remembered()
 
 
-def test_transcript_that_is_gone_is_looked_for_once(house: House) -> None:
+def test_transcript_that_is_away_is_looked_for_as_long_as_folders_are_kept(house: House) -> None:
+    cancelled(house)
+    away = house.transcript.rename(house.folder / "away")
+    house.finish()
+    assert (house.used(), len(house.remembered())) == (ONE, 1)
+    away.rename(house.transcript)
+    house.finish()
+    assert (house.used(), house.remembered()) == (BOTH, [])
+
+
+def test_transcript_that_is_gone_is_given_up_in_the_end(house: House) -> None:
     cancelled(house)
     house.transcript.unlink()
+    house.settings = f"workspace_days = 0\n{house.settings}"
+    house.configure("main")
     house.finish()
-    assert house.used() == ONE
-    assert house.remembered() == []
+    assert (house.used(), house.remembered()) == (ONE, [])
+
+
+def test_agent_may_be_renamed_meanwhile(house: House) -> None:
+    cancelled(house)
+    house.settings = '[agents.main]\nkind = "command"\nprogram = ["true"]\n'
+    house.configure("main")
+    house.finish()
+    assert (house.used(), house.remembered()) == (BOTH, [])
+
+
+def test_damaged_memory_of_a_run_is_put_aside(house: House) -> None:
+    cancelled(house)
+    [file] = house.remembered()
+    file.write_bytes(file.read_bytes()[:50])
+    house.finish()
+    assert (house.used(), house.remembered()) == (ONE, [])
+    assert [path.name for path in file.parent.glob("*.damaged")] == ["T1.1.damaged"]

@@ -297,7 +297,7 @@ class Episodes:
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
         for item in items:
             if isinstance(item, Started) and item.provider_session is not None:
-                self._open_runs.remember(session, item.provider_session)
+                self._open_runs.remember(session, item.provider_session, os.environ | self._environment)
         try:
             return self._ledger.sessions.record(
                 session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
@@ -318,8 +318,12 @@ class Episodes:
             return Conclusion(how="release", text=f"exit {ended.code}\n{tail}".strip())
         why = ended.reason or said or f"exit {ended.code}"
         if ended.outcome is Outcome.FAILED and not is_command and not ended.began and ended.code != NOT_STARTED:
+            spoken = "\n".join(line for line in tail.splitlines() if not line.startswith("{"))
+            why = f"the agent could not begin: {why if spoken in why else f'{why}: {spoken}'}"[:ERROR_LIMIT]
+            if self._task.model is not None and self._task.model in why:
+                return Conclusion(how="fail", text=why, permanent=True)  # the task asks for a model that is not there
             # Not logged in, no provider, no quota left: the next task would fare no better.
-            return Conclusion(how="release", text=f"the agent could not begin: {why}"[:ERROR_LIMIT], fault=True)
+            return Conclusion(how="release", text=why, fault=True)
         # What an agent names as its error says it; the end of its stream would be JSON.
         behind = tail if is_command else (ended.said or ("" if said else tail))
         return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
+from shoal.clock import SystemClock
 from shoal.errors import NotFound
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
@@ -29,14 +30,19 @@ from shoal.worker.place import Place
 log = structlog.get_logger()
 FOLDER = "runs"
 BATCH = 1000  # costs that are recorded at once
+DAY_MS = 86_400_000
+PLACES = ("HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME")  # agents keep their transcripts below these
 
 
 class OpenRun(Struct, frozen=True):
-    """A run that may have to be read up on; its session as it stood when the agent had named it."""
+    """A run that may have to be read up on: its session as it stood when the agent had named it, and the variables by
+    which the agent's transcripts are found, however it is configured by then.
+    """
 
     session: Session
     attempt: int
     provider_session: str
+    environment: dict[str, str] = {}
 
 
 class OpenRuns:
@@ -47,14 +53,16 @@ class OpenRuns:
         self._ledger = ledger
         self._settings = settings
         self._one_at_a_time = threading.Lock()
+        self._missed: set[Path] = set()
 
-    def remember(self, session: Session, provider_session: str) -> None:
-        """A run is under way; whoever has the attempt's place lives."""
+    def remember(self, session: Session, provider_session: str, environment: Mapping[str, str]) -> None:
+        """A run is under way, in this environment; whoever has the attempt's place lives."""
         file = self._file(session)
         partial = file.with_suffix(".new")
+        places = {name: value for name in PLACES if (value := environment.get(name))}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(msgspec.json.encode(OpenRun(session, session.attempt, provider_session)))
+            partial.write_bytes(msgspec.json.encode(OpenRun(session, session.attempt, provider_session, places)))
             partial.replace(file)
         except OSError as error:  # a full disk is no reason to stop the agent
             log.warning("the run cannot be remembered", attempt=file.stem, reason=str(error))
@@ -88,7 +96,12 @@ class OpenRuns:
         """Whether all is said of this one."""
         try:
             run = msgspec.json.decode(file.read_bytes(), type=OpenRun)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except FileNotFoundError:
+            return True
+        except msgspec.DecodeError as error:
+            aside = file.with_suffix(".damaged")
+            file.replace(aside)
+            log.warning("what a killed worker's agent spent is not known", file=str(aside), reason=str(error))
             return True
         try:
             now = self._ledger.sessions.get(run.session.id)
@@ -98,7 +111,10 @@ class OpenRuns:
             return False  # its lease has not ended, a later attempt goes on with it, or it is another ledger's
         if now.outcome != Outcome.LOST and now.attempt == run.attempt:
             return True
-        usages = [item for item in self._read(run) if isinstance(item, Spent)]
+        items = self._read(run)
+        if not items:
+            return self._is_given_up(file)
+        usages = [item for item in items if isinstance(item, Spent)]
         costs = costs_of(usages, run.session, attempt=run.attempt)
         counted = 0
         for start in range(0, len(costs), BATCH):
@@ -109,14 +125,18 @@ class OpenRuns:
 
     def _read(self, run: OpenRun) -> list[Item]:
         session = run.session
-        settings = self._settings().agents.get(session.agent)
-        if settings is None or settings.kind != session.kind:
-            settings = msgspec.convert({"kind": session.kind}, AgentSettings)
-        agent = agents.agent(settings)
-        workflow = self._settings().workflows.get(session.workflow or "default", WorkflowSettings())
+        agent = agents.agent(msgspec.convert({"kind": session.kind, "env": run.environment}, AgentSettings))
         place = Path(session.workspace or self._root)
-        of = Assignment(folder=place, home=place, system="", text="", claim=b"", workflow=workflow)
+        of = Assignment(folder=place, home=place, system="", text="", claim=b"", workflow=WorkflowSettings())
         return list(agent.transcript(of, run.provider_session))
+
+    def _is_given_up(self, file: Path) -> bool:
+        """Whether nobody will find the transcript any more: it is looked for as long as folders are kept."""
+        if file not in self._missed:
+            self._missed.add(file)
+            log.warning("the transcript of a killed worker's agent is not found", attempt=file.stem)
+        age = SystemClock().now_ms() - file.stat().st_mtime * 1000
+        return age > self._settings().workspace_days * DAY_MS
 
     def _file(self, session: Session) -> Path:
         return self._root / FOLDER / f"{session.task_id}.{session.attempt}.json"

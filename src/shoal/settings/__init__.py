@@ -1,0 +1,30 @@
+"""The one configuration: where the home is, and every setting with its default and meaning.
+
+A setting comes from SHOAL_<NAME> in the environment, else from shoal.toml in the home, else from here.
+"""
+
+from shoal.settings.home import CONFIG_FILE, Home, find_home
+from shoal.settings.settings import GITHUB_TOKEN, SECRETS, VAULT_TOKEN, Settings, setting_descriptions
+from shoal.settings.tables import (
+    AgentSettings,
+    DispatchSettings,
+    KubernetesSettings,
+    RepositorySettings,
+    WorkflowSettings,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "GITHUB_TOKEN",
+    "SECRETS",
+    "VAULT_TOKEN",
+    "AgentSettings",
+    "DispatchSettings",
+    "Home",
+    "KubernetesSettings",
+    "RepositorySettings",
+    "Settings",
+    "WorkflowSettings",
+    "find_home",
+    "setting_descriptions",
+]
