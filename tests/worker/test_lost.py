@@ -153,7 +153,7 @@ def test_run_whose_worker_lives_is_left_alone(house: House) -> None:
     house.work()
     wait_until(lambda: house.called.exists() and house.used() is not None and house.remembered())
     home = Home(house.home)
-    OpenRuns(home.folder, house.ledger, home.settings()).settle()
+    OpenRuns(home.folder, house.ledger, home.settings).settle()
     assert house.used() == ONE
     assert house.remembered()
 

@@ -58,11 +58,9 @@ class Workspaces:
     ) -> Workspace:
         """The folder of an attempt, with its repositories checked out and set up.
 
-        `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what
-        they could not push. What an earlier attempt left
-        uncommitted in its folder is committed to its branch before. Cloning and fetching end when `stop` says so, a
-        push when `late` does.
-        Raises WorkspaceError, and no folder is left then.
+        `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what they could not
+        push. What an earlier attempt left uncommitted in its folder is committed to its branch before. Cloning and
+        fetching end when `stop` says so, a push when `late` does. Raises WorkspaceError, and no folder is left then.
         """
         place = Place(self._root, f"{task.task_id}.{attempt}")
         wanted = self._wanted(task, stop, late)
