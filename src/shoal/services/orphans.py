@@ -35,7 +35,7 @@ TITLE_LIMIT = 400
 _branches = msgspec.json.Decoder(list[Branch]).decode
 
 
-class Rescue(Struct, frozen=True, kw_only=True):
+class Remains(Struct, frozen=True, kw_only=True):
     """What was left of an attempt: the URLs of its open pull requests, and what to tell about all of it.
 
     `opened` are those of them that were opened only now; each as an event tells it.
@@ -71,7 +71,7 @@ def promise(tx: Tx, *, seconds: float) -> None:
     events.move_cursor(tx, PROMISE, tx.now + int(1000 * seconds))
 
 
-def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task | None:
+def take_back(tx: Tx, *, task: int, attempt: int, gone: bool, left: Remains) -> Task | None:
     """Move an orphan with an open pull request to review; without one, take it back as the end of a lease does.
 
     `gone` says that its process is known to be gone, whatever its lease says. None when the attempt no longer has the
@@ -86,7 +86,7 @@ def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task
     ended = f"attempt {attempt} by {found.worker} " + ("is gone" if gone else "ended without a word")
     nobody: dict[str, Any] = {"worker": None, "leased_until": None}
     if left.pull_requests:
-        require(found, "rescue")
+        require(found, "orphan")
         data = _told(tx, found, f"{ended}. {left.message}") | {"pull_requests": left.pull_requests}
         return change(tx, found, Kind.TASK_ORPHANED, {"status": Status.REVIEW, **nobody}, data=data, attempt=attempt)
     if left.message:
