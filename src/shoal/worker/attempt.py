@@ -31,7 +31,7 @@ from shoal.model.task import Claim
 from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
-from shoal.worker.lost import OpenRuns
+from shoal.worker.open_runs import OpenRuns
 from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace

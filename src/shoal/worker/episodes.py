@@ -28,7 +28,7 @@ from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Starte
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice, configuration
-from shoal.worker.lost import OpenRuns, costs_of
+from shoal.worker.open_runs import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.pull_requests import pull_requests
 from shoal.worker.result import read_result, whole_result
