@@ -1,4 +1,4 @@
-"""Tasks whose worker is gone: rescued, queued again, or failed and investigated, each once."""
+"""Tasks whose worker is gone: sent to review, queued again, or failed and investigated, each once."""
 
 from __future__ import annotations
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from shoal.model.content import ContentKind
 from shoal.model.dependency import DependencyKind
 from shoal.model.event import Kind
 from shoal.model.repository import without_login
-from shoal.model.session import Branch, Outcome
+from shoal.model.session import Branch, Outcome, branches_from_text
 from shoal.model.supervision import Rule
 from shoal.model.task import NewTask, Status, Task
 from shoal.services import dependencies, events, failures, tasks
@@ -32,7 +31,6 @@ SESSIONS_LOOKED_AT = 20
 EVENTS_PER_LOOK = 20_000
 SESSION_GRACE_MS = 300_000  # a worker that has lost its attempt still says how its session ended
 TITLE_LIMIT = 400
-_branches = msgspec.json.Decoder(list[Branch]).decode
 
 
 class Remains(Struct, frozen=True, kw_only=True):
@@ -60,7 +58,7 @@ def branches(tx: Tx, task: int) -> list[Branch]:
     """The branches that sessions of a task worked on, as the newest one of each left it."""
     found: dict[tuple[str, str], Branch] = {}
     for (text,) in tx.all("orphans.branches", task=task, limit=SESSIONS_LOOKED_AT):
-        for branch in _branches(text):
+        for branch in branches_from_text(text):
             found.setdefault((branch.repository, branch.branch), branch)
     return list(found.values())
 
