@@ -111,7 +111,7 @@ class Dispatcher:
         running = {one.worker for one in spawned if one.state not in ENDED}
         room = self._orders.limit - len(running | self._unacknowledged.keys() | self._starting.keys())
         took = self._claim(room) if room > 0 and self._may_claim() else 0
-        self.is_empty = not took and not spawned and not self._unacknowledged and self._nothing_left()
+        self.is_empty = not took and not spawned and not self._unacknowledged and self._is_drained()
 
     def beat(self) -> None:
         """Renew the leases of attempts that have not begun, and the lead. For a thread of its own."""
@@ -365,8 +365,5 @@ class Dispatcher:
     def _log_file(self, one: Spawned) -> Path:
         return self._logs / f"{one.task}.{one.attempt}.log"
 
-    def _nothing_left(self) -> bool:
-        """Whether nothing in these queues can become claimable."""
-        counts = self._ledger.stats.get().queues
-        open_tasks = ("queued", "scheduled", "active")
-        return not any(counts.get(queue, {}).get(status) for queue in self._orders.queues for status in open_tasks)
+    def _is_drained(self) -> bool:
+        return bool(self._ledger.stats.get().is_drained(self._orders.queues))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
+
+from shoal.model.task import Status
+
+OPEN = (Status.QUEUED, Status.SCHEDULED, Status.ACTIVE)
 
 
 class Queue(Struct, frozen=True):
@@ -30,3 +36,7 @@ class Stats(Struct, frozen=True):
     completed_per_hour: int
     failed_per_hour: int
     last_event: int
+
+    def is_drained(self, queues: Iterable[str]) -> bool:
+        """Whether nothing in these queues can become claimable by itself: it is queued, scheduled or active."""
+        return not any(self.queues.get(queue, {}).get(status) for queue in queues for status in OPEN)

@@ -186,7 +186,7 @@ class Worker:
 
     def _idle(self, position: int) -> bool:
         """Wait for something to happen; True when there is nothing left and that ends the work."""
-        if self._orders.until_empty and not self._running and self._nothing_left():
+        if self._orders.until_empty and not self._running and self._is_drained():
             return True
         seconds = self._orders.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
         deadline = monotonic_seconds() + seconds
@@ -198,14 +198,11 @@ class Worker:
             self._wait(seconds)
         return False
 
-    def _nothing_left(self) -> bool:
-        """Whether nothing in these queues can become claimable: queued, scheduled or active."""
+    def _is_drained(self) -> bool:
         try:
-            counts = self._ledger.stats.get().queues
+            return bool(self._ledger.stats.get().is_drained(self._orders.queues))
         except (ServerUnreachable, StoreError):
             return False
-        open_tasks = ("queued", "scheduled", "active")
-        return not any(counts.get(queue, {}).get(status) for queue in self._orders.queues for status in open_tasks)
 
     def _wait(self, seconds: float) -> None:
         """Until a slot becomes free or the time is up; in short turns, so that a stop is noticed."""
