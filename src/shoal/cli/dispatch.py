@@ -55,7 +55,6 @@ def dispatch(
     from shoal.cli.logs import log_to_stderr, tell_of_settings
     from shoal.daemon.dispatcher import Dispatcher
     from shoal.daemon.executors import Executors
-    from shoal.daemon.loop import Loop
     from shoal.live_settings import LiveSettings
     from shoal.settings import DispatchSettings
 
@@ -88,11 +87,7 @@ def dispatch(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    loops = [
-        Loop("dispatch", lambda: orders().poll_seconds, dispatcher.tick),
-        Loop("logs", lambda: orders().poll_seconds, dispatcher.follow),
-        Loop("beats", lambda: dispatcher.beat_seconds, dispatcher.beat),
-    ]
+    loops = dispatcher.loops()
     for loop in loops:
         loop.start()
     given_up = False
