@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from shoal.adapters.git.address import Address, address_of
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.processes.commands import RunCommand
-from shoal.clock import Clock, SystemClock
+from shoal.clock import DAY_MS, Clock, SystemClock
 from shoal.errors import GitError, WorkspaceError
 from shoal.model.session import Branch
 from shoal.model.task import Task
@@ -20,7 +20,6 @@ from shoal.worker.preparation import Preparation, Rescued, Wanted, discard, tear
 from shoal.worker.workspace import Workspace
 
 MIRRORS = "mirrors"
-DAY_MS = 86_400_000
 
 
 class Workspaces:
