@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.choice import Choice, configuration
 from shoal.worker.open_runs import OpenRuns, costs_of
-from shoal.worker.processes import Processes, Stopped
+from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.pull_requests import pull_requests
 from shoal.worker.result import read_result, whole_result
 from shoal.worker.run import Ended, Run
@@ -45,13 +46,22 @@ NOTES, NOTE_LIMIT = 200, 4000
 NAME_LIMIT = 200
 
 
+class How(StrEnum):
+    """What is said to the ledger at the end of an attempt: the name of the verb."""
+
+    COMPLETE = "complete"
+    SUBMIT = "submit"
+    FAIL = "fail"
+    RELEASE = "release"
+
+
 class Conclusion(Struct, frozen=True, kw_only=True):
-    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it.
+    """What an attempt came to, and what is told with it; to `submit` is to leave the verdict to a person.
 
     With `fault` it is the worker's set-up that keeps its agent from working, and nothing of the task's.
     """
 
-    how: str
+    how: How
     text: str = ""
     permanent: bool = False
     fault: bool = False
@@ -138,7 +148,7 @@ class Episodes:
                 runs = self._settings.episodes
                 listed = "\n".join(f"- {failure}" for failure in failures)
                 what = f"after {runs} run{'' if runs == 1 else 's'} these do not hold:\n{listed}"
-                return Conclusion(how="fail", text=what, permanent=True)
+                return Conclusion(how=How.FAIL, text=what, permanent=True)
 
     def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
         """One run, reported, and what it left in its repositories."""
@@ -153,7 +163,7 @@ class Episodes:
             outcome, error = ended.outcome, ended.reason or ""
             self._heard = max(self._heard, ended.heard)
         except Stopped as stopped:
-            lost = stopped.args[0] == "lost"
+            lost = stopped.reason is StopReason.LOST
             outcome, error = Outcome.LOST if lost else Outcome.STOPPED, "" if lost else "the worker was stopped"
             raise
         except ShoalError as problem:
@@ -313,16 +323,16 @@ class Episodes:
         tail = read_tail(self._work.log_file)
         said = (ended.finished.error if ended.finished is not None else None) or ""
         if ended.outcome is Outcome.OVER_LIMIT:
-            return Conclusion(how="fail", text=ended.reason or said or "over a limit", permanent=True)
+            return Conclusion(how=How.FAIL, text=ended.reason or said or "over a limit", permanent=True)
         if ended.code == RETRY_LATER and is_command:
-            return Conclusion(how="release", text=f"exit {ended.code}\n{tail}".strip())
+            return Conclusion(how=How.RELEASE, text=f"exit {ended.code}\n{tail}".strip())
         why = ended.reason or said or f"exit {ended.code}"
         if ended.outcome is Outcome.FAILED and not is_command and not ended.began and ended.code != NOT_STARTED:
             # Not logged in, no provider, no quota left: the next task would fare no better.
-            return Conclusion(how="release", text=f"the agent could not begin: {why}"[:ERROR_LIMIT], fault=True)
+            return Conclusion(how=How.RELEASE, text=f"the agent could not begin: {why}"[:ERROR_LIMIT], fault=True)
         # What an agent names as its error says it; the end of its stream would be JSON.
         behind = tail if is_command else (ended.said or ("" if said else tail))
-        return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
+        return Conclusion(how=How.FAIL, text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
         # As it is now: people change what they ask for while an agent works.
@@ -355,7 +365,7 @@ class Episodes:
         changed = [one for one in branches if one.commits]
         lines = [f"- {one.repository}: {one.commits} commit(s) on `{one.branch}`" for one in changed]
         return Conclusion(
-            how="submit" if verdict.manual else "complete",
+            how=How.SUBMIT if verdict.manual else How.COMPLETE,
             text=text,
             result=result,
             report="\n\n".join(part for part in (report, "\n".join(lines)) if part),

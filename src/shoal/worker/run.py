@@ -22,7 +22,7 @@ from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
 from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun
 from shoal.worker.attempt_log import AttemptLog
-from shoal.worker.processes import Processes
+from shoal.worker.processes import Processes, StopReason
 
 log = structlog.get_logger()
 PULSE_SECONDS = 2.0  # how late a message or a stop may come
@@ -131,7 +131,7 @@ class Run:
                 outcome, reason = self._watch()
                 code = process.poll()
             except LeaseLost:
-                self._processes.stop("lost", self._processes.grace_seconds)
+                self._processes.stop(StopReason.LOST, self._processes.grace_seconds)
                 outcome, reason, code = Outcome.LOST, None, None
             finally:
                 self._processes.end(process)
@@ -234,7 +234,7 @@ class Run:
                 lost = True
             if not self._items or self._give_up.wait(PULSE_SECONDS):
                 return
-        self._processes.stop("lost", 0.0)
+        self._processes.stop(StopReason.LOST, 0.0)
 
     def _write(self, stdin: IO[bytes]) -> None:
         try:

@@ -18,6 +18,7 @@ from shoal.pause import SETUP_AT_FAULT
 from shoal.worker.attempt import Terms
 from shoal.worker.beats import Beats
 from shoal.worker.episodes import RETRY_LATER
+from shoal.worker.processes import StopReason
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
@@ -89,7 +90,7 @@ class SingleAttempt:
     def _heed(self) -> None:
         self._calls_to_stop.get()
         self._stopping.set()
-        self.attempt.stop("released", self._terms.grace_seconds)
+        self.attempt.stop(StopReason.RELEASED, self._terms.grace_seconds)
         self._ended.wait(REPORT_SECONDS)
         self._workshop.give_up.set()
 

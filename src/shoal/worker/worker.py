@@ -21,6 +21,7 @@ from shoal.pause import FIRST_SECONDS, Pause
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
+from shoal.worker.processes import StopReason
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
@@ -123,7 +124,7 @@ class Worker:
         self._calls_to_stop.get()
         self._stopping.set()
         self._calls_to_stop.get()
-        self._end_all("released")
+        self._end_all()
 
     def _free_slots(self) -> int:
         with self._changed:
@@ -221,7 +222,7 @@ class Worker:
         with self._changed:
             while self._running and (left := deadline - monotonic_seconds()) > 0:
                 self._changed.wait(min(left, 0.2))
-        self._end_all("released")
+        self._end_all()
         with self._changed:
             threads = list(self._running)
         deadline = monotonic_seconds() + self._terms.grace_seconds + REPORT_SECONDS
@@ -232,8 +233,8 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _end_all(self, reason: str) -> None:
-        end(self._attempts(), reason, self._terms.grace_seconds)
+    def _end_all(self) -> None:
+        end(self._attempts(), StopReason.RELEASED, self._terms.grace_seconds)
 
     def _attempts(self) -> list[Attempt]:
         with self._changed:
