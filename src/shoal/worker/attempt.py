@@ -30,7 +30,8 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
-from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, How, Work
+from shoal.worker.conclusion import Conclusion, How
+from shoal.worker.episodes import ERROR_LIMIT, Episodes, Work
 from shoal.worker.open_runs import OpenRuns
 from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped, StopReason
@@ -109,11 +110,7 @@ class Attempt:
                 raise
             except ShoalError as error:  # what came of it is not such that the ledger takes it
                 self._conclude(Conclusion(how=How.FAIL, text=error.message))
-            why = (
-                {"reason": conclusion.text.strip().partition("\n")[0]}
-                if conclusion.how in (How.FAIL, How.RELEASE)
-                else {}
-            )
+            why = {} if conclusion.is_done else {"reason": conclusion.text.strip().partition("\n")[0]}
             task_log.info("attempt ended", how=conclusion.how.value, agent=self._agent, **why)
         except (LeaseLost, NotFound) as error:
             task_log.warning("attempt lost", reason=error.message)
@@ -164,37 +161,47 @@ class Attempt:
         workspace = self._prepare(run_command)
         done = False
         try:
-            work = Work(
-                claim=self.claim,
-                choice=choice,
-                actor=self._actor(choice),
-                workspace=workspace,
-                environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
-                limits=limits,
-                home=self._home,
-                log_file=self.log_file,
-                result_file=self._result_file,
-                seal=self._seal,
-                timeout_seconds=self._terms.timeout_seconds,
-            )
-            conclusion = Episodes(
-                work,
-                ledger=self._ledger,
-                settings=self._terms.settings,
-                processes=self._processes,
-                run_command=run_command,
-                open_runs=self._open_runs,
-                give_up=self._give_up,
-                say=self._say,
-            ).run()
+            conclusion = self._episodes(choice, workspace, environment, limits, run_command).run()
             self._processes.check()
-            done = conclusion.how in (How.COMPLETE, How.SUBMIT)
+            done = conclusion.is_done
             self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
             for note in workspace.take_notes():
                 log.info("workspace", task=task.task_id, note=note)
         return conclusion
+
+    def _episodes(
+        self,
+        choice: Choice,
+        workspace: Workspace,
+        environment: dict[str, str],
+        limits: Limits,
+        run_command: RunCommand,
+    ) -> Episodes:
+        work = Work(
+            claim=self.claim,
+            choice=choice,
+            actor=self._actor(choice),
+            workspace=workspace,
+            environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
+            limits=limits,
+            home=self._home,
+            log_file=self.log_file,
+            result_file=self._result_file,
+            seal=self._seal,
+            timeout_seconds=self._terms.timeout_seconds,
+        )
+        return Episodes(
+            work,
+            ledger=self._ledger,
+            settings=self._terms.settings,
+            processes=self._processes,
+            run_command=run_command,
+            open_runs=self._open_runs,
+            give_up=self._give_up,
+            say=self._say,
+        )
 
     def _choose(self) -> Choice:
         if not self._terms.command:
@@ -239,7 +246,7 @@ class Attempt:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""
         tasks, task, attempt = self._ledger.tasks, self.claim.task.id, self.claim.attempt
         text = conclusion.text
-        if conclusion.how in (How.COMPLETE, How.SUBMIT):
+        if conclusion.is_done:
             self._say(lambda: report(self._ledger, self.claim, conclusion))
             end = tasks.complete if conclusion.how is How.COMPLETE else tasks.submit
             self._say(

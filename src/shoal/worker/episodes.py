@@ -4,11 +4,9 @@ criteria hold. How that is told to the ledger in the end: attempt.py.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.adapters import agents
-from shoal.adapters.agents.agent import Assignment
+from shoal.adapters.agents.agent import Agent, Assignment
 from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
 from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.prompt import Failure, Prompt, Way
-from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started, Told
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
+from shoal.worker.attempt_log import read_tail
 from shoal.worker.choice import Choice, configuration
+from shoal.worker.conclusion import Conclusion, How
 from shoal.worker.open_runs import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.pull_requests import pull_requests
@@ -40,34 +40,9 @@ from shoal.worker.workspace import Workspace
 log = structlog.get_logger()
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
-TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
 NOTES, NOTE_LIMIT = 200, 4000
 NAME_LIMIT = 200
-
-
-class How(StrEnum):
-    """What is said to the ledger at the end of an attempt: the name of the verb."""
-
-    COMPLETE = "complete"
-    SUBMIT = "submit"
-    FAIL = "fail"
-    RELEASE = "release"
-
-
-class Conclusion(Struct, frozen=True, kw_only=True):
-    """What an attempt came to, and what is told with it; to `submit` is to leave the verdict to a person.
-
-    With `fault` it is the worker's set-up that keeps its agent from working, and nothing of the task's.
-    """
-
-    how: How
-    text: str = ""
-    permanent: bool = False
-    fault: bool = False
-    result: Any = None
-    report: str = ""
-    pull_requests: list[str] = []
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -219,33 +194,10 @@ class Episodes:
         waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
-        self._take_notes()
-        notes, self._notes = self._notes, []
-        prompt: Prompt = self._say(
-            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
-                task.id,
-                agent=self._choice.name,
-                way=way,
-                session=session.id,
-                failures=failures,
-                told=waiting.told,
-                workspace_notes=[note.replace("\x00", "")[:NOTE_LIMIT] for note in notes[:NOTES]],
-            )
-        )
+        prompt = self._prompt(session, way, failures, waiting.told)
         settings = self._choice.settings
         agent = agents.agent(settings)
-        assignment = Assignment(
-            folder=self._workspace.folder,
-            home=self._work.home,
-            system=prompt.system,
-            text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
-            claim=msgspec.json.encode(self._claim),
-            model=self._choice.model,
-            workflow=self._workflow,
-        )
-        before = session.provider_session
-        if before is not None and agent.has_session(assignment, before):
-            assignment = replace(assignment, text=prompt.latest, resumes=before)
+        assignment = self._assignment(agent, prompt, session.provider_session)
         # The checks run in what the agent had, so that it could try them.
         self._environment = self._work.environment | agent.environment(assignment)
         for warning in prompt.warnings if task.workflow else ():
@@ -266,6 +218,37 @@ class Episodes:
             return run.go()
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
+
+    def _prompt(self, session: Session, way: Way, failures: list[Failure], told: list[Told]) -> Prompt:
+        self._take_notes()
+        notes, self._notes = self._notes, []
+        prompt: Prompt = self._say(
+            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
+                self._claim.task.id,
+                agent=self._choice.name,
+                way=way,
+                session=session.id,
+                failures=failures,
+                told=told,
+                workspace_notes=[note.replace("\x00", "")[:NOTE_LIMIT] for note in notes[:NOTES]],
+            )
+        )
+        return prompt
+
+    def _assignment(self, agent: Agent, prompt: Prompt, before: str | None) -> Assignment:
+        """What the agent is started with; where it still has the session from `before`, it is told what is new only."""
+        assignment = Assignment(
+            folder=self._workspace.folder,
+            home=self._work.home,
+            system=prompt.system,
+            text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
+            claim=msgspec.json.encode(self._claim),
+            model=self._choice.model,
+            workflow=self._workflow,
+        )
+        if before is not None and agent.has_session(assignment, before):
+            assignment = replace(assignment, text=prompt.latest, resumes=before)
+        return assignment
 
     def _take_notes(self) -> None:
         """Log what happened to the workspace meanwhile, and have it for the next prompt."""
@@ -376,15 +359,3 @@ class Episodes:
         if self._choice.settings.kind == "command" and ended.finished is None:
             return read_tail(self._work.log_file)
         return (ended.finished.text if ended.finished is not None else "") or ended.said or ""
-
-
-def read_tail(path: Path) -> str:
-    """The last lines of a file, as much as a task keeps."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode(errors="replace").replace("\x00", "")
-    except OSError:
-        return ""
-    return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()
