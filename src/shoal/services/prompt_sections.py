@@ -120,7 +120,7 @@ def history(history: list[Event]) -> list[Section]:
         why = why or (event.changes.get("last_error") or [None, None])[1]
         who = "the task" if event.attempt is None else f"attempt {event.attempt}"
         text = f"{who} {ENDINGS[Kind(event.kind)]}{f': {why}' if why else ''}"
-        lines.append(cut(text, share, more=f"shoal show {event.task_id}", keep="beginning"))
+        lines.append(cut(text, share, more=f"shoal show {event.task_id}"))
     return _some("history", "\n".join(lines))
 
 

@@ -39,6 +39,7 @@ from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
+REPORT_SECONDS = 5.0  # for the last report of an attempt that is stopped, beside the grace time
 REPORT_WAIT_SECONDS = 1.0
 OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 

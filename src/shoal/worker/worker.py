@@ -19,13 +19,12 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.pause import FIRST_SECONDS, Pause
 from shoal.settings import Settings
-from shoal.worker.attempt import Attempt, Terms
+from shoal.worker.attempt import REPORT_SECONDS, Attempt, Terms
 from shoal.worker.beats import Beats, end
 from shoal.worker.processes import StopReason
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
-REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 
 
