@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+
 
 class Clock(Protocol):
     """What a ledger asks for the time, once per transaction; tests bring their own."""

@@ -1,5 +1,5 @@
 """Nothing is claimed for a while for a set-up that is at fault (no program, no login, no provider): that would only go
-through the queue. What a fault is: worker/attempt.py.
+through the queue. What a fault is: worker/attempt.py, and worker/episodes.py for an agent that could not begin.
 """
 
 from __future__ import annotations

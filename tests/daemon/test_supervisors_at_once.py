@@ -68,7 +68,7 @@ def forged(api: ForgeApi) -> dict[str, str]:
     }
 
 
-def test_servers_at_one_ledger_rescue_each_orphan_once(
+def test_servers_at_one_ledger_take_back_each_orphan_once(
     address: str, tmp_path: Path, api: ForgeApi, forged: dict[str, str]
 ) -> None:
     with connect(address, actor="ana") as ledger:

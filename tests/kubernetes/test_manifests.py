@@ -17,8 +17,8 @@ from shoal.adapters.executors import manifests
 from shoal.adapters.executors.executor import carried
 from shoal.model.task import Claim, Status, Task
 from shoal.settings import KubernetesSettings
+from shoal.worker.attempt import REPORT_SECONDS
 from shoal.worker.processes import KEEP_SECONDS
-from shoal.worker.single import REPORT_SECONDS
 from tests.kubernetes import objects
 
 VERSIONS = ["1.28", "1.30", "1.32", "1.34", "1.37"]

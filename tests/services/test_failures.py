@@ -9,7 +9,7 @@ import msgspec
 
 from shoal import Ledger
 from shoal.services import leases, orphans
-from shoal.services.orphans import Rescue
+from shoal.services.orphans import Remains
 from tests.conftest import FakeClock
 
 
@@ -24,7 +24,7 @@ def test_attempts_lost_together_end_as_those_lost_one_by_one(ledger: Ledger, clo
     clock.advance(61)
     engine: Any = ledger.engine
     for task in (1, 2):
-        engine.write(partial(orphans.rescue, task=task, attempt=3, gone=False, left=Rescue()))
+        engine.write(partial(orphans.take_back, task=task, attempt=3, gone=False, left=Remains()))
     assert len(engine.write(leases.expire)) == 2
 
     again, failed, *together = (known(ledger, task) for task in (1, 2, 3, 4))

@@ -1,4 +1,4 @@
-"""Tasks whose worker is gone: rescued, queued again, or failed and investigated, each once."""
+"""Tasks whose worker is gone: sent to review, queued again, or failed and investigated, each once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shoal.errors import LeaseLost
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.session import Branch
 from shoal.services import leases, orphans
-from shoal.services.orphans import Rescue
+from shoal.services.orphans import Remains
 from tests import rows
 from tests.conftest import FakeClock
 
@@ -44,8 +44,8 @@ def orphan(ledger: Ledger, clock: FakeClock, **given: Any) -> None:
 
 def test_orphan_with_a_pull_request_goes_to_review(ledger: Ledger, clock: FakeClock, write: Callable[..., Any]) -> None:
     orphan(ledger, clock)
-    left = Rescue(pull_requests=[URL], message=f"Its pull request {URL} is open.")
-    write(orphans.rescue, task=1, attempt=1, gone=False, left=left)
+    left = Remains(pull_requests=[URL], message=f"Its pull request {URL} is open.")
+    write(orphans.take_back, task=1, attempt=1, gone=False, left=left)
 
     task = ledger.tasks.get(1)
     assert (task.status, task.failures, task.worker, task.leased_until) == ("review", 0, None, None)
@@ -62,14 +62,14 @@ def test_pull_request_that_was_opened_is_told_once(
     ledger: Ledger, clock: FakeClock, write: Callable[..., Any], events_of: Callable[..., list[str]]
 ) -> None:
     orphan(ledger, clock)
-    left = Rescue(pull_requests=[URL], opened=[{"url": URL}], message="Opened.")
-    write(orphans.rescue, task=1, attempt=1, gone=False, left=left)
+    left = Remains(pull_requests=[URL], opened=[{"url": URL}], message="Opened.")
+    write(orphans.take_back, task=1, attempt=1, gone=False, left=left)
     assert events_of(1)[2:] == ["pull_request.opened", "task.orphaned"]
 
 
 def test_orphan_without_anything_is_queued_again(ledger: Ledger, clock: FakeClock, write: Callable[..., Any]) -> None:
     orphan(ledger, clock)
-    write(orphans.rescue, task=1, attempt=1, gone=False, left=Rescue())
+    write(orphans.take_back, task=1, attempt=1, gone=False, left=Remains())
     task = ledger.tasks.get(1)
     assert (task.status, task.failures, task.last_error) == ("queued", 1, "attempt 1 by w1 ended without a word")
     assert ledger.events.list(task=1)[0].kind == "task.expired"
@@ -80,7 +80,7 @@ def test_remark_is_noted_where_nothing_can_be_reviewed(
     ledger: Ledger, clock: FakeClock, write: Callable[..., Any], events_of: Callable[..., list[str]]
 ) -> None:
     orphan(ledger, clock)
-    write(orphans.rescue, task=1, attempt=1, gone=False, left=Rescue(message="The branch x is ahead of main."))
+    write(orphans.take_back, task=1, attempt=1, gone=False, left=Remains(message="The branch x is ahead of main."))
     assert ledger.tasks.get(1).status == "queued"
     assert events_of(1)[2:] == ["task.orphaned", "task.expired"]
     assert "The branch x is ahead of main." in ledger.tasks.body(1).text
@@ -89,8 +89,8 @@ def test_remark_is_noted_where_nothing_can_be_reviewed(
 def test_worker_that_came_back_keeps_its_task(ledger: Ledger, clock: FakeClock, write: Callable[..., Any]) -> None:
     orphan(ledger, clock)
     ledger.tasks.beat(worker="w1", lease_seconds=60)
-    left = Rescue(pull_requests=[URL], opened=[{"url": URL}])
-    assert write(orphans.rescue, task=1, attempt=1, gone=False, left=left) is None
+    left = Remains(pull_requests=[URL], opened=[{"url": URL}])
+    assert write(orphans.take_back, task=1, attempt=1, gone=False, left=left) is None
     assert ledger.tasks.get(1).status == "active"
     assert ledger.events.list(task=1)[0].kind == "pull_request.opened", "it is open, and that is told"
 
@@ -102,15 +102,15 @@ def test_task_that_somebody_claimed_meanwhile_is_left_to_them(
     ledger.tasks.claim(worker="w2", lease_seconds=1)
     clock.advance(2)
     before = ledger.events.list(task=1)
-    assert write(orphans.rescue, task=1, attempt=1, gone=True, left=Rescue(pull_requests=[URL])) is None
+    assert write(orphans.take_back, task=1, attempt=1, gone=True, left=Remains(pull_requests=[URL])) is None
     assert ledger.events.list(task=1) == before
 
 
 def test_gone_process_is_taken_back_before_its_lease_ends(ledger: Ledger, write: Callable[..., Any]) -> None:
     ledger.tasks.create(title="a")
     ledger.tasks.claim(worker="w1", lease_seconds=600)
-    assert write(orphans.rescue, task=1, attempt=1, gone=False, left=Rescue()) is None
-    assert write(orphans.rescue, task=1, attempt=1, gone=True, left=Rescue()).status == "queued"
+    assert write(orphans.take_back, task=1, attempt=1, gone=False, left=Remains()) is None
+    assert write(orphans.take_back, task=1, attempt=1, gone=True, left=Remains()).status == "queued"
     assert ledger.tasks.get(1).last_error == "attempt 1 by w1 is gone"
 
 
@@ -269,8 +269,8 @@ def test_servers_that_take_back_the_same_orphans_do_each_once(open_at: Callable[
         barrier.wait()
         taken = 0
         for task in range(1, 21):
-            left = Rescue(pull_requests=[URL]) if task % 2 else Rescue()
-            work = partial(orphans.rescue, task=task, attempt=1, gone=False, left=left)
+            left = Remains(pull_requests=[URL]) if task % 2 else Remains()
+            work = partial(orphans.take_back, task=task, attempt=1, gone=False, left=left)
             taken += engine.write(work) is not None
         engine.write(orphans.investigate)
         return taken

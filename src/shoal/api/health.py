@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from shoal.clock import SystemClock
+from shoal.clock import DAY_MS
 from shoal.daemon import Daemon
 from shoal.daemon.health import look
 from shoal.ledger.embedded import EmbeddedEngine
@@ -74,7 +74,7 @@ class Metrics(Collector):
         for name, loop in self._daemon.report().items():
             alive.add_metric([name], float(loop["ok"]))
         yield alive
-        today = SystemClock().now_ms() // costs.DAY_MS
+        today = self._engine.clock.now_ms() // DAY_MS
         yield from _spending(self._engine.read(costs.by_agent), today - CONFIGURATION_DAYS)
 
 

@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the server: HTTP, and the loops that keep the ledger."),
     "work": ("work", "Claim tasks and let agents work on them."),
     "dispatch": ("dispatch", "Claim tasks and let an executor run each: a process here, or a Job in a cluster."),
-    "run-attempt": ("dispatch", "Carry out one attempt whose claim is in $SHOAL_CLAIM, and report it."),
+    "run-attempt": ("run_attempt", "Carry out one attempt whose claim is in $SHOAL_CLAIM, and report it."),
     "add": ("tasks", "Add a task."),
     "list": ("tasks", "List tasks, newest first."),
     "show": ("tasks", "Show one task, what it waits for, and its history."),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+from shoal.clock import DAY_MS
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import Tx, contents
 
-DAY_MS = 86_400_000
 BATCH = 100
 
 

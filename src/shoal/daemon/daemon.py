@@ -54,7 +54,7 @@ class Daemon:
             ]
         self._dispatcher: Dispatcher | None = None
         if (executor := live().dispatch.executor) is not None:
-            dispatcher = self._dispatcher = Dispatcher(
+            self._dispatcher = Dispatcher(
                 Ledger(engine, actor="shoal"),
                 self.executors.get(executor),
                 lambda: live().dispatch,
@@ -62,11 +62,7 @@ class Daemon:
                 hold=lambda: self.executors.hold(executor),
                 check=check,
             )
-            self.loops += [
-                Loop("dispatch", lambda: live().dispatch.poll_seconds, dispatcher.tick, vital=False),
-                Loop("logs", lambda: live().dispatch.poll_seconds, dispatcher.follow, vital=False),
-                Loop("beats", lambda: dispatcher.beat_seconds, dispatcher.beat, vital=False),
-            ]
+            self.loops += self._dispatcher.loops()
         self._watch = Loop("watch", WATCH_SECONDS, self._revive)
 
     def start(self) -> None:

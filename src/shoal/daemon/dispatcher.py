@@ -17,8 +17,9 @@ from pathlib import Path
 
 import structlog
 
-from shoal.adapters.executors.executor import ENDED, Executor, Spawned, State
+from shoal.adapters.executors.executor import ENDED, Executor, Spawned, State, worker_name
 from shoal.clock import monotonic_seconds
+from shoal.daemon.loop import Loop
 from shoal.errors import AgentError, ExecutorError, ExecutorUnreachable, LeaseLost, LockLost, NotFound, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.event import Kind
@@ -79,10 +80,20 @@ class Dispatcher:
         self._fence: int | None = None
         self.is_empty = False
 
-    @property
-    def beat_seconds(self) -> float:
-        """How often `beat` is to be called."""
-        return min(self._orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
+    def loops(self) -> list[Loop]:
+        """What it is kept going by. A silent executor or node delays no beat: each has a thread of its own."""
+
+        def poll_seconds() -> float:
+            return self._orders.poll_seconds
+
+        def beat_seconds() -> float:
+            return min(self._orders.lease_seconds / BEATS_PER_LEASE, LEAD_SECONDS / LEADS_PER_BEAT)
+
+        return [
+            Loop("dispatch", poll_seconds, self.tick, vital=False),
+            Loop("logs", poll_seconds, self.follow, vital=False),
+            Loop("beats", beat_seconds, self.beat, vital=False),
+        ]
 
     @property
     def _orders(self) -> DispatchSettings:
@@ -111,10 +122,10 @@ class Dispatcher:
         running = {one.worker for one in spawned if one.state not in ENDED}
         room = self._orders.limit - len(running | self._unacknowledged.keys() | self._starting.keys())
         took = self._claim(room) if room > 0 and self._may_claim() else 0
-        self.is_empty = not took and not spawned and not self._unacknowledged and not self._has_work()
+        self.is_empty = not took and not spawned and not self._unacknowledged and self._is_drained()
 
     def beat(self) -> None:
-        """Renew the leases of attempts that have not begun, and the lead. For a thread of its own."""
+        """Renew the leases of attempts that have not begun, and the lead."""
         with self._lock:
             waiting = {worker: (claim.task.task_id, claim.attempt) for worker, claim in self._unacknowledged.items()}
             waiting |= self._starting
@@ -124,7 +135,7 @@ class Dispatcher:
         for worker, (task, attempt) in waiting.items():
             beat = self._ledger.tasks.beat
             lost = beat(
-                worker=f"{self._executor.name}:{worker}",
+                worker=self._claimer(worker),
                 tasks={task: attempt},
                 lease_seconds=self._orders.lease_seconds,
             ).lost
@@ -132,7 +143,7 @@ class Dispatcher:
                 self._drop(worker)
 
     def follow(self) -> None:
-        """Bring what attempts print into their logs while they run. For a thread of its own: a node may be silent."""
+        """Bring what attempts print into their logs while they run."""
         running = self._running
         self._silent_until = {one.worker: self._silent_until.get(one.worker, 0.0) for one in running}
         for one in running:
@@ -202,8 +213,11 @@ class Dispatcher:
             self._drop(one.worker)  # it beats for itself
 
     def _holds(self, task: Task, attempt: int, worker: str) -> bool:
-        ours = task.worker == f"{self._executor.name}:{worker}"
-        return ours and task.status is Status.ACTIVE and task.attempt == attempt
+        return task.worker == self._claimer(worker) and task.status is Status.ACTIVE and task.attempt == attempt
+
+    def _claimer(self, worker: str) -> str:
+        """A worker as the ledger knows it: executors.py asks its executor by it."""
+        return f"{self._executor.name}:{worker}"
 
     def _task(self, ref: str) -> Task | None:
         try:
@@ -293,7 +307,7 @@ class Dispatcher:
             while room > took:
                 worker = secrets.token_hex(8)
                 outcome = self._ledger.tasks.claim(
-                    worker=f"{self._executor.name}:{worker}",
+                    worker=self._claimer(worker),
                     queue=queue,
                     lease_seconds=self._orders.lease_seconds,
                     type=self._type,
@@ -311,7 +325,7 @@ class Dispatcher:
 
     def _spawn(self, claim: Claim) -> None:
         """Start it, or find that it was started. Raises ExecutorError when neither is the case."""
-        worker = claim.worker.partition(":")[2]
+        worker = worker_name(claim)
         if worker not in self._unacknowledged:  # lost meanwhile
             return
         try:
@@ -365,5 +379,5 @@ class Dispatcher:
     def _log_file(self, one: Spawned) -> Path:
         return self._logs / f"{one.task}.{one.attempt}.log"
 
-    def _has_work(self) -> bool:
-        return bool(self._ledger.stats.get().has_work(self._orders.queues))
+    def _is_drained(self) -> bool:
+        return bool(self._ledger.stats.get().is_drained(self._orders.queues))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from shoal.clock import DAY_MS
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import events, stats
-
-DAY_MS = 86_400_000
 
 
 def tick(engine: EmbeddedEngine) -> int:

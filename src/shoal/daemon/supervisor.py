@@ -27,7 +27,7 @@ from shoal.model.session import Branch
 from shoal.model.supervision import Action, Rule
 from shoal.model.task import Task
 from shoal.services import Tx, orphans, qa, supervision
-from shoal.services.orphans import Rescue
+from shoal.services.orphans import Remains
 from shoal.settings import GITHUB_TOKEN, Settings
 
 log = structlog.get_logger()
@@ -159,13 +159,15 @@ class Supervisor:
 
     def _take_back(self, inquiry: Inquiry | None, task: Task, *, gone: bool) -> bool:
         """Whether it could be decided; what cannot be asked about now comes back at the end of its lease."""
-        rescue = Rescue()
+        remains = Remains()
         if inquiry is not None:
             left = inquiry.left(task, self._branches(task))
             if left is None:
                 return False
-            rescue = _rescue(left)
-        taken = self._engine.write(partial(orphans.rescue, task=task.id, attempt=task.attempt, gone=gone, left=rescue))
+            remains = _remains(left)
+        taken = self._engine.write(
+            partial(orphans.take_back, task=task.id, attempt=task.attempt, gone=gone, left=remains)
+        )
         if taken is not None:
             log.info("orphan", task=taken.task_id, attempt=task.attempt, status=taken.status.value)
         return True
@@ -220,7 +222,7 @@ def forge_of(settings: Settings) -> tuple[Forge | None, str]:
     return forge, ""
 
 
-def _rescue(left: Left) -> Rescue:
+def _remains(left: Left) -> Remains:
     new = {one.url for one in left.opened}
     said = [
         f"Its branch {one.branch} was ahead of {one.base}, so {one.url} was opened for it; it may not be finished."
@@ -228,7 +230,7 @@ def _rescue(left: Left) -> Rescue:
         else f"Its pull request {one.url} is open."
         for one in left.pull_requests
     ]
-    return Rescue(
+    return Remains(
         pull_requests=[one.url for one in left.pull_requests],
         opened=[{"rule": Rule.ORPHAN.value, **msgspec.to_builtins(one)} for one in left.opened],
         message=" ".join([*said, *left.remarks]),

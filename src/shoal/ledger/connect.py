@@ -48,15 +48,15 @@ def open_home(
     create: bool = False,
 ) -> Ledger:
     """The ledger in the database of a home. Without `settings` it follows those of the home's file."""
-    live = settings or LiveSettings(place)
-    settings = live() if isinstance(live, LiveSettings) else live
-    address = place.database_address(settings)
+    settings = settings or LiveSettings(place)
+    now = _in_force(settings)
+    address = place.database_address(now)
     place.expect_database(address)
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
-    folder, spool = place.vault(settings), place.folder / "spool"
+    folder, spool = place.vault(now), place.folder / "spool"
     return open_ledger(
-        address, settings=live, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
+        address, settings=settings, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
     )
 
 
@@ -73,8 +73,7 @@ def open_ledger(
     from shoal.ledger.embedded import EmbeddedEngine, VaultPlace
     from shoal.store.connect import open_database
 
-    patience = (settings() if isinstance(settings, LiveSettings) else settings).patience_seconds
-    database = open_database(address, create=create, patience_seconds=patience)
+    database = open_database(address, create=create, patience_seconds=_in_force(settings).patience_seconds)
     return Ledger(
         EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault)), actor=actor
     )
@@ -97,3 +96,7 @@ def running_server(place: Home) -> str | None:
 
     instance = read_instance(place)
     return instance.url if instance else None
+
+
+def _in_force(settings: Settings | LiveSettings) -> Settings:
+    return settings() if isinstance(settings, LiveSettings) else settings

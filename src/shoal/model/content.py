@@ -34,9 +34,8 @@ class ContentKind(StrEnum):
 class Entry(Struct, frozen=True):
     """A piece of content on its way into the vault. `token` stands in the event of the transaction that it belongs to.
 
-    `key` and `value` are what is shared; of what was rescued `key` is the file's name, and `text` base64.
-    `base` is the version of the body that a new body replaces, with `whole`
-    also what others wrote under its headings.
+    `key` and `value` are what is shared; of what was rescued `key` is the file's name, and `text` base64. `base` is the
+    version of the body that a new body replaces, with `whole` also what others wrote under its headings.
     """
 
     token: str

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from shoal.model.task import Status
 
-CLAIMABLE_YET = (Status.QUEUED, Status.SCHEDULED, Status.ACTIVE)
+OPEN = (Status.QUEUED, Status.SCHEDULED, Status.ACTIVE)
 
 
 class Queue(Struct, frozen=True):
@@ -37,6 +37,6 @@ class Stats(Struct, frozen=True):
     failed_per_hour: int
     last_event: int
 
-    def has_work(self, queues: Iterable[str]) -> bool:
-        """Whether something in these queues can be claimed now, when its time comes, or when its worker gives it up."""
-        return any(self.queues.get(queue, {}).get(status) for queue in queues for status in CLAIMABLE_YET)
+    def is_drained(self, queues: Iterable[str]) -> bool:
+        """Whether nothing in these queues can become claimable by itself: it is queued, scheduled or active."""
+        return not any(self.queues.get(queue, {}).get(status) for queue in queues for status in OPEN)

@@ -195,10 +195,15 @@ def preview(text: str, limit: int = PREVIEW_LIMIT) -> str:
 _branches = msgspec.json.Decoder(list[Branch]).decode
 
 
+def branches_from_text(text: str | None) -> list[Branch]:
+    """Branches as they are stored: JSON text, none as NULL."""
+    return _branches(text) if text else []
+
+
 def session_from_row(row: tuple[Any, ...], prefix: str) -> Session:
-    """A session from its row; branches are stored as JSON text, none as NULL."""
+    """A session from its row."""
     values = list(row)
-    values[11] = _branches(values[11]) if values[11] else []
+    values[11] = branches_from_text(values[11])
     values[18] = Outcome(values[18]) if values[18] else None
     values[22] = values[22] == 1
     values.append(f"{prefix}{values[1]}")

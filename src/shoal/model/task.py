@@ -66,7 +66,7 @@ TRANSITIONS: dict[str, tuple[frozenset[Status], frozenset[Status]]] = {
     "release": (frozenset({Status.ACTIVE}), WAITING),
     "retry": (frozenset({Status.ACTIVE}), WAITING),
     "expire": (frozenset({Status.ACTIVE}), WAITING | {Status.FAILED}),
-    "rescue": (frozenset({Status.ACTIVE}), frozenset({Status.REVIEW})),
+    "orphan": (frozenset({Status.ACTIVE}), frozenset({Status.REVIEW})),
     "complete": (WAITING | {Status.ACTIVE}, frozenset({Status.REVIEW, Status.COMPLETED})),
     "submit": (frozenset({Status.ACTIVE}), frozenset({Status.REVIEW})),
     "fail": (WAITING | {Status.ACTIVE}, frozenset({Status.FAILED})),

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from shoal.clock import DAY_MS
 from shoal.errors import BadInput
 from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Priced, Usage, cost_from_row
 from shoal.model.event import Kind
@@ -25,7 +26,6 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 EPOCH = date(1970, 1, 1).toordinal()
-DAY_MS = 86_400_000
 COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd_micros")
 _json = msgspec.json.Encoder().encode
 

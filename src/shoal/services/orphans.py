@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from shoal.model.content import ContentKind
 from shoal.model.dependency import DependencyKind
 from shoal.model.event import Kind
 from shoal.model.repository import without_login
-from shoal.model.session import Branch, Outcome
+from shoal.model.session import Branch, Outcome, branches_from_text
 from shoal.model.supervision import Rule
 from shoal.model.task import NewTask, Status, Task
 from shoal.services import dependencies, events, failures, tasks
@@ -32,10 +31,9 @@ SESSIONS_LOOKED_AT = 20
 EVENTS_PER_LOOK = 20_000
 SESSION_GRACE_MS = 300_000  # a worker that has lost its attempt still says how its session ended
 TITLE_LIMIT = 400
-_branches = msgspec.json.Decoder(list[Branch]).decode
 
 
-class Rescue(Struct, frozen=True, kw_only=True):
+class Remains(Struct, frozen=True, kw_only=True):
     """What was left of an attempt: the URLs of its open pull requests, and what to tell about all of it.
 
     `opened` are those of them that were opened only now; each as an event tells it.
@@ -60,7 +58,7 @@ def branches(tx: Tx, task: int) -> list[Branch]:
     """The branches that sessions of a task worked on, as the newest one of each left it."""
     found: dict[tuple[str, str], Branch] = {}
     for (text,) in tx.all("orphans.branches", task=task, limit=SESSIONS_LOOKED_AT):
-        for branch in _branches(text):
+        for branch in branches_from_text(text):
             found.setdefault((branch.repository, branch.branch), branch)
     return list(found.values())
 
@@ -71,7 +69,7 @@ def promise(tx: Tx, *, seconds: float) -> None:
     events.move_cursor(tx, PROMISE, tx.now + int(1000 * seconds))
 
 
-def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task | None:
+def take_back(tx: Tx, *, task: int, attempt: int, gone: bool, left: Remains) -> Task | None:
     """Move an orphan with an open pull request to review; without one, take it back as the end of a lease does.
 
     `gone` says that its process is known to be gone, whatever its lease says. None when the attempt no longer has the
@@ -86,7 +84,7 @@ def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task
     ended = f"attempt {attempt} by {found.worker} " + ("is gone" if gone else "ended without a word")
     nobody: dict[str, Any] = {"worker": None, "leased_until": None}
     if left.pull_requests:
-        require(found, "rescue")
+        require(found, "orphan")
         data = _told(tx, found, f"{ended}. {left.message}") | {"pull_requests": left.pull_requests}
         return change(tx, found, Kind.TASK_ORPHANED, {"status": Status.REVIEW, **nobody}, data=data, attempt=attempt)
     if left.message:

@@ -32,8 +32,8 @@ ENDINGS = {
 }
 
 
-class Place(Struct, frozen=True):
-    """A session, as far as a prompt needs it."""
+class Before(Struct, frozen=True):
+    """The session that goes on, as far as a prompt needs it."""
 
     id: int
     workspace: str | None
@@ -100,7 +100,7 @@ def body(tx: Tx, task: Task, texts: Texts) -> list[Section]:
 
 def dependencies(tx: Tx, task: Task) -> list[Section]:
     """What the task waited for, with what came of it."""
-    numbers = blockers(tx, task)
+    numbers = _blockers(tx, task)
     share = LIMITS["dependencies"] // max(1, min(len(numbers), DEPENDENCIES))
     lines = []
     for one in tasks.by_numbers(tx, numbers[:DEPENDENCIES]):
@@ -109,11 +109,6 @@ def dependencies(tx: Tx, task: Task) -> list[Section]:
     if len(numbers) > DEPENDENCIES:
         lines.append(f"[{len(numbers) - DEPENDENCIES} more: shoal dep list {task.task_id}]")
     return _some("dependencies", "\n".join(lines))
-
-
-def blockers(tx: Tx, task: Task) -> list[int]:
-    """The numbers of the tasks that one depends on."""
-    return [row[0] for row in tx.all("dependencies.blockers_of", id=task.id)]
 
 
 def history(history: list[Event]) -> list[Section]:
@@ -125,7 +120,7 @@ def history(history: list[Event]) -> list[Section]:
         why = why or (event.changes.get("last_error") or [None, None])[1]
         who = "the task" if event.attempt is None else f"attempt {event.attempt}"
         text = f"{who} {ENDINGS[Kind(event.kind)]}{f': {why}' if why else ''}"
-        lines.append(cut(text, share, more=f"shoal show {event.task_id}", keep="beginning"))
+        lines.append(cut(text, share, more=f"shoal show {event.task_id}"))
     return _some("history", "\n".join(lines))
 
 
@@ -176,7 +171,7 @@ def comments(tx: Tx, task: Task) -> list[Section]:
 
 def recalled(tx: Tx, task: Task, query: list[Term]) -> list[Section]:
     """What memory has to say."""
-    found = memory.recall(tx, task, query, known=set(blockers(tx, task)))
+    found = memory.recall(tx, task, query, known=set(_blockers(tx, task)))
     lines = []
     for name, those in (("related tasks", found.tasks), ("notes", found.notes), ("lessons", found.lessons)):
         if those:
@@ -184,12 +179,12 @@ def recalled(tx: Tx, task: Task, query: list[Term]) -> list[Section]:
     return _some("memory", cut("\n".join(lines), LIMITS["memory"], more="shoal search WORDS"))
 
 
-def workspace(tx: Tx, task: Task, place: Place | None) -> Section:
+def workspace(tx: Tx, task: Task, before: Before | None) -> Section:
     """Where the work is done, on which branches, and what earlier attempts could not push to them."""
     lines = []
-    if place is not None and place.workspace:
-        lines.append(f"folder: {one_line(place.workspace, 500)}")
-    for one in place.branches[:BRANCHES] if place is not None else []:
+    if before is not None and before.workspace:
+        lines.append(f"folder: {one_line(before.workspace, 500)}")
+    for one in before.branches[:BRANCHES] if before is not None else []:
         since = f", {one.commits} commits since {one.base[:12]}" if one.commits else f", begun at {one.base[:12]}"
         lines.append(f"{one_line(one.repository, 200)}: branch {one_line(one.branch, 200)}{since}")
     if not lines and task.repos:
@@ -256,6 +251,11 @@ def time(tx: Tx, task: Task) -> Section:
     if task.deadline is not None:
         lines.append(f"deadline: {_moment(task.deadline)}")
     return Section("time", "\n".join(lines))
+
+
+def _blockers(tx: Tx, task: Task) -> list[int]:
+    """The numbers of the tasks that one depends on."""
+    return [row[0] for row in tx.all("dependencies.blockers_of", id=task.id)]
 
 
 def _moment(milliseconds: int) -> str:

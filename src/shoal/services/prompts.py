@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from shoal.adapters.vault import sections as page_sections
@@ -30,11 +29,11 @@ from shoal.model.prompt import (
     hash_of,
     measure,
 )
-from shoal.model.session import Branch, Told
+from shoal.model.session import Told, branches_from_text
 from shoal.model.task import Status, Task
 from shoal.services import instructions, memory, transcripts
 from shoal.services import prompt_sections as sections
-from shoal.services.prompt_sections import Place, Texts
+from shoal.services.prompt_sections import Before, Texts
 from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -46,7 +45,6 @@ CAUSES = {
     Kind.TASK_EXPIRED: Cause.CRASH,
     Kind.TASK_RELEASED: Cause.INTERRUPT,
 }
-_branches = msgspec.json.Decoder(list[Branch]).decode
 
 
 @verb("POST /tasks/{task}/prompt", writes=False, repeatable=True, reads_vault=True)
@@ -83,7 +81,7 @@ def prompt(
     found = get_task(tx, task)
     named = workflow or found.workflow or instructions.DEFAULT
     way = way or _next_way(tx, found, session)
-    place = _place(tx, found, session, way)
+    before = _before(tx, found, session, way)
     texts = _texts(tx, found)
     history = _history(tx, found)
     if way is not Way.CONTINUATION:
@@ -94,7 +92,7 @@ def prompt(
         failures = [Failure("the review", str(history[0].data.get("notes", "")))]
     if told is None:
         told = _waiting(tx, found)
-    conversation, answered = _conversation(tx, place, told)
+    conversation, answered = _conversation(tx, before, told)
     results = _new(tool_results, answered)
     query = memory.derive_query(title=found.title, objective=_objective(texts.body), message=_human(tx, found, told))
     things = sections.things(results, told, failures)
@@ -109,7 +107,7 @@ def prompt(
         *sections.notes(tx, found, texts),
         *sections.comments(tx, found),
         *sections.recalled(tx, found, query),
-        sections.workspace(tx, found, place),
+        sections.workspace(tx, found, before),
         *sections.workspace_notes(workspace_notes),
         *sections.messages(told),
         *sections.failed(failures),
@@ -139,7 +137,7 @@ def _next_way(tx: Tx, task: Task, session: int | None) -> Way:
     return Way.CONTINUATION if begun else Way.FIRST
 
 
-def _place(tx: Tx, task: Task, session: int | None, way: Way) -> Place | None:
+def _before(tx: Tx, task: Task, session: int | None, way: Way) -> Before | None:
     if session is not None:
         row = tx.one("prompts.session", id=session)
         if row is None or row[1] != task.id:
@@ -148,7 +146,7 @@ def _place(tx: Tx, task: Task, session: int | None, way: Way) -> Place | None:
         return None
     else:
         row = tx.one("prompts.latest_session", task=task.id)
-    return None if row is None else Place(row[0], row[2], _branches(row[3]) if row[3] else [])
+    return None if row is None else Before(row[0], row[2], branches_from_text(row[3]))
 
 
 def _texts(tx: Tx, task: Task) -> Texts:
@@ -195,18 +193,18 @@ def _objective(body: str) -> str:
     return text.partition("\n\n")[0]
 
 
-def _conversation(tx: Tx, place: Place | None, told: list[Told]) -> tuple[list[Turn], set[str]]:
+def _conversation(tx: Tx, before: Before | None, told: list[Told]) -> tuple[list[Turn], set[str]]:
     """What was said in a session, oldest first, and the tool calls that have been answered in it.
 
     What people `told` is left out: it is passed on now, in the dynamic block.
     When it is too long its oldest lines go, by whole blocks, so that it begins the same until another block must go.
     """
-    if place is None:
+    if before is None:
         return [], set()
-    counted = tx.one("prompts.count_lines", session=place.id)
+    counted = tx.one("prompts.count_lines", session=before.id)
     total = int(counted[0]) if counted else 0
     first = max(0, -(-(total - LINES_READ) // BLOCK) * BLOCK)
-    rows = tx.all("prompts.newest_lines", session=place.id, limit=max(1, total - first))[::-1]
+    rows = tx.all("prompts.newest_lines", session=before.id, limit=max(1, total - first))[::-1]
     passed_on = {transcripts.heard_key(one) for one in told}
     turns = [_turn(row) for row in rows if not (row[1] == "user" and row[2] in passed_on)]
     lengths = [len(str(turn.section)) for turn in turns]
@@ -217,7 +215,7 @@ def _conversation(tx: Tx, place: Place | None, told: list[Told]) -> tuple[list[T
         dropped += 1
     answered = {row[2] for row in rows if row[1] == "tool" and (row[6] is not None or row[7] is not None)}
     if first + dropped:
-        left = f"{first + dropped:,} earlier lines of this conversation (session {place.id}) are left out."
+        left = f"{first + dropped:,} earlier lines of this conversation (session {before.id}) are left out."
         return [Turn("user", Section("left_out", left)), *turns[dropped:]], answered
     return turns, answered
 

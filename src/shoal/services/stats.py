@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shoal.clock import HOUR_MS
 from shoal.model.queue import Stats
 from shoal.model.task import LIVE, Status
 from shoal.services import events
@@ -9,7 +10,6 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 COUNTS_CURSOR = "counts"
-HOUR_MS = 3_600_000
 
 
 @verb("GET /stats", writes=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from shoal.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from shoal.model.event import Kind
 from shoal.model.fields import Limit
 from shoal.model.supervision import Action, Due, Rule
@@ -21,7 +22,6 @@ from shoal.services.verb import verb
 from shoal.settings import Settings
 from shoal.store.database import Row
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 QUEUED_CURSOR = "stale-queued"  # a cursor that stands at a task's number
 QUEUED_PER_LOOK = 1000
 PAGE = 500

@@ -30,14 +30,16 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.settings import SECRETS, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
-from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
-from shoal.worker.lost import OpenRuns
+from shoal.worker.conclusion import Conclusion, How
+from shoal.worker.episodes import ERROR_LIMIT, Episodes, Work
+from shoal.worker.open_runs import OpenRuns
 from shoal.worker.preparation import Rescued
-from shoal.worker.processes import Processes, Stopped
+from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
+REPORT_SECONDS = 5.0  # for the last report of an attempt that is stopped, beside the grace time
 REPORT_WAIT_SECONDS = 1.0
 OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 
@@ -86,8 +88,8 @@ class Attempt:
         self._agent: str | None = None
         self.worked = False  # whether its agent could do its work, well or badly
 
-    def stop(self, reason: str, grace_seconds: float) -> None:
-        """End the work: `lost` when the task is no longer ours, `released` to give it back."""
+    def stop(self, reason: StopReason, grace_seconds: float) -> None:
+        """End the work."""
         self._processes.stop(reason, grace_seconds)
 
     def run(self) -> None:
@@ -108,11 +110,9 @@ class Attempt:
             except OF_THE_LEDGER:
                 raise
             except ShoalError as error:  # what came of it is not such that the ledger takes it
-                self._conclude(Conclusion(how="fail", text=error.message))
-            why = (
-                {"reason": conclusion.text.strip().partition("\n")[0]} if conclusion.how in ("fail", "release") else {}
-            )
-            task_log.info("attempt ended", how=conclusion.how, agent=self._agent, **why)
+                self._conclude(Conclusion(how=How.FAIL, text=error.message))
+            why = {} if conclusion.is_done else {"reason": conclusion.text.strip().partition("\n")[0]}
+            task_log.info("attempt ended", how=conclusion.how.value, agent=self._agent, **why)
         except (LeaseLost, NotFound) as error:
             task_log.warning("attempt lost", reason=error.message)
         except Exception:
@@ -125,20 +125,20 @@ class Attempt:
         try:
             return self._work()
         except Stopped as stopped:
-            if stopped.args[0] == "lost":
+            if stopped.reason is StopReason.LOST:
                 return None
-            return Conclusion(how="release", text="the worker was stopped")
+            return Conclusion(how=How.RELEASE, text="the worker was stopped")
         except OF_THE_LEDGER:
             raise
         except AgentError as error:
             if isinstance(error, WorkspaceError):
-                return Conclusion(how="fail", text=error.message)
-            return Conclusion(how="release", text=error.message, fault=True)
+                return Conclusion(how=How.FAIL, text=error.message)
+            return Conclusion(how=How.RELEASE, text=error.message, fault=True)
         except ShoalError as error:
-            return Conclusion(how="fail", text=error.message)
+            return Conclusion(how=How.FAIL, text=error.message)
         except Exception as error:
             log.exception("attempt broke", task=self.claim.task.task_id, attempt=self.claim.attempt)
-            return Conclusion(how="fail", text=f"the worker broke: {error!r}")
+            return Conclusion(how=How.FAIL, text=f"the worker broke: {error!r}")
 
     def _work(self) -> Conclusion:
         task = self.claim.task
@@ -146,7 +146,7 @@ class Attempt:
         self._home.mkdir(parents=True, exist_ok=True)
         refused = objection(task, self._terms.settings)
         if refused is not None:
-            return Conclusion(how="fail", text=refused, permanent=True)
+            return Conclusion(how=How.FAIL, text=refused, permanent=True)
         choice = self._choose()
         self._agent = choice.name
         limits = Limits(memory_mb=choice.settings.max_memory_mb, open_files=choice.settings.max_open_files)
@@ -162,37 +162,47 @@ class Attempt:
         workspace = self._prepare(run_command)
         done = False
         try:
-            work = Work(
-                claim=self.claim,
-                choice=choice,
-                actor=self._actor(choice),
-                workspace=workspace,
-                environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
-                limits=limits,
-                home=self._home,
-                log_file=self.log_file,
-                result_file=self._result_file,
-                seal=self._seal,
-                timeout_seconds=self._terms.timeout_seconds,
-            )
-            conclusion = Episodes(
-                work,
-                ledger=self._ledger,
-                settings=self._terms.settings,
-                processes=self._processes,
-                run_command=run_command,
-                open_runs=self._open_runs,
-                give_up=self._give_up,
-                say=self._say,
-            ).run()
+            conclusion = self._episodes(choice, workspace, environment, limits, run_command).run()
             self._processes.check()
-            done = conclusion.how in ("complete", "submit")
+            done = conclusion.is_done
             self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
             for note in workspace.take_notes():
                 log.info("workspace", task=task.task_id, note=note)
         return conclusion
+
+    def _episodes(
+        self,
+        choice: Choice,
+        workspace: Workspace,
+        environment: dict[str, str],
+        limits: Limits,
+        run_command: RunCommand,
+    ) -> Episodes:
+        work = Work(
+            claim=self.claim,
+            choice=choice,
+            actor=self._actor(choice),
+            workspace=workspace,
+            environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
+            limits=limits,
+            home=self._home,
+            log_file=self.log_file,
+            result_file=self._result_file,
+            seal=self._seal,
+            timeout_seconds=self._terms.timeout_seconds,
+        )
+        return Episodes(
+            work,
+            ledger=self._ledger,
+            settings=self._terms.settings,
+            processes=self._processes,
+            run_command=run_command,
+            open_runs=self._open_runs,
+            give_up=self._give_up,
+            say=self._say,
+        )
 
     def _choose(self) -> Choice:
         if not self._terms.command:
@@ -237,13 +247,13 @@ class Attempt:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""
         tasks, task, attempt = self._ledger.tasks, self.claim.task.id, self.claim.attempt
         text = conclusion.text
-        if conclusion.how in ("complete", "submit"):
+        if conclusion.is_done:
             self._say(lambda: report(self._ledger, self.claim, conclusion))
-            end = tasks.complete if conclusion.how == "complete" else tasks.submit
+            end = tasks.complete if conclusion.how is How.COMPLETE else tasks.submit
             self._say(
                 lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result, seal=self._seal)
             )
-        elif conclusion.how == "release":
+        elif conclusion.how is How.RELEASE:
             delay = 0 if self._processes.stop_reason else self._terms.retry_later_seconds
             self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
         else:

@@ -15,6 +15,7 @@ import structlog
 log = structlog.get_logger()
 LOG_BYTES = 64_000_000
 CHUNK_BYTES = 64 * 1024
+TAIL_BYTES = 4000
 
 
 class AttemptLog:
@@ -65,3 +66,15 @@ class AttemptLog:
         if not self._complained:
             log.warning("log cannot be written", file=str(self._path), reason=error.strerror)
         self._complained = True
+
+
+def read_tail(path: Path) -> str:
+    """The last lines of a file, as much as a task keeps."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            text = file.read(TAIL_BYTES).decode(errors="replace").replace("\x00", "")
+    except OSError:
+        return ""
+    return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()

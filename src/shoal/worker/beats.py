@@ -14,6 +14,7 @@ from shoal.clock import monotonic_seconds
 from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.worker.attempt import Attempt
+from shoal.worker.processes import StopReason
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 3
@@ -62,7 +63,7 @@ class Beats:
                 log.warning("beat failed", reason=error.message)
                 continue
             self._renewed = began
-            end([attempt for attempt in attempts if attempt.claim.task.task_id in lost], "lost", self._grace)
+            end([attempt for attempt in attempts if attempt.claim.task.task_id in lost], StopReason.LOST, self._grace)
 
     def _fence(self) -> None:
         """When no renewal came through for most of a lease, stop the commands before somebody else may start them."""
@@ -71,10 +72,10 @@ class Beats:
             attempts = self._running()
             if attempts and monotonic_seconds() - self._renewed > limit:
                 log.error("cannot renew in time: stopping the commands before their leases end")
-                end(attempts, "lost", min(self._grace, KILL_SHARE * self._lease))
+                end(attempts, StopReason.LOST, min(self._grace, KILL_SHARE * self._lease))
 
 
-def end(attempts: Sequence[Attempt], reason: str, grace_seconds: float) -> None:
+def end(attempts: Sequence[Attempt], reason: StopReason, grace_seconds: float) -> None:
     """Stop attempts side by side, without waiting for them."""
     for attempt in attempts:
         threading.Thread(target=attempt.stop, args=(reason, grace_seconds), daemon=True).start()

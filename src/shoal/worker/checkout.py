@@ -15,7 +15,9 @@ from shoal.worker.place import Part
 
 
 class Checkout:
-    """A worktree, and the task's branch in it. `base` is the commit that the branch left its upstream at."""
+    """A worktree, and the task's branch in it. `base` is the commit that the branch left its upstream at; `unpushed`
+    are the branches that could not be pushed at the last `keep`, each with its commit and the reason.
+    """
 
     def __init__(
         self, worktree: Worktree, part: Part, *, attempt: str, push: bool = False, ephemeral: bool = False
@@ -29,7 +31,6 @@ class Checkout:
         self.notes: list[str] = []
         self.is_whole = False
         self.unpushed: dict[str, tuple[str, str]] = {}
-        """By branch: its commit that could not be pushed at the last `keep`, and why."""
         self._said: set[str] = set()
         self._attempt = attempt
         self._push = push or ephemeral

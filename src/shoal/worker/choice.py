@@ -30,15 +30,15 @@ def choose(task: Task, settings: Settings) -> Choice:
 
     A model that no agent lists is what the chosen agent is told to use. Raises AgentError when there is none.
     """
-    agents = settings.agents
-    if task.model in agents:
-        return Choice(task.model, agents[task.model], agents[task.model].model)
+    known = settings.agents
+    if task.model in known:
+        return Choice(task.model, known[task.model], known[task.model].model)
     for wanted, listed in ((task.model, "models"), (task.workflow, "workflows"), (task.type, "types")):
-        for name, agent in agents.items():
+        for name, agent in known.items():
             if wanted in getattr(agent, listed):
                 return Choice(name, agent, task.model or agent.model)
     name = default(settings)
-    return Choice(name, agents[name], task.model or agents[name].model)
+    return Choice(name, known[name], task.model or known[name].model)
 
 
 def configuration(choice: Choice, workflow: WorkflowSettings) -> str:

@@ -4,7 +4,6 @@ criteria hold. How that is told to the ledger in the end: attempt.py.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,18 +17,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.adapters import agents
-from shoal.adapters.agents.agent import Assignment
+from shoal.adapters.agents.agent import Agent, Assignment
 from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
 from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.prompt import Failure, Prompt, Way
-from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started, Told
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
+from shoal.worker.attempt_log import read_tail
 from shoal.worker.choice import Choice, configuration
-from shoal.worker.lost import OpenRuns, costs_of
-from shoal.worker.processes import Processes, Stopped
+from shoal.worker.conclusion import Conclusion, How
+from shoal.worker.open_runs import OpenRuns, costs_of
+from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.pull_requests import pull_requests
 from shoal.worker.result import read_result, whole_result
 from shoal.worker.run import Ended, Run
@@ -39,25 +40,9 @@ from shoal.worker.workspace import Workspace
 log = structlog.get_logger()
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
-TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
 NOTES, NOTE_LIMIT = 200, 4000
 NAME_LIMIT = 200
-
-
-class Conclusion(Struct, frozen=True, kw_only=True):
-    """What an attempt came to: complete, submit (for a person's verdict), fail or release; and what is told with it.
-
-    With `fault` it is the worker's set-up that keeps its agent from working, and nothing of the task's.
-    """
-
-    how: str
-    text: str = ""
-    permanent: bool = False
-    fault: bool = False
-    result: Any = None
-    report: str = ""
-    pull_requests: list[str] = []
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -138,7 +123,7 @@ class Episodes:
                 runs = self._settings.episodes
                 listed = "\n".join(f"- {failure}" for failure in failures)
                 what = f"after {runs} run{'' if runs == 1 else 's'} these do not hold:\n{listed}"
-                return Conclusion(how="fail", text=what, permanent=True)
+                return Conclusion(how=How.FAIL, text=what, permanent=True)
 
     def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
         """One run, reported, and what it left in its repositories."""
@@ -153,7 +138,7 @@ class Episodes:
             outcome, error = ended.outcome, ended.reason or ""
             self._heard = max(self._heard, ended.heard)
         except Stopped as stopped:
-            lost = stopped.args[0] == "lost"
+            lost = stopped.reason is StopReason.LOST
             outcome, error = Outcome.LOST if lost else Outcome.STOPPED, "" if lost else "the worker was stopped"
             raise
         except ShoalError as problem:
@@ -209,33 +194,10 @@ class Episodes:
         waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
-        self._take_notes()
-        notes, self._notes = self._notes, []
-        prompt: Prompt = self._say(
-            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
-                task.id,
-                agent=self._choice.name,
-                way=way,
-                session=session.id,
-                failures=failures,
-                told=waiting.told,
-                workspace_notes=[note.replace("\x00", "")[:NOTE_LIMIT] for note in notes[:NOTES]],
-            )
-        )
+        prompt = self._prompt(session, way, failures, waiting.told)
         settings = self._choice.settings
         agent = agents.agent(settings)
-        assignment = Assignment(
-            folder=self._workspace.folder,
-            home=self._work.home,
-            system=prompt.system,
-            text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
-            claim=msgspec.json.encode(self._claim),
-            model=self._choice.model,
-            workflow=self._workflow,
-        )
-        before = session.provider_session
-        if before is not None and agent.has_session(assignment, before):
-            assignment = replace(assignment, text=prompt.latest, resumes=before)
+        assignment = self._assignment(agent, prompt, session.provider_session)
         # The checks run in what the agent had, so that it could try them.
         self._environment = self._work.environment | agent.environment(assignment)
         for warning in prompt.warnings if task.workflow else ():
@@ -256,6 +218,37 @@ class Episodes:
             return run.go()
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
+
+    def _prompt(self, session: Session, way: Way, failures: list[Failure], told: list[Told]) -> Prompt:
+        self._take_notes()
+        notes, self._notes = self._notes, []
+        prompt: Prompt = self._say(
+            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
+                self._claim.task.id,
+                agent=self._choice.name,
+                way=way,
+                session=session.id,
+                failures=failures,
+                told=told,
+                workspace_notes=[note.replace("\x00", "")[:NOTE_LIMIT] for note in notes[:NOTES]],
+            )
+        )
+        return prompt
+
+    def _assignment(self, agent: Agent, prompt: Prompt, before: str | None) -> Assignment:
+        """What the agent is started with; where it still has the session from `before`, it is told what is new only."""
+        assignment = Assignment(
+            folder=self._workspace.folder,
+            home=self._work.home,
+            system=prompt.system,
+            text=f"{prompt.conversation}\n\n{prompt.latest}".strip(),
+            claim=msgspec.json.encode(self._claim),
+            model=self._choice.model,
+            workflow=self._workflow,
+        )
+        if before is not None and agent.has_session(assignment, before):
+            assignment = replace(assignment, text=prompt.latest, resumes=before)
+        return assignment
 
     def _take_notes(self) -> None:
         """Log what happened to the workspace meanwhile, and have it for the next prompt."""
@@ -297,7 +290,7 @@ class Episodes:
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
         for item in items:
             if isinstance(item, Started) and item.provider_session is not None:
-                self._open_runs.remember(session, item.provider_session, os.environ | self._environment)
+                self._open_runs.remember(session, item.provider_session, self._environment)
         try:
             return self._ledger.sessions.record(
                 session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
@@ -313,20 +306,20 @@ class Episodes:
         tail = read_tail(self._work.log_file)
         said = (ended.finished.error if ended.finished is not None else None) or ""
         if ended.outcome is Outcome.OVER_LIMIT:
-            return Conclusion(how="fail", text=ended.reason or said or "over a limit", permanent=True)
+            return Conclusion(how=How.FAIL, text=ended.reason or said or "over a limit", permanent=True)
         if ended.code == RETRY_LATER and is_command:
-            return Conclusion(how="release", text=f"exit {ended.code}\n{tail}".strip())
+            return Conclusion(how=How.RELEASE, text=f"exit {ended.code}\n{tail}".strip())
         why = ended.reason or said or f"exit {ended.code}"
         if ended.outcome is Outcome.FAILED and not is_command and not ended.began and ended.code != NOT_STARTED:
             spoken = "\n".join(line for line in tail.splitlines() if not line.startswith("{"))
             why = f"the agent could not begin: {why if spoken in why else f'{why}: {spoken}'}"[:ERROR_LIMIT]
             if self._task.model is not None and self._task.model in why:
-                return Conclusion(how="fail", text=why, permanent=True)  # the task asks for a model that is not there
+                return Conclusion(how=How.FAIL, text=why, permanent=True)  # the task asks for a model that is not there
             # Not logged in, no provider, no quota left: the next task would fare no better.
-            return Conclusion(how="release", text=why, fault=True)
+            return Conclusion(how=How.RELEASE, text=why, fault=True)
         # What an agent names as its error says it; the end of its stream would be JSON.
         behind = tail if is_command else (ended.said or ("" if said else tail))
-        return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
+        return Conclusion(how=How.FAIL, text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
         # As it is now: people change what they ask for while an agent works.
@@ -359,7 +352,7 @@ class Episodes:
         changed = [one for one in branches if one.commits]
         lines = [f"- {one.repository}: {one.commits} commit(s) on `{one.branch}`" for one in changed]
         return Conclusion(
-            how="submit" if verdict.manual else "complete",
+            how=How.SUBMIT if verdict.manual else How.COMPLETE,
             text=text,
             result=result,
             report="\n\n".join(part for part in (report, "\n".join(lines)) if part),
@@ -370,15 +363,3 @@ class Episodes:
         if self._choice.settings.kind == "command" and ended.finished is None:
             return read_tail(self._work.log_file)
         return (ended.finished.text if ended.finished is not None else "") or ended.said or ""
-
-
-def read_tail(path: Path) -> str:
-    """The last lines of a file, as much as a task keeps."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode(errors="replace").replace("\x00", "")
-    except OSError:
-        return ""
-    return (text.partition("\n")[2] if size > TAIL_BYTES else text).strip()

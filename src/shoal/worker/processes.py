@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,8 +17,19 @@ from shoal.clock import monotonic_seconds
 KEEP_SECONDS = 40.0  # for what was done to be kept and pushed, when the grace time of a stopped attempt is over
 
 
+class StopReason(StrEnum):
+    """Why an attempt is told to stop: its task is no longer its own, or is to be given back."""
+
+    LOST = "lost"
+    RELEASED = "released"
+
+
 class Stopped(Exception):
-    """The attempt was told to stop; `args[0]` says why."""
+    """The attempt was told to stop."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Processes:
@@ -28,7 +40,7 @@ class Processes:
         self.grace_seconds = grace_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self.stop_reason: str | None = None
+        self.stop_reason: StopReason | None = None
         self._late_at = float("inf")
 
     def start(
@@ -60,7 +72,7 @@ class Processes:
         """End a program with all that it started, if it has not ended."""
         self._groups.end(process, self.grace_seconds if grace_seconds is None else grace_seconds)
 
-    def stop(self, reason: str, grace_seconds: float) -> None:
+    def stop(self, reason: StopReason, grace_seconds: float) -> None:
         """Start nothing any more, and end what runs; the first reason stays."""
         with self._lock:
             if self.stop_reason is None:

@@ -22,7 +22,7 @@ from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
 from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun
 from shoal.worker.attempt_log import AttemptLog
-from shoal.worker.processes import Processes
+from shoal.worker.processes import Processes, StopReason
 
 log = structlog.get_logger()
 PULSE_SECONDS = 2.0  # how late a message or a stop may come
@@ -93,45 +93,13 @@ class Run:
 
     def go(self) -> Ended:
         """Run to the end. Raises Stopped, OSError when the program cannot be started, and LeaseLost."""
-        agent = self._agent
         with AttemptLog(self._log_file) as log_file:
-            command = agent.command(self._assignment)
-            from_errors, to_errors = os.pipe() if agent.separates_errors else (None, None)
-            try:
-                process = self._processes.start(
-                    command,
-                    environment=self._environment,
-                    folder=self._assignment.folder,
-                    stdin=subprocess.PIPE,
-                    output=subprocess.PIPE,
-                    errors=to_errors,
-                    limits=self._limits,
-                )
-            except BaseException:
-                if from_errors is not None:
-                    os.close(from_errors)
-                raise
-            finally:
-                if to_errors is not None:
-                    os.close(to_errors)
-            assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - opened as pipes
-            self._to_agent.put(agent.opening(self._assignment))
-            if not agent.takes_messages:
-                self._to_agent.put(None)
-            threads = [
-                threading.Thread(target=self._write, args=(process.stdin,), daemon=True),
-                threading.Thread(target=self._read, args=(process.stdout, log_file), daemon=True),
-                threading.Thread(target=self._await, args=(process,), daemon=True),
-            ]
-            if from_errors is not None:
-                threads.append(threading.Thread(target=log_file.drain, args=(from_errors,), daemon=True))
-            for thread in threads:
-                thread.start()
+            process, threads = self._start(log_file)
             try:
                 outcome, reason = self._watch()
                 code = process.poll()
             except LeaseLost:
-                self._processes.stop("lost", self._processes.grace_seconds)
+                self._processes.stop(StopReason.LOST, self._processes.grace_seconds)
                 outcome, reason, code = Outcome.LOST, None, None
             finally:
                 self._processes.end(process)
@@ -154,6 +122,43 @@ class Run:
             unheard=self._unheard,
             began=self._began,
         )
+
+    def _start(self, log_file: AttemptLog) -> tuple[subprocess.Popen[bytes], list[threading.Thread]]:
+        """Start the program, and the threads that serve its pipes."""
+        agent = self._agent
+        command = agent.command(self._assignment)
+        from_errors, to_errors = os.pipe() if agent.separates_errors else (None, None)
+        try:
+            process = self._processes.start(
+                command,
+                environment=self._environment,
+                folder=self._assignment.folder,
+                stdin=subprocess.PIPE,
+                output=subprocess.PIPE,
+                errors=to_errors,
+                limits=self._limits,
+            )
+        except BaseException:
+            if from_errors is not None:
+                os.close(from_errors)
+            raise
+        finally:
+            if to_errors is not None:
+                os.close(to_errors)
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - opened as pipes
+        self._to_agent.put(agent.opening(self._assignment))
+        if not agent.takes_messages:
+            self._to_agent.put(None)
+        threads = [
+            threading.Thread(target=self._write, args=(process.stdin,), daemon=True),
+            threading.Thread(target=self._read, args=(process.stdout, log_file), daemon=True),
+            threading.Thread(target=self._await, args=(process,), daemon=True),
+        ]
+        if from_errors is not None:
+            threads.append(threading.Thread(target=log_file.drain, args=(from_errors,), daemon=True))
+        for thread in threads:
+            thread.start()
+        return process, threads
 
     def _watch(self) -> tuple[Outcome, str | None]:
         """Until the program has ended or must end: how, and why."""
@@ -234,7 +239,7 @@ class Run:
                 lost = True
             if not self._items or self._give_up.wait(PULSE_SECONDS):
                 return
-        self._processes.stop("lost", 0.0)
+        self._processes.stop(StopReason.LOST, 0.0)
 
     def _write(self, stdin: IO[bytes]) -> None:
         try:

@@ -15,14 +15,14 @@ from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import FINISHED, Claim, Status, Task
 from shoal.pause import SETUP_AT_FAULT
-from shoal.worker.attempt import Terms
+from shoal.worker.attempt import REPORT_SECONDS, Terms
 from shoal.worker.beats import Beats
 from shoal.worker.episodes import RETRY_LATER
+from shoal.worker.processes import StopReason
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
 ASK_AGAIN_SECONDS = 1.0
-REPORT_SECONDS = 5.0  # for the last report of an attempt that is stopped
 FAILED = 1
 
 
@@ -89,7 +89,7 @@ class SingleAttempt:
     def _heed(self) -> None:
         self._calls_to_stop.get()
         self._stopping.set()
-        self.attempt.stop("released", self._terms.grace_seconds)
+        self.attempt.stop(StopReason.RELEASED, self._terms.grace_seconds)
         self._ended.wait(REPORT_SECONDS)
         self._workshop.give_up.set()
 

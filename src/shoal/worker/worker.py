@@ -19,12 +19,12 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.pause import FIRST_SECONDS, Pause
 from shoal.settings import Settings
-from shoal.worker.attempt import Attempt, Terms
+from shoal.worker.attempt import REPORT_SECONDS, Attempt, Terms
 from shoal.worker.beats import Beats, end
+from shoal.worker.processes import StopReason
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
-REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 
 
@@ -123,7 +123,7 @@ class Worker:
         self._calls_to_stop.get()
         self._stopping.set()
         self._calls_to_stop.get()
-        self._end_all("released")
+        self._end_all()
 
     def _free_slots(self) -> int:
         with self._changed:
@@ -186,7 +186,7 @@ class Worker:
 
     def _idle(self, position: int) -> bool:
         """Wait for something to happen; True when there is nothing left and that ends the work."""
-        if self._orders.until_empty and not self._running and self._nothing_left():
+        if self._orders.until_empty and not self._running and self._is_drained():
             return True
         seconds = self._orders.poll_seconds * random.uniform(0.75, 1.25)  # noqa: S311
         deadline = monotonic_seconds() + seconds
@@ -198,10 +198,9 @@ class Worker:
             self._wait(seconds)
         return False
 
-    def _nothing_left(self) -> bool:
-        """Whether nothing in these queues can become claimable."""
+    def _is_drained(self) -> bool:
         try:
-            return not self._ledger.stats.get().has_work(self._orders.queues)
+            return bool(self._ledger.stats.get().is_drained(self._orders.queues))
         except (ServerUnreachable, StoreError):
             return False
 
@@ -222,7 +221,7 @@ class Worker:
         with self._changed:
             while self._running and (left := deadline - monotonic_seconds()) > 0:
                 self._changed.wait(min(left, 0.2))
-        self._end_all("released")
+        self._end_all()
         with self._changed:
             threads = list(self._running)
         deadline = monotonic_seconds() + self._terms.grace_seconds + REPORT_SECONDS
@@ -233,8 +232,8 @@ class Worker:
         for thread in threads:
             thread.join()
 
-    def _end_all(self, reason: str) -> None:
-        end(self._attempts(), reason, self._terms.grace_seconds)
+    def _end_all(self) -> None:
+        end(self._attempts(), StopReason.RELEASED, self._terms.grace_seconds)
 
     def _attempts(self) -> list[Attempt]:
         with self._changed:

@@ -14,7 +14,7 @@ from shoal.ledger import Ledger
 from shoal.model.task import Claim
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
-from shoal.worker.lost import OpenRuns
+from shoal.worker.open_runs import OpenRuns
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()

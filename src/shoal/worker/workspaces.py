@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from shoal.adapters.git.address import Address, address_of
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.processes.commands import RunCommand
-from shoal.clock import Clock, SystemClock
+from shoal.clock import DAY_MS, Clock, SystemClock
 from shoal.errors import GitError, WorkspaceError
 from shoal.model.session import Branch
 from shoal.model.task import Task
@@ -20,7 +20,6 @@ from shoal.worker.preparation import Preparation, Rescued, Wanted, discard, tear
 from shoal.worker.workspace import Workspace
 
 MIRRORS = "mirrors"
-DAY_MS = 86_400_000
 
 
 class Workspaces:
@@ -58,11 +57,9 @@ class Workspaces:
     ) -> Workspace:
         """The folder of an attempt, with its repositories checked out and set up.
 
-        `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what
-        they could not push. What an earlier attempt left
-        uncommitted in its folder is committed to its branch before. Cloning and fetching end when `stop` says so, a
-        push when `late` does.
-        Raises WorkspaceError, and no folder is left then.
+        `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what they could not
+        push. What an earlier attempt left uncommitted in its folder is committed to its branch before. Cloning and
+        fetching end when `stop` says so, a push when `late` does. Raises WorkspaceError, and no folder is left then.
         """
         place = Place(self._root, f"{task.task_id}.{attempt}")
         wanted = self._wanted(task, stop, late)

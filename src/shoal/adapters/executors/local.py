@@ -1,7 +1,7 @@
 """Attempts as processes beside the dispatcher, each in a group of its own. They end with it, however it ends.
 
-`run-attempt --tied` ends when its standard input does, which a dead dispatcher no longer holds open; its reapers then
-end what it started.
+`run-attempt --tied` ends when its standard input does, which a dead dispatcher no longer holds open; its subreapers
+then end what it started.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The attempt itself; what it started ends by its reapers."""
+    """The attempt itself; what it started ends by its subreapers."""
     if process.poll() is None:
         process.kill()
         process.wait()

@@ -19,7 +19,8 @@ DIGEST_LENGTH = 6
 CONTAINER = "attempt"
 HOME = "/shoal"
 GRACE_SECONDS = 20  # for an agent that must end
-END_SECONDS = 90  # for all of it: the agent, keeping and pushing what it did, the report
+# For all of it: the agent, keeping and pushing what it did (KEEP_SECONDS), the report (REPORT_SECONDS).
+END_SECONDS = 90
 MANAGED_BY = {"app.kubernetes.io/managed-by": "shoal"}
 Manifest = dict[str, Any]
 

@@ -13,10 +13,10 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-from shoal.adapters.processes import reaper
+from shoal.adapters.processes import subreaper
 
-REAPER = Path(reaper.__file__)
-LAST_SECONDS = reaper.STUBBORN_SECONDS + 10  # for a reaper to end in
+SUBREAPER = Path(subreaper.__file__)
+LAST_SECONDS = subreaper.STUBBORN_SECONDS + 10  # for a subreaper to end in
 
 
 class Limits(Struct, frozen=True):
@@ -44,7 +44,7 @@ NO_LIMITS = Limits()
 
 
 class Groups:
-    """The process groups of one worker, each under a reaper of its own (reaper.py)."""
+    """The process groups of one worker, each under a subreaper of its own (subreaper.py)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,14 +63,22 @@ class Groups:
     ) -> subprocess.Popen[bytes]:
         """Start a command in a group of its own; subprocess.PIPE as input or output is for the caller to serve.
 
-        What is returned is its reaper, which ends as the command does, when nothing that it started is left.
+        What is returned is its subreaper, which ends as the command does, when nothing that it started is left.
         Errors go where the output goes, or to a file. Raises OSError.
         """
         become = ["/bin/sh", "-c", f'{limits.as_shell()}exec "$@"', "shoal", *command]
         orders, control = os.pipe()
         try:
             process = subprocess.Popen(  # noqa: S603 - running commands is what a worker is for
-                [sys.executable, "-I", "-S", str(REAPER), str(orders), environment.get(reaper.LOCALE, ""), *become],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(SUBREAPER),
+                    str(orders),
+                    environment.get(subreaper.LOCALE, ""),
+                    *become,
+                ],
                 stdin=stdin,
                 stdout=output,
                 stderr=subprocess.STDOUT if errors is None else errors,
@@ -91,10 +99,10 @@ class Groups:
     def end(self, process: subprocess.Popen[bytes], grace_seconds: float) -> None:
         """TERM to all that runs, KILL after the grace time; what the command leaves when it ends is killed at once."""
         if process.poll() is None:
-            self._order(process, reaper.ASK)
+            self._order(process, subreaper.ASK)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace_seconds)
-        self._order(process, reaper.END)
+        self._order(process, subreaper.END)
         _await(process)
         self._forget(process)
 
@@ -103,7 +111,7 @@ class Groups:
         with self._lock:
             left = list(self._controls)
         for process in left:
-            self._forget(process)  # which the reaper takes for our end
+            self._forget(process)  # which the subreaper takes for our end
         for process in left:
             _await(process)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from shoal.adapters.git.repository import Git
-from shoal.clock import SystemClock
+from shoal.clock import DAY_MS, SystemClock
 
 REFS = "refs/shoal/replaced"
-DAY_MS = 86_400_000
 KEPT_DAYS = 90
 
 

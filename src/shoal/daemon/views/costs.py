@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from shoal.adapters.vault.layout import Layout
+from shoal.clock import DAY_MS
 from shoal.daemon.views.page import Cell, Page, dataview, section, table, view
 from shoal.daemon.views.reads import by_number
 from shoal.daemon.views.task_columns import task_link
@@ -21,7 +22,7 @@ COLUMNS = ("Calls", "Input", "From cache", "Output", "USD", "Without a price")
 def page(tx: Tx, layout: Layout) -> Page:
     """The days themselves; then the agents, models and tasks that cost the most on them."""
     row = tx.one("costs.first_day", limit=DAYS)
-    since = costs.DAY_MS * (row[0] if row and row[0] is not None else 0)
+    since = DAY_MS * (row[0] if row and row[0] is not None else 0)
     days = costs.sums(tx, by="day", since=since, limit=DAYS)
     tasks = costs.sums(tx, by="task", since=since, limit=SHOWN)
     counts = {

@@ -8,6 +8,7 @@ from itertools import chain
 from msgspec import Struct
 
 from shoal.adapters.vault.layout import Layout
+from shoal.clock import HOUR_MS
 from shoal.daemon.views.page import Page, left_out, section, view
 from shoal.daemon.views.reads import SCANNED, by_number, crowded, found
 from shoal.daemon.views.task_columns import (
@@ -33,7 +34,6 @@ from shoal.services.transaction import Tx
 
 SHOWN = 100
 COUNTED = 1000
-HOUR_MS = 3_600_000
 ACTIVE_STALE_HOURS = 1
 QUEUED_STALE_HOURS = 24
 REVIEW_STALE_HOURS = 24

@@ -1,10 +1,10 @@
 """Stands between the worker and one command: ends with it all that it started, and stays until nothing of that is left.
 Its own end is the command's: the same exit code, or the same signal.
 
-Linux gives a process that has lost its parent to the nearest reaper above it, and that is this one, whatever it did to
-its group, session or environment. So a run is what is below here, and what is killed here hands its children up, until
-there are none. Only own children are signalled, with the groups that they are in: such a number is given to no other
-process before the child is reaped, and nobody else reaps it.
+Linux gives a process that has lost its parent to the nearest subreaper above it, and that is this one, whatever it did
+to its group, session or environment. So a run is what is below here, and what is killed here hands its children up,
+until there are none. Only own children are signalled, with the groups that they are in: such a number is given to no
+other process before the child is reaped, and nobody else reaps it.
 
 Other systems give orphans to the first of all processes; there a run is the command's process group.
 
@@ -30,7 +30,7 @@ LOOKS = 10  # without anything that may be signalled: what is left belongs to so
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 
 
-class Reaper:
+class Subreaper:
     """A command and what it leaves to this process."""
 
     def __init__(self, command: int, *, adopts: bool, woken: int) -> None:
@@ -134,7 +134,7 @@ def main() -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            # A run whose reaper is killed must not go on unseen.
+            # A run whose subreaper is killed must not go on unseen.
             set_own(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == own:
                 _become(command, locale)
@@ -145,10 +145,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _let_go()
-    reaper = Reaper(pid, adopts=adopts, woken=woken)
-    reaper.watch(control)
-    reaper.end()
-    _end_as(-signal.SIGKILL if reaper.code is None else reaper.code, set_own)
+    subreaper = Subreaper(pid, adopts=adopts, woken=woken)
+    subreaper.watch(control)
+    subreaper.end()
+    _end_as(-signal.SIGKILL if subreaper.code is None else subreaper.code, set_own)
 
 
 def _prctl() -> Callable[[int, int], bool]:
@@ -186,7 +186,7 @@ def _let_go() -> None:
     if sys.platform == "linux":
         try:
             with open("/proc/self/comm", "w") as file:
-                file.write("shoal-reaper")  # an agent that kills every `python` does not mean this one
+                file.write("shoal-subreaper")  # an agent that kills every `python` does not mean this one
         except OSError:
             pass
 

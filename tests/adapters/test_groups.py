@@ -30,8 +30,8 @@ runpy.run_path({path!r}, run_name="__main__")
 @pytest.fixture(params=["here", "elsewhere"])
 def groups(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Groups]:
     if request.param == "elsewhere":
-        (tmp_path / "reaper.py").write_text(ELSEWHERE.format(path=str(module.REAPER)))
-        monkeypatch.setattr(module, "REAPER", tmp_path / "reaper.py")
+        (tmp_path / "subreaper.py").write_text(ELSEWHERE.format(path=str(module.SUBREAPER)))
+        monkeypatch.setattr(module, "SUBREAPER", tmp_path / "subreaper.py")
     groups = Groups()
     yield groups
     groups.close()

@@ -182,8 +182,8 @@ runpy.run_path({path!r}, run_name="__main__")
 def test_it_ends_where_the_kernel_lists_no_children(
     start: Start, groups: Groups, leave: Leave, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "reaper.py").write_text(NO_LIST.format(path=str(module.REAPER)))
-    monkeypatch.setattr(module, "REAPER", tmp_path / "reaper.py")
+    (tmp_path / "subreaper.py").write_text(NO_LIST.format(path=str(module.SUBREAPER)))
+    monkeypatch.setattr(module, "SUBREAPER", tmp_path / "subreaper.py")
     stray = leave(kind)
     process = start(stray.then(GOES_ON))
     wait_until(stray.is_there)
@@ -238,11 +238,11 @@ def test_end_of_one_leaves_the_others_alone(start: Start, groups: Groups, leave:
 
 def test_orphans_that_end_by_themselves_are_no_zombies(start: Start) -> None:
     process = start(["/bin/sh", "-c", "(true & true & true &); exec sleep 1000"])
-    reaper = psutil.Process(process.pid)
-    wait_until(lambda: [child.name() for child in reaper.children(recursive=True)] == ["sleep"])
+    subreaper = psutil.Process(process.pid)
+    wait_until(lambda: [child.name() for child in subreaper.children(recursive=True)] == ["sleep"])
 
 
-def test_command_ends_with_its_reaper(start: Start, groups: Groups, leave: Leave) -> None:
+def test_command_ends_with_its_subreaper(start: Start, groups: Groups, leave: Leave) -> None:
     stray = leave("without environment")
     process = start(["/bin/sh", "-c", f"exec 9> {stray.path}; echo . >&9; while :; do sleep 0.1; done"])
     wait_until(stray.is_there)

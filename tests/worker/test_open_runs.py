@@ -13,7 +13,7 @@ import pytest
 from shoal import Ledger, connect
 from shoal.model.cost import CostSum
 from shoal.settings import Home
-from shoal.worker.lost import OpenRuns
+from shoal.worker.open_runs import OpenRuns
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, environment
 
