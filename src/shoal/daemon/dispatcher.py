@@ -50,7 +50,7 @@ class Dispatcher:
         logs: Path,
         type: str | None = None,
         label: str | None = None,
-        hold: Callable[[], object] = lambda: None,
+        hold: Callable[[], str | None] = lambda: None,
         on_change: Callable[[str], None] | None = None,
         check: Callable[[], None] | None = None,
         pause: Pause | None = None,
@@ -67,6 +67,7 @@ class Dispatcher:
         self._type = type
         self._label = label
         self._hold = hold
+        self._held: str | None = None  # why, as it was said last
         self._say = on_change or (lambda _: None)
         self._check = check or (lambda: None)
         self.pause = pause or Pause()
@@ -298,10 +299,16 @@ class Dispatcher:
             self._ledger.tasks.fail(holding.id, attempt=one.attempt, error=said)
         self._remove(one)
 
+    def _is_held(self) -> bool:
+        held, self._held = self._held, self._hold()
+        if self._held is not None and self._held != held:
+            self._say(f"nothing is started: {self._held}")
+        return self._held is not None
+
     def _claim(self, room: int) -> int:
         """Claim and spawn one after the other, so that a dispatcher that dies holds one claim at most."""
         took = 0
-        if self._hold() or monotonic_seconds() - self._refused_at < REFUSED_SECONDS:
+        if self._is_held() or monotonic_seconds() - self._refused_at < REFUSED_SECONDS:
             return took
         for queue in self._orders.queues:
             while room > took:

@@ -38,7 +38,13 @@ class Executors:
 
     def hold(self, name: str) -> str | None:
         """Why nothing should be started now: each process here reads shoal.toml, and would fail while it is broken."""
-        return self._settings.problem if name == "local" else None
+        if name != "local":
+            return None
+        try:
+            self._home.settings()  # as it is at this moment, which is what a process would read
+        except BadInput as error:
+            return error.message
+        return None
 
     def gone(self, task: Task, attempt: int) -> bool | None:
         """Whether an attempt that an executor runs has gone without a word; None when the executor cannot be asked.
