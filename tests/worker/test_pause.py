@@ -151,3 +151,15 @@ def test_workflow_that_nobody_knows_fails_the_task_for_good(
     assert (task.status, task.attempt) == ("failed", 1)
     for part in ("'readonly'", "default, known, listed", "`shoal edit T2 --workflow", "`shoal reopen T2`"):
         assert part in (task.last_error or "")
+
+
+def test_model_that_is_not_there_is_the_failure_of_the_task_that_asks_for_it(ledger: Ledger, tmp_path: Path) -> None:
+    workers = Workers(ledger, tmp_path)
+    refuses = 'case "$*" in *clade-opus*) echo "404 model: clade-opus not found" >&2; exit 1;; esac'
+    (tmp_path / "claude").write_text(f"#!/bin/sh\n{refuses}\n{LOGGED_IN}")
+    ledger.tasks.create_many(tasks=[{"title": f"misspelt {n}", "model": "clade-opus"} for n in range(3)])
+    ledger.tasks.create(title="well", type="other")
+    workers.make(until_empty=True, pause_seconds=60).run()
+    tasks = {task.title: task for task in ledger.tasks.list()}
+    assert (tasks["well"].status, tasks["misspelt 0"].status, tasks["misspelt 0"].attempt) == ("completed", "failed", 1)
+    assert "404 model: clade-opus not found" in (tasks["misspelt 0"].last_error or "")
