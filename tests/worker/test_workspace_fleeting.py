@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -190,3 +191,17 @@ def test_patch_is_brought_away_where_nothing_can_be_committed(tmp_path: Path, re
     assert one.name.endswith(".patch")
     assert one.data is not None
     assert b"+x" in one.data
+
+
+def test_file_that_leads_git_to_another_repository_is_no_bundle(tmp_path: Path, remote: Remote) -> None:
+    private = tmp_path / "private"
+    git(tmp_path, "init", "--quiet", "--initial-branch=secret", str(private))
+    (private / "secret.txt").write_text("of somebody else\n")
+    git(private, "add", "--all")
+    git(private, "commit", "--quiet", "--message", "Private")
+    branch = Branch(REPOSITORY, "secret", "", git(private, "rev-parse", "HEAD"), 1)
+    forged = Rescued("T42.1", REPOSITORY, [branch], lambda: f"gitdir: {private}/.git\n".encode())
+    workspace = pod(tmp_path, remote, 2).prepare(TASK, 2, rescued=[forged])
+    assert "no git bundle" in workspace.notes[0]
+    assert "secret" not in git(workspace.folder, "for-each-ref")
+    assert subprocess.run(["git", "cat-file", "-e", branch.head], cwd=workspace.folder, check=False).returncode

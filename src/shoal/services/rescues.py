@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from shoal.adapters.vault.layout import Layout
 from shoal.errors import BadInput, NotFound
-from shoal.model.content import RESCUE_LIMIT, ContentKind, Rescue, RescuedFile
+from shoal.model.content import RESCUE_LIMIT, ContentKind, Rescue, RescuedFile, is_bundle
 from shoal.model.event import Kind, event_from_row
 from shoal.model.fields import Name, Positive, TaskRef, Text
 from shoal.model.session import Branch
@@ -50,6 +50,8 @@ def rescue(
     found = lock_task(tx, task)
     if attempt > found.attempt:
         raise BadInput(f"{found.task_id} has had {found.attempt} attempts, not {attempt}", field="attempt")
+    if data is not None and (name or "").endswith(".bundle") and not is_bundle(data):
+        raise BadInput("a file that is called .bundle must be what `git bundle create` makes", field="data")
     told: dict[str, Any] = {"repository": repository, "reason": reason}
     told["branches"] = [{"branch": one.branch, "head": one.head, "commits": one.commits} for one in branches]
     file = None if name is None or data is None else f"{found.task_id}.{attempt}.{name}"
