@@ -110,3 +110,32 @@ def test_bundle_that_is_none_is_refused(ledger: Ledger, task: str, data: bytes) 
     with pytest.raises(BadInput, match="git bundle create"):
         ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=data, **WORK)
     assert ledger.tasks.rescue(task, attempt=1, name="web.patch", data=data, **WORK).path is not None
+
+
+BAD_BRANCHES = [
+    *({"head": head} for head in ("", "x", "\x00", "0" * 40, "a" * 39, "A" * 40, "HEAD", "a" * 40 + "\n")),
+    *(
+        {"branch": name}
+        for name in ("", "q\x00", "q" * 100_000, "--all", "a:b", "a*", "a b", "a..b", "x.lock", "\ud800")
+    ),
+    *({"base": "\x00"}, {"repository": "a\x00"}, {"commits": -1}),
+]
+
+
+@pytest.mark.parametrize("wrong", BAD_BRANCHES, ids=lambda wrong: ascii(wrong)[:30])
+def test_branch_that_git_cannot_have_is_refused(ledger: Ledger, task: str, wrong: dict[str, Any]) -> None:
+    good = {"repository": "acme/web", "branch": "shoal/T1", "base": "", "head": "a" * 64, "commits": 1}
+    for branch in (Branch(**good | wrong), good | wrong):
+        with pytest.raises(BadInput):
+            ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=BUNDLE, **WORK | {"branches": [branch]})
+    assert ledger.tasks.rescues(task) == []
+    ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=BUNDLE, **WORK | {"branches": [Branch(**good)]})
+
+
+def test_session_takes_no_branch_that_git_cannot_have(ledger: Ledger, task: str) -> None:
+    bad = Branch("acme/web", "shoal/T1-\x00", "b" * 40, "a" * 40)
+    with pytest.raises(BadInput, match=r"branches\[0\].branch"):
+        ledger.tasks.begin_session(task, attempt=1, agent="a", kind="command", branches=[bad])
+    session = ledger.tasks.begin_session(task, attempt=1, agent="a", kind="command", branches=[BRANCH])
+    with pytest.raises(BadInput, match=r"branches\[0\].branch"):
+        ledger.sessions.end(session.id, attempt=1, outcome="completed", branches=[bad])

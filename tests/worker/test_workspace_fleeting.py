@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shoal.errors import GitError
 from shoal.model.content import RESCUE_LIMIT
@@ -205,3 +206,17 @@ def test_file_that_leads_git_to_another_repository_is_no_bundle(tmp_path: Path, 
     assert "no git bundle" in workspace.notes[0]
     assert "secret" not in git(workspace.folder, "for-each-ref")
     assert subprocess.run(["git", "cat-file", "-e", branch.head], cwd=workspace.folder, check=False).returncode
+
+
+@pytest.mark.parametrize("wrong", [{"head": "\x00"}, {"head": "0" * 40}, {"branch": "q\x00"}, {"branch": "*"}])
+def test_branch_that_git_cannot_have_stops_nobody_and_keeps_nothing_back(
+    tmp_path: Path, remote: Remote, wrong: dict[str, str]
+) -> None:
+    found, branches = stranded(tmp_path, remote)
+    [one] = rescued(found)
+    bad = replace(one.branches[0], **wrong)
+    told = replace(branches[0], branch=f"{BRANCH}-\x00")
+    one = one._replace(branches=[bad, *one.branches])
+    second = pod(tmp_path, remote, 2).prepare(TASK, 2, branches=[*branches, told], rescued=[one])
+    assert (second.folder / "a.py").read_text() == "x\n"
+    assert "a branch that T42.1 could not push cannot be brought here" in second.notes[0]

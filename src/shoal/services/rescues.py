@@ -15,7 +15,7 @@ from shoal.errors import BadInput, NotFound
 from shoal.model.content import RESCUE_LIMIT, ContentKind, Rescue, RescuedFile, is_bundle
 from shoal.model.event import Kind, event_from_row
 from shoal.model.fields import Name, Positive, TaskRef, Text
-from shoal.model.session import Branch
+from shoal.model.session import Branch, check_branches
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -47,6 +47,7 @@ def rescue(
     Without data, or without a vault, it is told that the work is lost with its home. The attempt need not have the
     task any more. The same work is told of once.
     """
+    check_branches(branches, whole=True)
     found = lock_task(tx, task)
     if attempt > found.attempt:
         raise BadInput(f"{found.task_id} has had {found.attempt} attempts, not {attempt}", field="attempt")

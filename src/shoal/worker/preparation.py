@@ -12,8 +12,8 @@ from shoal.adapters.git.tree import remove_tree
 from shoal.adapters.git.worktree import KEPT, Worktree, forget
 from shoal.adapters.processes.commands import RunCommand
 from shoal.clock import Clock
-from shoal.errors import GitError, LeaseLost, ShoalError, WorkspaceError
-from shoal.model.session import Branch
+from shoal.errors import BadInput, GitError, LeaseLost, ShoalError, WorkspaceError
+from shoal.model.session import Branch, check_branches
 from shoal.model.task import Task
 from shoal.settings import RepositorySettings
 from shoal.worker import task_branch
@@ -142,10 +142,10 @@ class Preparation:
 
     def _take_in(self, mirror: Mirror, one: Rescued) -> None:
         """Bring what an earlier attempt could not push to its branches, and beside those that have gone on without."""
-        missing = [branch for branch in one.branches if mirror.git.commit_of(branch.head) is None]
-        if not missing:
-            return
         try:
+            missing = [branch for branch in self._usable(one) if mirror.git.commit_of(branch.head) is None]
+            if not missing:
+                return
             mirror.take_in(one.fetch(), [branch.branch for branch in missing])
             for branch in missing:
                 name, ref = branch.branch, f"refs/heads/{branch.branch}"
@@ -160,6 +160,18 @@ class Preparation:
             raise
         except (ShoalError, OSError) as error:
             self.notes.append(f"what {one.attempt} could not push to {mirror} cannot be brought here: {error}")
+
+    def _usable(self, one: Rescued) -> list[Branch]:
+        """The branches that git can have: an older ledger took whatever it was told."""
+        usable = []
+        for branch in one.branches:
+            try:
+                check_branches([branch], whole=True)
+            except BadInput as error:
+                self.notes.append(f"a branch that {one.attempt} could not push cannot be brought here: {error}")
+            else:
+                usable.append(branch)
+        return usable
 
     def _free(self, worktree: Worktree, other: Place, *, alone: bool, remove: bool) -> None:
         record = other.read() or Record(0, ready=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.git.worktree import KEPT
-from shoal.model.session import Branch
+from shoal.model.session import Branch, is_branch_name
 from shoal.model.task import Task
 
 FOLDER = "shoal"
@@ -29,7 +29,7 @@ def choose(mirror: Mirror, task: Task, attempt: int, earlier: Iterable[Branch]) 
     told = [one.branch for one in earlier if one.repository == mirror.address.name]
     # An agent may have told of another task's, and whoever works on that must find it as it was.
     own = f"{FOLDER}/{task.task_id}"
-    told = [branch for branch in told if branch == own or branch.startswith(f"{own}-")]
+    told = [branch for branch in told if (branch == own or branch.startswith(f"{own}-")) and is_branch_name(branch)]
     if told:
         return told[-1]
     names = [
