@@ -139,3 +139,22 @@ def test_session_takes_no_branch_that_git_cannot_have(ledger: Ledger, task: str)
     session = ledger.tasks.begin_session(task, attempt=1, agent="a", kind="command", branches=[BRANCH])
     with pytest.raises(BadInput, match=r"branches\[0\].branch"):
         ledger.sessions.end(session.id, attempt=1, outcome="completed", branches=[bad])
+
+
+def test_other_work_of_the_same_name_replaces_nothing(ledger: Ledger, task: str) -> None:
+    contents = [BUNDLE + end for end in (b"the only copy", b"junk", b"more")]
+    sent = [ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=data, **WORK) for data in contents]
+    assert [one.file for one in sent] == ["T1.1.web.bundle", "T1.1.web.2.bundle", "T1.1.web.3.bundle"]
+    assert [ledger.tasks.rescued_file(task, file=str(one.file)).data for one in sent] == contents
+    again = [ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=data, **WORK) for data in contents]
+    assert again == sent == ledger.tasks.rescues(task)
+
+
+def test_file_that_stands_in_the_place_of_a_rescue_stays(ledger: Ledger, task: str, tmp_path: Path) -> None:
+    place = tmp_path / "vault" / "050-context" / "T1.1.web.bundle"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"the only copy")
+    ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=BUNDLE, **WORK)
+    assert ledger.tasks.rescued_file(task, file="T1.1.web.bundle").data == b"the only copy"
+    [other] = place.parent.glob("T1.1.web.other-*.bundle")
+    assert other.read_bytes() == BUNDLE

@@ -220,3 +220,25 @@ def test_branch_that_git_cannot_have_stops_nobody_and_keeps_nothing_back(
     second = pod(tmp_path, remote, 2).prepare(TASK, 2, branches=[*branches, told], rescued=[one])
     assert (second.folder / "a.py").read_text() == "x\n"
     assert "a branch that T42.1 could not push cannot be brought here" in second.notes[0]
+
+
+@pytest.mark.parametrize("name", ["shoal/T99-other", "main", "shoal/T421", "shoal/kept/T4.1-x", "fresh"])
+def test_rescue_moves_no_branch_but_the_tasks_own(tmp_path: Path, remote: Remote, name: str) -> None:
+    workspaces = pod(tmp_path, remote, 2)
+    other = workspaces.prepare(task_of(7, repos=[REPOSITORY]), 1)
+    base = git(other.folder, "rev-parse", "HEAD")
+    if name != "fresh":
+        git(other.folder, "branch", name, base)
+    git(remote.clone, "switch", "--quiet", "--create", "evil")
+    git(remote.clone, "commit", "--quiet", "--allow-empty", "--message", "Of somebody else")
+    head = git(remote.clone, "rev-parse", "HEAD")
+    git(remote.clone, "update-ref", f"refs/heads/{name}", head)
+    file = tmp_path / "work.bundle"
+    git(remote.clone, "bundle", "create", "--quiet", str(file), f"refs/heads/{name}", "--not", "--remotes=origin")
+    sent = Rescued("T42.1", REPOSITORY, [Branch(REPOSITORY, name, "", head, 1)], file.read_bytes)
+    second = workspaces.prepare(TASK, 2, rescued=[sent])
+    kept = f"shoal/kept/T42.1-{head[:8]}"
+    assert second.notes == [f"what T42.1 could not push was brought to {kept}"]
+    assert git(second.folder, "rev-parse", kept) == head
+    there = git(second.folder, "for-each-ref", "--format=%(objectname)", f"refs/heads/{name}")
+    assert there == ("" if name == "fresh" else base)
