@@ -70,7 +70,9 @@ def test_attempt_that_never_was_is_refused(ledger: Ledger, task: str) -> None:
         ledger.tasks.rescue(task, attempt=2, name="web.bundle", data=BUNDLE, **WORK)
 
 
-@pytest.mark.parametrize("name", ["../web.bundle", ".web", "a/b", "a b"])
+@pytest.mark.parametrize(
+    "name", ["../web.bundle", ".web", "a/b", "a b", "-x", "é", "\U0001d482" * 120, "x" * 121, "a\n"]
+)
 def test_name_leads_nowhere_else(ledger: Ledger, task: str, name: str) -> None:
     with pytest.raises(BadInput, match="name"):
         ledger.tasks.rescue(task, attempt=1, name=name, data=BUNDLE, **WORK)
@@ -158,3 +160,10 @@ def test_file_that_stands_in_the_place_of_a_rescue_stays(ledger: Ledger, task: s
     assert ledger.tasks.rescued_file(task, file="T1.1.web.bundle").data == b"the only copy"
     [other] = place.parent.glob("T1.1.web.other-*.bundle")
     assert other.read_bytes() == BUNDLE
+
+
+def test_longest_name_comes_to_its_file_and_out_again(ledger: Ledger, task: str) -> None:
+    name = "x" * 113 + ".bundle"
+    for data in (BUNDLE, BUNDLE + b"2"):
+        rescue = ledger.tasks.rescue(task, attempt=1, name=name, data=data, **WORK)
+        assert ledger.tasks.rescued_file(task, file=str(rescue.file)).data == data

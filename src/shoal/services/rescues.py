@@ -24,10 +24,17 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 LISTED = 100
+# A file's name may have 255 bytes: this one, what stands before it, and the mark of one that stands beside.
 FileName = Annotated[
     str,
-    Meta(min_length=1, max_length=120, pattern=r"^\w[\w.-]*(?![\s\S])", description="Letters, digits, . _ and -"),
+    Meta(
+        min_length=1,
+        max_length=120,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?![\s\S])",
+        description="Letters and digits of ASCII, . _ and -",
+    ),
 ]
+StoredName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^\w[\w.-]*(?![\s\S])")]
 
 
 @verb("POST /tasks/{task}/rescues", status=201, repeatable=True)
@@ -85,7 +92,7 @@ def rescues(tx: Tx, *, task: TaskRef) -> list[Rescue]:
 
 
 @verb("GET /tasks/{task}/rescues/{file}", reads_vault=True)
-def rescued_file(tx: Tx, *, task: TaskRef, file: FileName) -> RescuedFile:
+def rescued_file(tx: Tx, *, task: TaskRef, file: StoredName) -> RescuedFile:
     """The bundle or patch of a rescue: `git fetch FILE BRANCH`, `git apply FILE`."""
     found = get_task(tx, task)
     if not file.startswith(f"{found.task_id}."):
