@@ -42,12 +42,12 @@ def check_repositories(names: Iterable[str]) -> None:
     for name in names:
         clean = without_login(name)
         if clean != name:
-            advice = "" if clean.startswith("…/") else f"name it {clean}, and "
+            name_it, named = (f"name it {clean}, and ", clean) if not clean.startswith("…/") else ("", "NAME")
             raise BadInput(
                 f"the repository {clean} is given with a login, or with what may hide one and would be stored: an @ "
                 "other than in ssh://user@host/path and user@host:path, a blank, ::, or a ? or # behind the path; "
-                f"{advice}leave the login to git's credential helper or to `url` under "
-                f'[repositories."{clean}"] in shoal.toml',
+                f"{name_it}leave the login to git's credential helper or to `url` under "
+                f'[repositories."{named}"] in shoal.toml',
                 field="repos",
             )
 
