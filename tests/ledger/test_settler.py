@@ -11,9 +11,12 @@ import pytest
 
 from shoal import Ledger
 from shoal.adapters.vault import files
+from shoal.daemon import Daemon, health, vault_check
 from shoal.ledger.connect import open_ledger
-from shoal.settings import Settings
-from tests.conftest import wait_until
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.live_settings import LiveSettings
+from shoal.settings import Home, Settings
+from tests.conftest import FakeClock, wait_until
 
 
 def test_what_could_not_be_written_does_not_overwrite_what_came_later(
@@ -39,6 +42,36 @@ def test_what_could_not_be_written_does_not_overwrite_what_came_later(
     assert ledger.tasks.context(1).values == {"k": "new", "other": "kept"}
     assert ledger.engine.settler.waiting == {}  # type: ignore[attr-defined]
     wait_until(lambda: len(ledger.events.list(after=0, kind="vault.unreadable")) == 3)
+
+
+def test_content_that_waits_for_long_is_told_of(
+    ledger: Ledger, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ledger.engine
+    assert isinstance(engine, EmbeddedEngine)
+    assert engine.settler is not None
+    ledger.tasks.create(title="a", body="first\n")
+    ledger.tasks.body(1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(36, "File name too long")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_partial", full)
+        ledger.tasks.share(1, key="k", value="v")
+        engine.settler.settle()
+    home = Home(tmp_path)
+    daemon = Daemon(engine, home, LiveSettings(home))
+
+    def waiting() -> list[str]:
+        return [one for one in health.look(engine, daemon)["warnings"] if "waits" in one]
+
+    assert waiting() == []
+    clock.advance(61)
+    assert waiting() == ["shared of task 1 waits for its file: OSError(36, 'File name too long')"]
+    assert "shared of task 1" in {what: wrong for what, wrong, _ in vault_check.look(engine)}["content"]
+    engine.settler.recover()
+    assert waiting() == []
 
 
 VICTIM = """

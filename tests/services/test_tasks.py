@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shoal import Ledger
 from shoal.errors import AmbiguousRef, BadInput, Duplicate, NotFound, WrongStatus
-from shoal.model.repository import without_login
+from shoal.model.repository import check_repositories, without_login
 from tests.conftest import FakeClock
 
 
@@ -136,12 +136,27 @@ WITH_LOGINS = {
     f"https://ana:{SECRET}@github.com/acme/pond.git": "https://github.com/acme/pond.git",
     f"https://{SECRET}@github.com/acme/pond": "https://github.com/acme/pond",
     f"HTTP://ana:pa/{SECRET}@host/pond": "HTTP://host/pond",
-    f"https://ana:a@{SECRET}@host:8443/@acme/pond": "https://host:8443/@acme/pond",
+    f"https://ana:a@{SECRET}@host:8443/@acme/pond": "…/acme/pond",
     f"ssh://git:{SECRET}@host/pond": "ssh://host/pond",
     f"//ana:{SECRET}@host/pond": "//host/pond",
     f"ana:{SECRET}@host/pond": "host/pond",
     f"https://host/pond?token={SECRET}": "https://host/pond",
     f" https://ana:{SECRET}@host/pond": "https://host/pond",
+    f"https::https://ana:{SECRET}@github.com/a/b": "…/github.com/a/b",
+    f"https:/ana:{SECRET}@host/x": "…/host/x",
+    f"https:///ana:{SECRET}@host/x": "…/host/x",
+    f"ana:pa/{SECRET}@host/x": "…/host/x",
+    f"ana:{SECRET}@host:x": "host:x",
+    f"a https://ana:{SECRET}@host/x": "…/host/x",
+    f"{SECRET}@github.com/o/r": "…/github.com/o/r",
+    f"https:\\ana:{SECRET}@host\\x": "host\\x",
+    f"HTTPS://ana:{SECRET}＠host/x": "…/host/x",
+    f"https://ana%3A{SECRET}@host/x": "https://host/x",
+    f"git@host:x@{SECRET}@y": "…/y",
+    f"/srv/{SECRET}@2.git": "…/2.git",
+    "ext::sh-c": "…/ext:sh-c",
+    "acme/the pond": "…/acme/thepond",
+    " acme/pond": "acme/pond",
 }
 
 
@@ -166,8 +181,8 @@ def test_repository_with_a_login_is_refused_and_not_kept(ledger: Ledger, name: s
     "name",
     [
         *("acme/pond", "https://github.com/acme/pond.git", "git@github.com:acme/pond.git", "ssh://git@host:22/pond"),
-        *("/srv/git/pond@2.git", "host:acme/pond@2", "https://host:8443/@acme/pond", "https://[::1]:80/@acme/pond"),
-        *("file:///srv/pond", "~/pond"),
+        *("https://host:8443/acme/pond", "https://[::1]:80/acme/pond", "ssh://git@[::1]/pond", "SSH://git@host/pond"),
+        *("file:///srv/pond", "~/pond", "host:acme/pond", "/srv/git/pond.git"),
     ],
 )
 def test_repository_without_a_login_is_taken_as_it_stands(ledger: Ledger, name: str) -> None:
@@ -179,6 +194,7 @@ def test_repository_without_a_login_is_taken_as_it_stands(ledger: Ledger, name: 
 )
 def test_name_without_its_login_has_none(name: str) -> None:
     assert without_login(without_login(name)) == without_login(name)
+    check_repositories([without_login(name)])
 
 
 def test_pages_are_stable_while_tasks_come_and_go(ledger: Ledger) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shoal.errors import GitError
 from shoal.model.content import RESCUE_LIMIT
@@ -190,3 +192,53 @@ def test_patch_is_brought_away_where_nothing_can_be_committed(tmp_path: Path, re
     assert one.name.endswith(".patch")
     assert one.data is not None
     assert b"+x" in one.data
+
+
+def test_file_that_leads_git_to_another_repository_is_no_bundle(tmp_path: Path, remote: Remote) -> None:
+    private = tmp_path / "private"
+    git(tmp_path, "init", "--quiet", "--initial-branch=secret", str(private))
+    (private / "secret.txt").write_text("of somebody else\n")
+    git(private, "add", "--all")
+    git(private, "commit", "--quiet", "--message", "Private")
+    branch = Branch(REPOSITORY, "secret", "", git(private, "rev-parse", "HEAD"), 1)
+    forged = Rescued("T42.1", REPOSITORY, [branch], lambda: f"gitdir: {private}/.git\n".encode())
+    workspace = pod(tmp_path, remote, 2).prepare(TASK, 2, rescued=[forged])
+    assert "no git bundle" in workspace.notes[0]
+    assert "secret" not in git(workspace.folder, "for-each-ref")
+    assert subprocess.run(["git", "cat-file", "-e", branch.head], cwd=workspace.folder, check=False).returncode
+
+
+@pytest.mark.parametrize("wrong", [{"head": "\x00"}, {"head": "0" * 40}, {"branch": "q\x00"}, {"branch": "*"}])
+def test_branch_that_git_cannot_have_stops_nobody_and_keeps_nothing_back(
+    tmp_path: Path, remote: Remote, wrong: dict[str, str]
+) -> None:
+    found, branches = stranded(tmp_path, remote)
+    [one] = rescued(found)
+    bad = replace(one.branches[0], **wrong)
+    told = replace(branches[0], branch=f"{BRANCH}-\x00")
+    one = one._replace(branches=[bad, *one.branches])
+    second = pod(tmp_path, remote, 2).prepare(TASK, 2, branches=[*branches, told], rescued=[one])
+    assert (second.folder / "a.py").read_text() == "x\n"
+    assert "a branch that T42.1 could not push cannot be brought here" in second.notes[0]
+
+
+@pytest.mark.parametrize("name", ["shoal/T99-other", "main", "shoal/T421", "shoal/kept/T4.1-x", "fresh"])
+def test_rescue_moves_no_branch_but_the_tasks_own(tmp_path: Path, remote: Remote, name: str) -> None:
+    workspaces = pod(tmp_path, remote, 2)
+    other = workspaces.prepare(task_of(7, repos=[REPOSITORY]), 1)
+    base = git(other.folder, "rev-parse", "HEAD")
+    if name != "fresh":
+        git(other.folder, "branch", name, base)
+    git(remote.clone, "switch", "--quiet", "--create", "evil")
+    git(remote.clone, "commit", "--quiet", "--allow-empty", "--message", "Of somebody else")
+    head = git(remote.clone, "rev-parse", "HEAD")
+    git(remote.clone, "update-ref", f"refs/heads/{name}", head)
+    file = tmp_path / "work.bundle"
+    git(remote.clone, "bundle", "create", "--quiet", str(file), f"refs/heads/{name}", "--not", "--remotes=origin")
+    sent = Rescued("T42.1", REPOSITORY, [Branch(REPOSITORY, name, "", head, 1)], file.read_bytes)
+    second = workspaces.prepare(TASK, 2, rescued=[sent])
+    kept = f"shoal/kept/T42.1-{head[:8]}"
+    assert second.notes == [f"what T42.1 could not push was brought to {kept}"]
+    assert git(second.folder, "rev-parse", kept) == head
+    there = git(second.folder, "for-each-ref", "--format=%(objectname)", f"refs/heads/{name}")
+    assert there == ("" if name == "fresh" else base)

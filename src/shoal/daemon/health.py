@@ -11,6 +11,9 @@ from shoal.errors import ShoalError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import stats
 
+LATE_MS = 60_000  # for content to be on its way into the vault
+SHOWN = 5
+
 
 def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
     """Whether the database takes a write, how big it is, how many tasks there are, whether each loop is alive."""
@@ -37,8 +40,13 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
         "supervision": daemon.supervisor.report(),
         "problems": problems,
         # A remote that is away is no reason to restart a server.
-        "warnings": [text for name, text in told.items() if not loops[name]["vital"]],
+        "warnings": [text for name, text in told.items() if not loops[name]["vital"]] + _waiting(engine),
     }
+
+
+def _waiting(engine: EmbeddedEngine) -> list[str]:
+    late = [] if engine.settler is None else engine.settler.late(engine.clock.now_ms() - LATE_MS)
+    return late[:SHOWN] + ([f"and {len(late) - SHOWN} more"] if len(late) > SHOWN else [])
 
 
 def _touch(tx: Any) -> None:

@@ -117,6 +117,11 @@ class Settler:
                     path.unlink()
             self._recovered = True
 
+    def late(self, before: int) -> list[str]:
+        """What was promised before that moment and is in no file yet, and why not."""
+        waiting = [(one, self.waiting.get(token, "")) for token, one in list(self._late.items()) if one.at < before]
+        return [f"{one.what} of task {one.task} waits for its file: {reason}" for one, reason in waiting]
+
     def close(self) -> None:
         """End the thread: what was taken up is finished; what is more than can be waited for stays in the spool."""
         with self._changed:

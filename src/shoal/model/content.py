@@ -11,6 +11,7 @@ from shoal.model.session import Branch
 from shoal.model.task import Task
 
 RESCUE_LIMIT = 5_000_000  # bytes of a bundle or patch; as JSON it fits into `body_limit_bytes`
+BUNDLE_BEGINNINGS = (b"# v2 git bundle\n", b"# v3 git bundle\n")
 Key = Annotated[
     str, Meta(min_length=1, max_length=200, pattern=r"^[\w.-]+(?![\s\S])", description="Letters, digits, . _ and -")
 ]
@@ -123,3 +124,8 @@ class Written(Struct, frozen=True):
 
     task_id: str
     what: ContentKind
+
+
+def is_bundle(data: bytes) -> bool:
+    """Whether git would read these bytes as a bundle, and one that lacks no part of its commits."""
+    return data.startswith(BUNDLE_BEGINNINGS) and b"\n@filter" not in data.partition(b"\n\n")[0]

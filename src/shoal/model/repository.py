@@ -6,6 +6,7 @@ Where a repository of a name really is: adapters/git/address.py.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from shoal.errors import BadInput
@@ -13,14 +14,27 @@ from shoal.errors import BadInput
 _URL = re.compile(r"(?:([a-z0-9+.-]+):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _BARE = re.compile(r"[^/@]*:[^/@]*@(.*)", re.DOTALL)  # user:password@host/path without a scheme
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")  # anything else is a password with a slash in it
+_WITH_USER = re.compile(r"ssh://[\w.+-]+@[^@]*|[\w.+-]+@[\w.-]+:[^@]*", re.ASCII | re.IGNORECASE)  # no password in it
+_ADDRESS = re.compile(r"^[a-z0-9+.-]+://([\w.+-]+@)?\[[0-9a-f:.]+\]", re.ASCII | re.IGNORECASE)  # of IPv6
+_UNFIT = re.compile(r"[\s\x00-\x20\x7f-\x9f]+")
 _OF_SSH = frozenset({"ssh", "git+ssh", "ssh+git"})
 
 
 def without_login(name: str) -> str:
-    """The name as it may be stored and shown: the same, where no login, query or fragment stands in it."""
-    while (clean := _stripped(name)) != name:
-        name = clean
-    return name
+    """The name as it may be stored and shown: the same, where no login, query or fragment stands in it.
+
+    Where it is not clear what a login would be, `…/` and what stands behind the last @.
+    """
+    clean = name
+    while (shorter := _stripped(clean)) != clean:
+        clean = shorter
+    if _is_plain(clean):
+        return clean
+    if _is_plain(clean.strip()):
+        return clean.strip()
+    rest = re.split(r"[?#]", unicodedata.normalize("NFKC", clean).rpartition("@")[2], maxsplit=1)[0]
+    # Not the rest alone: that would read as the name of another repository.
+    return f"…/{re.sub('::+', ':', _UNFIT.sub('', rest)).lstrip('/')}"
 
 
 def check_repositories(names: Iterable[str]) -> None:
@@ -28,10 +42,12 @@ def check_repositories(names: Iterable[str]) -> None:
     for name in names:
         clean = without_login(name)
         if clean != name:
+            name_it, named = (f"name it {clean}, and ", clean) if not clean.startswith("…/") else ("", "NAME")
             raise BadInput(
-                f"the repository {clean} is given with a login, or with a ? or # behind its path, and that would be "
-                f"stored; name it {clean}, and leave the login to git's credential helper or to `url` under "
-                f'[repositories."{clean}"] in shoal.toml',
+                f"the repository {clean} is given with a login, or with what may hide one and would be stored: an @ "
+                "other than in ssh://user@host/path and user@host:path, a blank, ::, or a ? or # behind the path; "
+                f"{name_it}leave the login to git's credential helper or to `url` under "
+                f'[repositories."{named}"] in shoal.toml',
                 field="repos",
             )
 
@@ -50,3 +66,10 @@ def _stripped(name: str) -> str:
     path = re.split(r"[?#]", rest, maxsplit=1)[0]
     clean = f"{scheme}://{place}{path}" if scheme else f"//{place}{path}"
     return name if clean == name.strip() else clean
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name has neither what may be a login, nor blanks, nor what git takes for a helper to run."""
+    if _UNFIT.search(name) or "::" in _ADDRESS.sub("", name):
+        return False
+    return "@" not in unicodedata.normalize("NFKC", name) or _WITH_USER.fullmatch(name) is not None

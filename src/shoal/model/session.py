@@ -4,17 +4,27 @@ own format: adapters/agents; how they are kept: services/sessions.py.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
+from shoal.errors import BadInput
+from shoal.mistakes import explain
 from shoal.model.cost import Usage
-from shoal.model.fields import NO_NUL, Count, Moment, Name
+from shoal.model.fields import NO_NUL, ONE_LINE, Count, Moment, Name
 
 PREVIEW_LIMIT = 500
 MESSAGE_LIMIT = 4000
+# What git takes as a branch, and what is no option and no refspec besides.
+BRANCH_NAME = (
+    r"^(?![-/.])(?!.*(\.\.|//|/\.|@\{|\.lock(/|(?![\s\S]))|[./](?![\s\S])))"
+    r"[^\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]+(?![\s\S])"
+)
+COMMIT = r"^(?!0*(?![\s\S]))([0-9a-f]{40}|[0-9a-f]{64})(?![\s\S])"
 Preview = Annotated[str, Meta(max_length=PREVIEW_LIMIT, pattern=NO_NUL, description="The beginning of a longer text.")]
 MessageText = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
 
@@ -31,7 +41,10 @@ class Outcome(StrEnum):
 
 
 class Branch(Struct, frozen=True):
-    """Where a session's work on a repository stands: `head` is its newest commit, `base` the one it began at."""
+    """Where a session's work on a repository stands: `head` is its newest commit, `base` the one it began at.
+
+    What comes in is held against `check_branches`; what older ledgers took can still be read.
+    """
 
     repository: str
     branch: str
@@ -39,6 +52,19 @@ class Branch(Struct, frozen=True):
     head: str
     commits: int = 0
     pushed: bool = False
+
+
+class _Branch(Struct, frozen=True):
+    repository: Annotated[str, Meta(min_length=1, max_length=1000, pattern=ONE_LINE)]
+    branch: Annotated[str, Meta(max_length=250, pattern=BRANCH_NAME)]
+    base: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,64}(?![\s\S])")]
+    head: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,64}(?![\s\S])")]
+    commits: Count
+    pushed: bool
+
+
+class _WholeBranch(_Branch, frozen=True):
+    head: Annotated[str, Meta(pattern=COMMIT)]
 
 
 class Started(Struct, frozen=True, tag="started", tag_field="item"):
@@ -190,6 +216,24 @@ def preview(text: str, limit: int = PREVIEW_LIMIT) -> str:
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     text = text.replace("\x00", "�")
     return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def is_branch_name(name: str) -> bool:
+    """Whether git takes this as the name of a branch."""
+    return re.search(BRANCH_NAME, name) is not None
+
+
+def check_branches(branches: Iterable[Branch], *, whole: bool = False) -> None:
+    """Raise BadInput for a branch that git could not have, or a commit that is none; with `whole` each has its head."""
+    for number, one in enumerate(branches):
+        try:
+            msgspec.convert(msgspec.structs.asdict(one), _WholeBranch if whole else _Branch)
+        except UnicodeEncodeError:
+            raise BadInput(f"branches[{number}]: it holds what is no text", field="branches") from None
+        except msgspec.ValidationError as error:
+            field, message = explain(error, _Branch)
+            place = f"branches[{number}]" + (f".{field}" if field else "")
+            raise BadInput(f"{place}: {message}", field=place) from None
 
 
 _branches = msgspec.json.Decoder(list[Branch]).decode

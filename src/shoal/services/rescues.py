@@ -5,26 +5,36 @@ An attempt may have lost its task by then: what it did must not be lost with it.
 
 from __future__ import annotations
 
+import hashlib
 from base64 import b64encode
+from collections.abc import Container
+from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from shoal.adapters.vault.layout import Layout
 from shoal.errors import BadInput, NotFound
-from shoal.model.content import RESCUE_LIMIT, ContentKind, Rescue, RescuedFile
-from shoal.model.event import Kind, event_from_row
+from shoal.model.content import RESCUE_LIMIT, ContentKind, Rescue, RescuedFile, is_bundle
+from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.fields import Name, Positive, TaskRef, Text
-from shoal.model.session import Branch
+from shoal.model.session import Branch, check_branches
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 LISTED = 100
+# A file's name may have 255 bytes: this one, what stands before it, and the mark of one that stands beside.
 FileName = Annotated[
     str,
-    Meta(min_length=1, max_length=120, pattern=r"^\w[\w.-]*(?![\s\S])", description="Letters, digits, . _ and -"),
+    Meta(
+        min_length=1,
+        max_length=120,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(?![\s\S])",
+        description="Letters and digits of ASCII, . _ and -",
+    ),
 ]
+StoredName = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^\w[\w.-]*(?![\s\S])")]
 
 
 @verb("POST /tasks/{task}/rescues", status=201, repeatable=True)
@@ -45,24 +55,29 @@ def rescue(
     """Bring work that could not be pushed to the vault, beside the task's shared context, and tell of it.
 
     Without data, or without a vault, it is told that the work is lost with its home. The attempt need not have the
-    task any more. The same work is told of once.
+    task any more. The same work is told of once; other work of the same name gets a name of its own.
     """
+    check_branches(branches, whole=True)
     found = lock_task(tx, task)
     if attempt > found.attempt:
         raise BadInput(f"{found.task_id} has had {found.attempt} attempts, not {attempt}", field="attempt")
+    if data is not None and (name or "").endswith(".bundle") and not is_bundle(data):
+        raise BadInput("a file that is called .bundle must be what `git bundle create` makes", field="data")
     told: dict[str, Any] = {"repository": repository, "reason": reason}
     told["branches"] = [{"branch": one.branch, "head": one.head, "commits": one.commits} for one in branches]
-    file = None if name is None or data is None else f"{found.task_id}.{attempt}.{name}"
-    heads = [one.head for one in branches]
-    for known in rescues(tx, task=found.id):
-        known_heads = [one.head for one in known.branches]
-        if (known.attempt, known.repository, known.file, known_heads) == (attempt, repository, file, heads):
-            return known
-    if file is None or data is None:
+    told["sha256"] = None if data is None else hashlib.sha256(data).hexdigest()
+    kept = data is not None and name is not None and tx.has_vault
+    known = _told(tx, found.id)
+    for one in known:
+        same = all(one.data.get(key) == told[key] for key in ("repository", "branches", "sha256"))
+        if one.attempt == attempt and same and kept == ("file" in one.data):
+            return _rescue(found.task_id, attempt, one.at, one.data)
+    if name is None or data is None:
         told["missing"] = f"it is larger than {RESCUE_LIMIT:,} bytes"
-    elif not tx.has_vault:
+    elif not kept:
         told["missing"] = "there is no vault to keep it in"
     else:
+        file = _free_name(f"{found.task_id}.{attempt}.{name}", {one.data.get("file") for one in known})
         path = Layout.of(tx.settings).rescue_file(file)
         told |= {"file": file, "path": str(path), "bytes": len(data)}
         told["content"] = tx.lay_down(found.id, ContentKind.RESCUED, b64encode(data).decode(), key=file)
@@ -73,18 +88,30 @@ def rescue(
 @verb("GET /tasks/{task}/rescues")
 def rescues(tx: Tx, *, task: TaskRef) -> list[Rescue]:
     """What attempts could not push, oldest first; the newest hundred."""
-    rows = tx.all("events.rescues", task=get_task(tx, task).id, limit=LISTED)
-    events = [event_from_row(row, tx.identity.prefix) for row in reversed(rows)]
-    return [_rescue(str(one.task_id), one.attempt or 0, one.at, one.data) for one in events]
+    return [_rescue(str(one.task_id), one.attempt or 0, one.at, one.data) for one in _told(tx, get_task(tx, task).id)]
 
 
 @verb("GET /tasks/{task}/rescues/{file}", reads_vault=True)
-def rescued_file(tx: Tx, *, task: TaskRef, file: FileName) -> RescuedFile:
+def rescued_file(tx: Tx, *, task: TaskRef, file: StoredName) -> RescuedFile:
     """The bundle or patch of a rescue: `git fetch FILE BRANCH`, `git apply FILE`."""
     found = get_task(tx, task)
     if not file.startswith(f"{found.task_id}."):
         raise NotFound(f"{found.task_id} has no file {file}", field="file")
     return RescuedFile(file, tx.vault.rescued(file))
+
+
+def _told(tx: Tx, task: int) -> list[Event]:
+    rows = tx.all("events.rescues", task=task, limit=LISTED)
+    return [event_from_row(row, tx.identity.prefix) for row in reversed(rows)]
+
+
+def _free_name(file: str, taken: Container[str | None]) -> str:
+    """The name, or with a number in it: a file may be the only copy of somebody's work."""
+    path, number = PurePosixPath(file), 1
+    while file in taken:
+        number += 1
+        file = f"{path.stem}.{number}{path.suffix}"
+    return file
 
 
 def _rescue(task_id: str, attempt: int, at: int, told: dict[str, Any]) -> Rescue:

@@ -28,6 +28,7 @@ from shoal.model.session import (
     Session,
     Spent,
     Started,
+    check_branches,
     preview,
     session_from_row,
 )
@@ -78,6 +79,7 @@ def begin_session(
     session's configuration is named after what is given and the stable part of the prompt: when either changes, the
     share of cached input begins anew.
     """
+    check_branches(branches)
     found = lock_task(tx, task)
     held(tx, found, attempt)
     if seal is not None:
@@ -176,6 +178,7 @@ def end(
     seal: Seal | None = None,
 ) -> Session:
     """Say how a run of an agent ended. To be done before the attempt itself ends; a second time changes nothing."""
+    check_branches(branches)
     task, found = _hold(tx, session, attempt)
     seals.require(tx, task, attempt, seal, session=session)
     if found.ended_at is not None:

@@ -12,8 +12,8 @@ from shoal.adapters.git.tree import remove_tree
 from shoal.adapters.git.worktree import KEPT, Worktree, forget
 from shoal.adapters.processes.commands import RunCommand
 from shoal.clock import Clock
-from shoal.errors import GitError, LeaseLost, ShoalError, WorkspaceError
-from shoal.model.session import Branch
+from shoal.errors import BadInput, GitError, LeaseLost, ShoalError, WorkspaceError
+from shoal.model.session import Branch, check_branches
 from shoal.model.task import Task
 from shoal.settings import RepositorySettings
 from shoal.worker import task_branch
@@ -142,24 +142,46 @@ class Preparation:
 
     def _take_in(self, mirror: Mirror, one: Rescued) -> None:
         """Bring what an earlier attempt could not push to its branches, and beside those that have gone on without."""
-        missing = [branch for branch in one.branches if mirror.git.commit_of(branch.head) is None]
-        if not missing:
-            return
         try:
+            missing = [branch for branch in self._usable(one) if mirror.git.commit_of(branch.head) is None]
+            if not missing:
+                return
             mirror.take_in(one.fetch(), [branch.branch for branch in missing])
             for branch in missing:
-                name, ref = branch.branch, f"refs/heads/{branch.branch}"
-                here = mirror.git.commit_of(ref) or mirror.git.commit_of(f"refs/remotes/origin/{name}")
-                if here is None or mirror.git.holds(branch.head, here):
-                    mirror.git.run("update-ref", "-m", "shoal: rescued", ref, branch.head)
-                else:
-                    name = f"{KEPT}/{one.attempt}-{branch.head[:8]}"
-                    mirror.keep(name, branch.head)
+                name = self._bring(mirror, one.attempt, branch)
                 self.notes.append(f"what {one.attempt} could not push was brought to {name}")
         except LeaseLost:
             raise
         except (ShoalError, OSError) as error:
             self.notes.append(f"what {one.attempt} could not push to {mirror} cannot be brought here: {error}")
+
+    def _bring(self, mirror: Mirror, attempt: str, branch: Branch) -> str:
+        """Have a branch of this task go on with what came of it; whatever else came stands beside. Where it is now."""
+        name, git = branch.branch, mirror.git
+        # Who rescues says which branch it was: no other task's may move for that, nor the remote's.
+        if task_branch.is_own(name, self._task) or name.startswith(f"{KEPT}/{self._task.task_id}."):
+            ref = f"refs/heads/{name}"
+            here = git.commit_of(ref) or git.commit_of(f"refs/remotes/origin/{name}")
+            if here is None or git.holds(branch.head, here):
+                git.run("update-ref", "-m", "shoal: rescued", ref, branch.head)
+                return name
+        name = f"{KEPT}/{attempt}-{branch.head[:8]}"
+        if git.commit_of(f"refs/heads/{name}") not in (None, branch.head):
+            name = f"{KEPT}/{attempt}-{branch.head}"
+        mirror.keep(name, branch.head)
+        return name
+
+    def _usable(self, one: Rescued) -> list[Branch]:
+        """The branches that git can have: an older ledger took whatever it was told."""
+        usable = []
+        for branch in one.branches:
+            try:
+                check_branches([branch], whole=True)
+            except BadInput as error:
+                self.notes.append(f"a branch that {one.attempt} could not push cannot be brought here: {error}")
+            else:
+                usable.append(branch)
+        return usable
 
     def _free(self, worktree: Worktree, other: Place, *, alone: bool, remove: bool) -> None:
         record = other.read() or Record(0, ready=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.git.worktree import KEPT
-from shoal.model.session import Branch
+from shoal.model.session import Branch, is_branch_name
 from shoal.model.task import Task
 
 FOLDER = "shoal"
@@ -24,12 +24,17 @@ def name_of(task: Task) -> str:
     return f"{FOLDER}/{task.task_id}-{slug}" if slug else f"{FOLDER}/{task.task_id}"
 
 
+def is_own(branch: str, task: Task) -> bool:
+    """Whether a branch is the task's by its name."""
+    own = f"{FOLDER}/{task.task_id}"
+    return branch == own or branch.startswith(f"{own}-")
+
+
 def choose(mirror: Mirror, task: Task, attempt: int, earlier: Iterable[Branch]) -> str:
     """The branch to work on: the one that earlier attempts told of, or that is there, else one that is new."""
     told = [one.branch for one in earlier if one.repository == mirror.address.name]
     # An agent may have told of another task's, and whoever works on that must find it as it was.
-    own = f"{FOLDER}/{task.task_id}"
-    told = [branch for branch in told if branch == own or branch.startswith(f"{own}-")]
+    told = [branch for branch in told if is_own(branch, task) and is_branch_name(branch)]
     if told:
         return told[-1]
     names = [

@@ -22,6 +22,7 @@ from shoal.adapters.git.tree import remove_tree
 from shoal.adapters.git.view import View, Viewing, probe, write, written
 from shoal.clock import Clock
 from shoal.errors import GitError, WorkspaceError
+from shoal.model.content import is_bundle
 
 FETCH_SECONDS = 3600.0
 REMOTE_HEAD = "refs/shoal/remote-head"
@@ -152,11 +153,22 @@ class Mirror:
 
     def take_in(self, bundle: bytes, branches: Iterable[str]) -> None:
         """Bring the commits of a bundle's branches here, to refs/shoal/rescued. Raises GitError and OSError."""
+        # Git would follow a file with `gitdir: …` in it, and fetch from any repository of this machine.
+        if not is_bundle(bundle):
+            raise GitError("what the vault has of it is no git bundle")
         refs = [f"+refs/heads/{branch}:{RESCUED}/{branch}" for branch in branches]
         with tempfile.TemporaryDirectory() as scratch:
             file = Path(scratch) / "work.bundle"
             file.write_bytes(bundle)
-            self.git.run("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-gc", str(file), *refs)
+            command = (
+                "fetch",
+                "--quiet",
+                "--no-write-fetch-head",
+                "--no-tags",
+                "--no-auto-gc",
+                "--no-recurse-submodules",
+            )
+            self.git.run(*command, str(file), *refs)
 
     def keep(self, branch: str, commit: str) -> None:
         """Have a branch at a commit, if there is none of that name yet."""

@@ -28,7 +28,7 @@ from shoal.adapters.vault.layout import Layout
 from shoal.adapters.vault.old_names import OldNames
 from shoal.adapters.vault.spool import Spool
 from shoal.clock import monotonic_seconds
-from shoal.errors import ShoalError, VaultError
+from shoal.errors import NotFound, ShoalError, VaultError
 from shoal.model.content import Body, ContentKind, Context, Entry, Facts, ProgressLine
 from shoal.model.task import Task
 
@@ -199,8 +199,7 @@ class Vault:
                 case ContentKind.ARCHIVE:
                     self.archive(facts.task, f"{file_moment(entry.at)}-{entry.token[:8]}")
                 case ContentKind.RESCUED:
-                    path = self.path(self.layout.rescue_file(str(entry.key)))
-                    files.write_bytes(path, b64decode(entry.text))
+                    return self._take_rescued(entry)
                 case ContentKind.RESTORE:
                     return self.restore(task_id)
         return []
@@ -298,6 +297,18 @@ class Vault:
         beside = self.layout.beside(place, entry.token)
         files.write(self.path(beside), text)
         return [beside]
+
+    def _take_rescued(self, entry: Entry) -> list[PurePosixPath]:
+        """It may be the only copy of somebody's work: what has its name already stays, and this one goes beside."""
+        data, place = b64decode(entry.text), self.layout.rescue_file(str(entry.key))
+        others: list[PurePosixPath] = []
+        with suppress(NotFound):
+            if files.read_bytes(self.path(place)) == data:
+                return []
+            place = self.layout.beside(place, entry.token)
+            others = [place]
+        files.write_bytes(self.path(place), data)
+        return others
 
     def _append(self, facts: Facts, section: str, addition: str, *, again: bool) -> None:
         def change(text: str | None) -> str | None:
