@@ -109,6 +109,7 @@ def follow(shell: Shell, *arguments: str, **settings: str) -> subprocess.Popen[s
         [*SHOAL, "logs", "T1", "--follow", *arguments],
         cwd=shell.folder,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment(HOME=str(shell.folder), **settings),
     )
@@ -144,7 +145,7 @@ def test_logs_follow_until_the_task_is_finished(shell: Shell, ledger: Ledger, se
         assert follower.stdout is not None
         assert follower.stdout.read() == ""
         assert follower.wait(10) == 0
-        follower.stdout.close()
+        follower.communicate()
     finally:
         if server is not None:
             server.stop()
@@ -162,6 +163,27 @@ def test_logs_follow_until_the_task_is_finished(shell: Shell, ledger: Ledger, se
     ]
 
 
+def test_logs_follow_through_a_restart_of_the_server(shell: Shell, ledger: Ledger) -> None:
+    server = Server(shell.home)
+    try:
+        session = begin(ledger)
+        follower = follow(shell)
+        read_until(follower, "task.claimed")
+        server.kill()
+        ledger.sessions.record(session.id, attempt=1, items=[Said("m", "assistant", "while it was away")])
+        assert follower.stderr is not None
+        assert follower.stderr.readline() == "server away, waiting\n"
+        server = Server(shell.home)  # at another port
+        assert read_until(follower, "away")[0].endswith("while it was away")
+        ledger.sessions.end(session.id, attempt=1, outcome="completed")
+        ledger.tasks.complete(1, attempt=1)
+        read_until(follower, "T1 is completed")
+        assert follower.communicate(timeout=20) == ("", "")
+        assert follower.returncode == 0
+    finally:
+        server.stop()
+
+
 def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger: Ledger) -> None:
     session = begin(ledger)
     ledger.tasks.create(title="another")
@@ -173,7 +195,7 @@ def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger
     follower.send_signal(signal.SIGINT)
     assert follower.wait(10) == 0
     assert follower.stdout is not None
-    follower.stdout.close()
+    follower.communicate()
     assert [event["kind"] for event in first + last] == [
         "task.claimed",
         "session.started",
@@ -239,7 +261,7 @@ def test_logs_follow_names_who_has_the_task_and_that_a_lease_ended(shell: Shell,
     shown = [line[9:] for line in read_until(follower, "T1 is cancelled")]
     assert follower.wait(10) == 0
     assert follower.stdout is not None
-    follower.stdout.close()
+    follower.communicate()
     assert shown == [
         "task.claimed: attempt 1 by host-17-a",
         "task.expired: attempt 1 by host-17-a ended without a word · T1 is queued",

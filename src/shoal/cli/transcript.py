@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from shoal.cli import moments, turning_points
+from shoal.cli.following import status, until_finished
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
 from shoal.model import session as model
@@ -60,7 +61,7 @@ def logs(session: Session, task: str, id: int | None, everything: bool, follow: 
     found = ledger.tasks.get(task)
     chosen = _chosen(ledger, found.task_id, id, everything)
     if follow and (session.json or session.quiet):
-        events = _history(ledger, found.task_id) if found.status in FINISHED else _until_finished(ledger, found.id, 0)
+        events = _history(ledger, found.task_id) if found.status in FINISHED else until_finished(session, found.id, 0)
         _print_events(session, events, id)
         return
     told = [SessionLines(one, list(_lines(ledger, one.id))) for one in chosen]
@@ -79,7 +80,7 @@ def logs(session: Session, task: str, id: int | None, everything: bool, follow: 
     for part in told:
         known |= {line.id: line.tool is None or _is_over(line.tool) for line in part.lines}
     try:
-        for event in _until_finished(ledger, found.id, position):
+        for event in until_finished(session, found.id, position):
             _show_event(event, id, known)
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -153,14 +154,6 @@ def _between(ledger: Any, task: str, *, upto: int | None = None) -> Between:
             waits = bool(found.rest) or current is None or event.kind == Kind.TASK_CLAIMED
             (found.rest if waits or current is None else found.sessions[current]).append(event)
     return found
-
-
-def _until_finished(ledger: Any, number: int, after: int) -> Iterator[Event]:
-    for event in ledger.follow(after=after, task=number):
-        yield event
-        # Of a task that was reopened the older end is not the end.
-        if _status(event) in FINISHED and ledger.tasks.get(number).status in FINISHED:
-            return
 
 
 def _print_events(session: Session, events: Iterator[Event], id: int | None) -> None:
@@ -252,8 +245,8 @@ def _show_event(event: Event, id: int | None, known: dict[int, bool]) -> None:
     if event.kind in turning_points.KINDS:
         _show_turning_point(event)
         return
-    if status := _status(event):
-        _say(event.at, f"{event.task_id} is {status}", fg="bright_black")
+    if became := status(event):
+        _say(event.at, f"{event.task_id} is {became}", fg="bright_black")
     if event.kind not in FOLLOWED or id not in (None, data.get("session")):
         return
     match event.kind:
@@ -343,8 +336,3 @@ def _duration(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds} ms"
     return f"{milliseconds / 1000:.1f} s" if milliseconds < 60_000 else moments.span(milliseconds)
-
-
-def _status(event: Event) -> str | None:
-    change = event.changes.get("status")
-    return None if change is None else change[1]
