@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +230,35 @@ def test_help_and_ready_start_quickly(shell: Shell) -> None:
     # Twice what is promised: this machine may be busy with other tests. `make bench` measures the promise.
     assert min(cpu_seconds("--help") for _ in range(3)) < 0.24
     assert min(cpu_seconds("ready", "--json") for _ in range(3)) < 0.40
+
+
+def test_no_colours_where_none_are_wanted(shell: Shell) -> None:
+    shell("add", "x")
+    for settings, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        ours, theirs = os.openpty()
+        given = {"TERM": "xterm", "HOME": str(shell.folder), "COLUMNS": "80"} | settings
+        for arguments in (["logs", "T9"], ["doctor"]):
+            subprocess.run(
+                [*SHOAL, *arguments], cwd=shell.folder, env=environment(**given), stdout=theirs, stderr=theirs
+            )
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a terminal ends on Linux
+            while part := os.read(ours, 65_536):
+                shown += part
+        os.close(ours)
+        assert b"error: " in shown.replace(b"\x1b[31m", b"")
+        assert (b"\x1b[3" in shown) is coloured
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+@pytest.mark.parametrize("arguments", [["show", "T1"], ["prompt", "T1"], ["list", "--json"]])
+def test_full_disk_at_the_other_end_is_one_line(shell: Shell, arguments: list[str]) -> None:
+    shell("add", "x")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*SHOAL, *arguments], cwd=shell.folder, env=environment(HOME=str(shell.folder)), stdout=full, stderr=-1
+        )
+    assert ran.returncode == 1
+    [line] = ran.stderr.decode().splitlines()
+    assert "No space left on device" in line
