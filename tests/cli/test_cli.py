@@ -232,6 +232,24 @@ def test_help_and_ready_start_quickly(shell: Shell) -> None:
     assert min(cpu_seconds("ready", "--json") for _ in range(3)) < 0.40
 
 
+def test_empty_list_says_what_there_is_none_of(shell: Shell) -> None:
+    assert "Add one" in shell("list")
+    shell("add", "x")
+    assert shell("list", "--status", "active") == "No task is active.\n"
+    assert shell("list", "--status", "active", "--label", "web") == "No such task.\n"
+
+
+def test_history_shows_moments_and_says_that_there_is_more(shell: Shell) -> None:
+    shell("add", "x", "--at", "2031-01-02T03:04")
+    shell("edit", "T1", "--at", "2032-01-02T03:04", "--deadline", "2033-01-02T03:04")
+    shown = shell("show", "T1")
+    assert "run_at: 2031-01-02 03:04:00 → 2032-01-02 03:04:00" in shown
+    assert "deadline: none → 2033-01-02 03:04:00" in shown
+    assert "Older" not in shell.errors
+    assert "task.created" not in shell("show", "T1", "--events", "1")
+    assert shell.errors == "Older ones: shoal show T1 --events 1000\n"
+
+
 def test_no_colours_where_none_are_wanted(shell: Shell) -> None:
     shell("add", "x")
     for settings, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
