@@ -253,9 +253,12 @@ def test_logs_say_why_a_task_runs_again(shell: Shell, ledger: Ledger) -> None:
 
 def test_logs_follow_names_who_has_the_task_and_that_a_lease_ended(shell: Shell, ledger: Ledger) -> None:
     shell("add", "Do it")
+    shell("tell", "T1", "keep it short")
     follower = follow(shell)
     read_until(follower, "no agent has spoken")
     ledger.tasks.claim(worker="host-17-a", task=1, lease_seconds=1)
+    session = ledger.tasks.begin_session(1, attempt=1, agent="claude-1", kind="claude", takes_messages=True)
+    ledger.sessions.record(session.id, attempt=1)
     wait_until(lambda: bool(ledger.tasks.claim(worker="host-18-b").claims), seconds=20)
     ledger.tasks.cancel(1)
     shown = [line[9:] for line in read_until(follower, "T1 is cancelled")]
@@ -264,6 +267,9 @@ def test_logs_follow_names_who_has_the_task_and_that_a_lease_ended(shell: Shell,
     follower.communicate()
     assert shown == [
         "task.claimed: attempt 1 by host-17-a",
+        "session 1 · claude-1 · run 1",
+        "> ana: keep it short",
+        "> claude-1 has it",
         "task.expired: attempt 1 by host-17-a ended without a word · T1 is queued",
         "task.claimed: attempt 2 by host-18-b",
         "T1 is cancelled",

@@ -77,11 +77,12 @@ def logs(session: Session, task: str, id: int | None, everything: bool, follow: 
         _say(None, f"{found.task_id} is {found.status.value}", fg="bright_black")
         return
     known: dict[int, bool] = {}
+    asked: set[int] = set()
     for part in told:
         known |= {line.id: line.tool is None or _is_over(line.tool) for line in part.lines}
     try:
         for event in until_finished(session, found.id, position):
-            _show_event(event, id, known)
+            _show_event(event, id, known, asked)
             sys.stdout.flush()
     except KeyboardInterrupt:
         return
@@ -239,8 +240,11 @@ def _show_line(line: model.Line) -> None:
         _show_ended(None, "", line.tool.error, line.tool.duration_ms)
 
 
-def _show_event(event: Event, id: int | None, known: dict[int, bool]) -> None:
-    """What an event adds to what is shown; `known` maps the lines that are shown to whether they are whole."""
+def _show_event(event: Event, id: int | None, known: dict[int, bool], asked: set[int]) -> None:
+    """What an event adds to what is shown; `known` maps the lines that are shown to whether they are whole.
+
+    `asked` are the messages of people that are shown already.
+    """
     data = event.data
     if event.kind in turning_points.KINDS:
         _show_turning_point(event)
@@ -261,8 +265,11 @@ def _show_event(event: Event, id: int | None, known: dict[int, bool]) -> None:
         case Kind.SESSION_ENDED:
             _show_ended_run(event)
         case Kind.TASK_TOLD:
+            asked.add(data["told"])
             _show_said(event.at, "user", f"{event.actor}: {data['text']}")
         case Kind.TASK_HEARD:
+            if data["told"] not in asked:
+                _show_said(event.at, "user", f"{data['by']}: {data['text']}")
             _say(event.at, f"> {event.actor} has it", fg="bright_black")
 
 
