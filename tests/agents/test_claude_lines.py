@@ -108,6 +108,15 @@ def test_tool_is_told_with_previews_and_its_duration() -> None:
     assert ended == ToolEnded("toolu_1", "one\n[image]", None, 2500, START_MS + 2500)
 
 
+@pytest.mark.parametrize("given", ["ducks \U0001f41f", "ducks \\ud83d alone", "a\\\\u0041"])
+def test_arguments_are_shown_as_they_are_read(given: str) -> None:
+    call = {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"command": given}}
+    [begun] = read(message(call))
+    assert isinstance(begun, ToolBegun)
+    assert json.loads(begun.arguments) == {"command": given}
+    assert ("\U0001f41f" in begun.arguments) is ("\U0001f41f" in given)
+
+
 def test_failed_tool_has_an_error_and_no_result() -> None:
     (ended,) = read(result_of("toolu_1", "<tool_use_error>No such tool</tool_use_error>", is_error=True))
     assert ended == ToolEnded("toolu_1", "", "No such tool", None, START_MS + 2500)

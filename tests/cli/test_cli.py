@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +230,53 @@ def test_help_and_ready_start_quickly(shell: Shell) -> None:
     # Twice what is promised: this machine may be busy with other tests. `make bench` measures the promise.
     assert min(cpu_seconds("--help") for _ in range(3)) < 0.24
     assert min(cpu_seconds("ready", "--json") for _ in range(3)) < 0.40
+
+
+def test_empty_list_says_what_there_is_none_of(shell: Shell) -> None:
+    assert "Add one" in shell("list")
+    shell("add", "x")
+    assert shell("list", "--status", "active") == "No task is active.\n"
+    assert shell("list", "--status", "active", "--label", "web") == "No such task.\n"
+
+
+def test_history_shows_moments_and_says_that_there_is_more(shell: Shell) -> None:
+    shell("add", "x", "--at", "2031-01-02T03:04")
+    shell("edit", "T1", "--at", "2032-01-02T03:04", "--deadline", "2033-01-02T03:04")
+    shown = shell("show", "T1")
+    assert "run_at: 2031-01-02 03:04:00 → 2032-01-02 03:04:00" in shown
+    assert "deadline: none → 2033-01-02 03:04:00" in shown
+    assert "Older" not in shell.errors
+    assert "task.created" not in shell("show", "T1", "--events", "1")
+    assert shell.errors == "Older ones: shoal show T1 --events 1000\n"
+
+
+def test_no_colours_where_none_are_wanted(shell: Shell) -> None:
+    shell("add", "x")
+    for settings, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        ours, theirs = os.openpty()
+        given = {"TERM": "xterm", "HOME": str(shell.folder), "COLUMNS": "80"} | settings
+        for arguments in (["logs", "T9"], ["doctor"]):
+            subprocess.run(
+                [*SHOAL, *arguments], cwd=shell.folder, env=environment(**given), stdout=theirs, stderr=theirs
+            )
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a terminal ends on Linux
+            while part := os.read(ours, 65_536):
+                shown += part
+        os.close(ours)
+        assert b"error: " in shown.replace(b"\x1b[31m", b"")
+        assert (b"\x1b[3" in shown) is coloured
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+@pytest.mark.parametrize("arguments", [["show", "T1"], ["prompt", "T1"], ["list", "--json"]])
+def test_full_disk_at_the_other_end_is_one_line(shell: Shell, arguments: list[str]) -> None:
+    shell("add", "x")
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*SHOAL, *arguments], cwd=shell.folder, env=environment(HOME=str(shell.folder)), stdout=full, stderr=-1
+        )
+    assert ran.returncode == 1
+    [line] = ran.stderr.decode().splitlines()
+    assert "No space left on device" in line

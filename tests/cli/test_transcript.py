@@ -109,6 +109,7 @@ def follow(shell: Shell, *arguments: str, **settings: str) -> subprocess.Popen[s
         [*SHOAL, "logs", "T1", "--follow", *arguments],
         cwd=shell.folder,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment(HOME=str(shell.folder), **settings),
     )
@@ -144,7 +145,7 @@ def test_logs_follow_until_the_task_is_finished(shell: Shell, ledger: Ledger, se
         assert follower.stdout is not None
         assert follower.stdout.read() == ""
         assert follower.wait(10) == 0
-        follower.stdout.close()
+        follower.communicate()
     finally:
         if server is not None:
             server.stop()
@@ -157,9 +158,30 @@ def test_logs_follow_until_the_task_is_finished(shell: Shell, ledger: Ledger, se
         "Read failed · 7 ms: no such file",
         "> ana: use v2",
         "> claude-1 has it",
-        "session 1 ended · completed",
+        "run 1 of session 1 ended · completed",
         "T1 is completed",
     ]
+
+
+def test_logs_follow_through_a_restart_of_the_server(shell: Shell, ledger: Ledger) -> None:
+    server = Server(shell.home)
+    try:
+        session = begin(ledger)
+        follower = follow(shell)
+        read_until(follower, "task.claimed")
+        server.kill()
+        ledger.sessions.record(session.id, attempt=1, items=[Said("m", "assistant", "while it was away")])
+        assert follower.stderr is not None
+        assert follower.stderr.readline() == "server away, waiting\n"
+        server = Server(shell.home)  # at another port
+        assert read_until(follower, "away")[0].endswith("while it was away")
+        ledger.sessions.end(session.id, attempt=1, outcome="completed")
+        ledger.tasks.complete(1, attempt=1)
+        read_until(follower, "T1 is completed")
+        assert follower.communicate(timeout=20) == ("", "")
+        assert follower.returncode == 0
+    finally:
+        server.stop()
 
 
 def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger: Ledger) -> None:
@@ -173,8 +195,9 @@ def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger
     follower.send_signal(signal.SIGINT)
     assert follower.wait(10) == 0
     assert follower.stdout is not None
-    follower.stdout.close()
+    follower.communicate()
     assert [event["kind"] for event in first + last] == [
+        "task.claimed",
         "session.started",
         "session.said",
         "tool.started",
@@ -184,9 +207,73 @@ def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger
         "session.ended",
     ]
     ledger.tasks.complete(1, attempt=1)
-    assert len(shell("logs", "T1", "--follow", "--json").splitlines()) == 7
+    assert len(shell("logs", "T1", "--follow", "--json").splitlines()) == 8
     assert shell("logs", "T1", "--follow").endswith("T1 is completed\n")
     wait_until(lambda: follower.poll() is not None)
+
+
+def test_logs_say_why_a_task_runs_again(shell: Shell, ledger: Ledger) -> None:
+    session = begin(ledger)
+    ledger.sessions.end(session.id, attempt=1, outcome="completed")
+    assert " · run 1 completed, the attempt goes on\n" in shell("logs", "T1")
+    ledger.tasks.verified(
+        1, attempt=1, failed=["tests pass: exit 1\n1 failed, 41 passed", "it is short: no"], manual=[]
+    )
+    ledger.tasks.begin_session(1, attempt=1, agent="claude-1", kind="claude", resumes=session.id)
+    ledger.sessions.end(session.id, attempt=1, outcome="completed")
+    ledger.tasks.verified(1, attempt=1, failed=[], manual=["it looks well"])
+    ledger.tasks.fail(1, attempt=1, error="a broken\npipe", retry_after_seconds=1)
+    shown = shell("logs", "T1").splitlines()
+    assert [line[9:] for line in shown[1:]] == [
+        "task.claimed: attempt 1 by w",
+        "run 1 of session 1 ended · completed",
+        "task.verified: 2 do not hold: tests pass: exit 1 1 failed, 41 passed; it is short: no",
+        "session 1 goes on · claude-1 · run 2",
+        "task.verified: a person must judge: it looks well",
+        "task.retried: a broken pipe · again in 1s · T1 is scheduled",
+    ]
+
+    wait_until(lambda: bool(ledger.tasks.claim(worker="w2").claims), seconds=10)
+    assert shell("logs", "T1").splitlines()[-1].endswith("task.claimed: attempt 2 by w2")
+    ledger.tasks.begin_session(1, attempt=2, agent="claude-1", kind="claude")
+    second = [line[9:] for line in shell("logs", "T1").splitlines()[1:]]
+    assert second == ["task.retried: a broken pipe · again in 1s · T1 is scheduled", "task.claimed: attempt 2 by w2"]
+    ledger.tasks.release(1, attempt=2, reason="no quota")
+    ledger.tasks.claim(worker="w3", task=1)
+    ledger.tasks.fail(1, attempt=3, error="a broken\npipe", permanent=True)
+    assert [line[9:] for line in shell("logs", "T1").splitlines()[3:]] == [
+        "task.released: no quota · T1 is queued",
+        "task.claimed: attempt 3 by w3",
+        "task.failed: a broken pipe · T1 is failed",
+    ]
+    everything = shell("logs", "T1", "--all")
+    assert everything.count("task.retried") == 1
+    assert everything.startswith("session 1 ")
+
+
+def test_logs_follow_names_who_has_the_task_and_that_a_lease_ended(shell: Shell, ledger: Ledger) -> None:
+    shell("add", "Do it")
+    shell("tell", "T1", "keep it short")
+    follower = follow(shell)
+    read_until(follower, "no agent has spoken")
+    ledger.tasks.claim(worker="host-17-a", task=1, lease_seconds=1)
+    session = ledger.tasks.begin_session(1, attempt=1, agent="claude-1", kind="claude", takes_messages=True)
+    ledger.sessions.record(session.id, attempt=1)
+    wait_until(lambda: bool(ledger.tasks.claim(worker="host-18-b").claims), seconds=20)
+    ledger.tasks.cancel(1)
+    shown = [line[9:] for line in read_until(follower, "T1 is cancelled")]
+    assert follower.wait(10) == 0
+    assert follower.stdout is not None
+    follower.communicate()
+    assert shown == [
+        "task.claimed: attempt 1 by host-17-a",
+        "session 1 · claude-1 · run 1",
+        "> ana: keep it short",
+        "> claude-1 has it",
+        "task.expired: attempt 1 by host-17-a ended without a word · T1 is queued",
+        "task.claimed: attempt 2 by host-18-b",
+        "T1 is cancelled",
+    ]
 
 
 def test_history_of_a_task_is_not_drowned_by_what_its_agent_does(shell: Shell, ledger: Ledger) -> None:

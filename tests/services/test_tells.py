@@ -11,7 +11,7 @@ import pytest
 
 from shoal import Ledger
 from shoal.errors import BadInput, NotFound, WrongStatus
-from shoal.model.session import Recorded, Session, ToolEnded
+from shoal.model.session import Recorded, Said, Session, ToolEnded
 from tests.services.reported import begin, said
 
 Open = Callable[..., Ledger]
@@ -44,6 +44,18 @@ def test_delivery_says_how_it_gets_there(ledger: Ledger) -> None:
     event = ledger.events.list(task=3, limit=1)[0]
     assert (event.kind, event.attempt) == ("task.told", 1)
     assert event.data == {"told": told.id, "text": "now", "delivery": "live", "session": 2, "agent": "claude-1"}
+
+
+def test_agent_that_repeats_what_it_was_told_says_nothing_new(ledger: Ledger) -> None:
+    session = begin(ledger, takes_messages=True)
+    ledger.tasks.tell(1, text="use v2\nplease ")
+    ledger.sessions.record(session.id, attempt=1)
+    repeated = [Said("u1", "user", " ana says: use v2\nplease"), Said("u2", "user", "bob says: use v3")]
+    ledger.sessions.record(session.id, attempt=1, items=repeated)
+    lines = [line.text for line in ledger.sessions.transcript(session.id)]
+    assert lines == ["ana: use v2\nplease ", "bob says: use v3"]
+    said = [event.data["text"] for event in ledger.events.list(task=1) if event.kind == "session.said"]
+    assert said == ["bob says: use v3"]
 
 
 def test_finished_task_cannot_be_told(ledger: Ledger) -> None:

@@ -133,6 +133,22 @@ def test_reason_stands_in_the_log_and_no_json_behind_what_the_agent_said(
     assert "fail" in line
 
 
+def test_log_of_a_worker_names_the_first_criterion_that_does_not_hold(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text('episodes = 1\n[agents.it]\nkind = "command"\nprogram = ["true"]\n')
+    criteria = [{"criterion": f"{name} is there", "measurable": f"test -f {name}"} for name in ("a.md", "b.md")]
+    ledger.tasks.create(title="a", success_criteria=criteria)
+    ran = subprocess.run(
+        [*SHOAL, "--home", str(tmp_path / "home"), "work", "--until-empty"],
+        cwd=tmp_path,
+        env=environment(),
+        timeout=30,
+        capture_output=True,
+        text=True,
+    )
+    [line] = [line for line in ran.stderr.splitlines() if "attempt ended" in line]
+    assert "after 1 run these do not hold: a.md is there: `test -f a.md` ended with 1" in line
+
+
 @pytest.mark.parametrize("workflow", ["default", "listed", "known", None])
 def test_workflow_that_nobody_knows_fails_the_task_for_good(
     ledger: Ledger, tmp_path: Path, workflow: str | None

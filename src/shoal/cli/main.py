@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -157,6 +159,7 @@ def cli(ctx: click.Context, home: str | None, actor: str | None) -> None:
     A task is named by its number (42), T42, its slug or its external key. Every command takes --json, and most -q.
     """
     ctx.obj = {"home": home, "actor": actor}
+    ctx.color = _colour()
 
 
 task = LazyGroup(name="task", names=OF_TASK, help=COMMANDS["task"][1])
@@ -166,6 +169,7 @@ def main() -> None:
     """Run the command line; errors become a message and an exit code."""
     try:
         code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.exceptions.Abort:
         click.echo("stopped", err=True)
         code = 130
@@ -179,6 +183,14 @@ def main() -> None:
         # The reader has seen enough; nothing more can be said to it, not even by the interpreter's own flush.
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        # What could not be written must not be tried again by the interpreter's own flush.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = f"{error.filename}: " if error.filename else ""
+        with contextlib.suppress(OSError):
+            tell(ShoalError(f"{where}{error.strerror or error}"))
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -190,7 +202,12 @@ def tell(error: ShoalError) -> None:
         told = {"version": 1, "error": error.message, "code": error.code, "field": error.field}
         click.echo(msgspec.json.encode(told).decode(), err=True)
         return
-    click.echo(click.style("error: ", fg="red") + error.message, err=True)
+    click.echo(click.style("error: ", fg="red") + error.message, err=True, color=_colour())
+
+
+def _colour() -> bool | None:
+    """None leaves it to the terminal; rich looks at NO_COLOR by itself."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
@@ -43,6 +44,18 @@ class Session:
         if self._ledger is None:
             self._ledger = self._closing.enter_context(connect(home=self._home, actor=self._actor))
         return self._ledger
+
+    def reconnect(self) -> bool:
+        """Take the home's server where it is now, at another address perhaps; whether there may be one."""
+        from shoal.ledger.connect import running_server
+
+        if "SHOAL_URL" in os.environ:
+            return True
+        address = running_server(self.home)
+        if address is not None and self._ledger is not None and address != self._ledger.address:
+            self.close()
+            self._ledger = None
+        return address is not None
 
     def close(self) -> None:
         """Let go of the ledger."""

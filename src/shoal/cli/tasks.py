@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from shoal.cli.costs import told as spent
-from shoal.cli.moments import MOMENT, shown
+from shoal.cli.moments import MOMENT, shown, span
 from shoal.cli.session import Session, command, given
 
+PAGE = 1000
+MOMENTS = frozenset({"deadline", "leased_until"})
 FILTERS = [
     click.option("-s", "--status", help="queued, scheduled, blocked, active, review, completed, failed, cancelled."),
     click.option("-t", "--type", help="Only this type."),
@@ -120,11 +122,18 @@ def list_(session: Session, limit: int, every: bool, **filters: Any) -> None:
     def show() -> None:
         from shoal.cli import output
 
-        output.tasks(found, empty="No tasks. Add one: shoal add 'Say hello'")
+        output.tasks(found, empty=_nothing(given(**filters)))
         if following:
             click.echo(f"More: shoal list --cursor {following}, or --all", err=True)
 
     session.answer(found, show, ids=[one.task_id for one in found])
+
+
+def _nothing(filters: dict[str, Any]) -> str:
+    asked = filters.keys() - {"order"}
+    if not asked:
+        return "No tasks. Add one: shoal add 'Say hello'"
+    return f"No task is {filters['status']}." if asked == {"status"} else "No such task."
 
 
 @click.command(epilog="Example: shoal show T42")
@@ -159,22 +168,34 @@ def show(session: Session, task: str, limit: int) -> None:
                 other = (edge.blocked, edge.blocked_title, edge.blocked_status)
                 word = {"blocks": "blocks"}.get(edge.kind, f"{edge.kind} of")
             output.sentence(f"  {word:<13}{other[0]} {other[1]} ({other[2]})")
-        history = session.ledger.events.list(task=found.id, steps=False, limit=limit) if limit else []
-        rows = [(shown(e.at), e.kind, e.actor, told(e)) for e in reversed(history)]
+        # One more, to know whether there are older ones.
+        more = min(limit + 1, PAGE)
+        history = list(session.ledger.events.list(task=found.id, steps=False, limit=more)) if limit else []
+        rows = [(shown(e.at), e.kind, e.actor, told(e)) for e in reversed(history[:limit])]
         if rows:
             output.table(["When", "What", "By", ""], rows, empty="", grows="")
+        if len(history) > limit:
+            click.echo(f"Older ones: shoal show {found.task_id} --events {PAGE}", err=True)
 
     session.answer(found, show, ids=[found.task_id])
 
 
 def told(event: Any) -> str:
     """What changed in an event, on one line."""
-    changes = [f"{name}: {_short(old)} → {_short(new)}" for name, (old, new) in event.changes.items()]
-    data = [f"{name} {_short(value)}" for name, value in event.data.items() if name not in {"title", "leased_until"}]
+    changes = [f"{name}: {_short(name, old)} → {_short(name, new)}" for name, (old, new) in event.changes.items()]
+    data = [
+        f"{name.removesuffix('_ms')} {_short(name, value)}"
+        for name, value in event.data.items()
+        if name not in {"title", "leased_until"}
+    ]
     return ", ".join(changes + data)
 
 
-def _short(value: Any) -> str:
+def _short(name: str, value: Any) -> str:
+    if isinstance(value, int) and (name in MOMENTS or name.endswith("_at")):
+        return shown(value)
+    if isinstance(value, int) and name.endswith("_ms"):
+        return span(value)
     text = "none" if value is None else " ".join(str(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 

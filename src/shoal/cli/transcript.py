@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 
 import click
 
-from shoal.cli import moments
+from shoal.cli import moments, turning_points
+from shoal.cli.following import status, until_finished
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
 from shoal.model import session as model
 from shoal.model.event import OF_SESSIONS, Event, Kind
-from shoal.model.task import FINISHED
+from shoal.model.task import FINISHED, Status, Task
 
 PAGE = 500
 SHOWN_ARGUMENTS = 200
 NARROW = 60
-FOLLOWED = OF_SESSIONS | {Kind.TASK_TOLD}
+FOLLOWED = OF_SESSIONS | turning_points.KINDS | {Kind.TASK_TOLD}
+OF_TASK = turning_points.KINDS | {Kind.TASK_TOLD}
 # What an agent says may hold what a terminal would obey.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -32,6 +34,13 @@ class SessionLines(NamedTuple):
     lines: list[model.Line]
 
 
+class Between(NamedTuple):
+    """What happened to a task around its sessions: by session, and behind them all, or without any."""
+
+    sessions: dict[int, list[Event]]
+    rest: list[Event]
+
+
 @click.command(epilog="Examples: shoal logs T42; shoal logs T42 --follow; shoal logs T42 --all --json")
 @click.argument("task")
 @click.option("--session", "id", type=int, help="This session, in place of the newest.")
@@ -40,6 +49,8 @@ class SessionLines(NamedTuple):
 @command
 def logs(session: Session, task: str, id: int | None, everything: bool, follow: bool) -> None:
     """Show what agents said and did for a task, or follow them live.
+
+    Between it stands why the work went on or was done again: what does not hold, who gave up, whose lease ended.
 
     With --json and --follow every line is an event, as the log has it.
     """
@@ -50,25 +61,28 @@ def logs(session: Session, task: str, id: int | None, everything: bool, follow: 
     found = ledger.tasks.get(task)
     chosen = _chosen(ledger, found.task_id, id, everything)
     if follow and (session.json or session.quiet):
-        events = _history(ledger, found.task_id) if found.status in FINISHED else _until_finished(ledger, found.id, 0)
+        events = _history(ledger, found.task_id) if found.status in FINISHED else until_finished(session, found.id, 0)
         _print_events(session, events, id)
         return
     told = [SessionLines(one, list(_lines(ledger, one.id))) for one in chosen]
     if not follow:
         session.answer(
-            [one._asdict() for one in told], lambda: _show(found.task_id, told), ids=[one.id for one in chosen]
+            [one._asdict() for one in told],
+            lambda: _show(found, told, _between(ledger, found.task_id)),
+            ids=[one.id for one in chosen],
         )
         return
-    _show(found.task_id, told)
+    _show(found, told, _between(ledger, found.task_id, upto=position))
     if found.status in FINISHED:
         _say(None, f"{found.task_id} is {found.status.value}", fg="bright_black")
         return
     known: dict[int, bool] = {}
+    asked: set[int] = set()
     for part in told:
         known |= {line.id: line.tool is None or _is_over(line.tool) for line in part.lines}
     try:
-        for event in _until_finished(ledger, found.id, position):
-            _show_event(event, id, known)
+        for event in until_finished(session, found.id, position):
+            _show_event(event, id, known, asked)
             sys.stdout.flush()
     except KeyboardInterrupt:
         return
@@ -119,19 +133,28 @@ def _lines(ledger: Any, id: int) -> Iterator[model.Line]:
         yield from page
 
 
-def _history(ledger: Any, task: str) -> Iterator[Event]:
-    page = ledger.events.list(after=0, task=task, limit=PAGE)
+def _history(ledger: Any, task: str, *, steps: bool = True) -> Iterator[Event]:
+    page = ledger.events.list(after=0, task=task, steps=steps, limit=PAGE)
     while page:
         yield from page
-        page = ledger.events.list(after=page[-1].id, task=task, limit=PAGE)
+        page = ledger.events.list(after=page[-1].id, task=task, steps=steps, limit=PAGE)
 
 
-def _until_finished(ledger: Any, number: int, after: int) -> Iterator[Event]:
-    for event in ledger.follow(after=after, task=number):
-        yield event
-        # Of a task that was reopened the older end is not the end.
-        if _status(event) in FINISHED and ledger.tasks.get(number).status in FINISHED:
-            return
+def _between(ledger: Any, task: str, *, upto: int | None = None) -> Between:
+    """A claim belongs to the session that follows it, all else to the one before."""
+    found = Between({}, [])
+    current: int | None = None
+    for event in _history(ledger, task, steps=False):
+        if upto is not None and event.id > upto:
+            break
+        if event.kind == Kind.SESSION_STARTED:
+            current = event.data["session"]
+            found.sessions.setdefault(current, []).extend(found.rest)
+            found.rest.clear()
+        if event.kind in turning_points.KINDS | {Kind.SESSION_STARTED, Kind.SESSION_ENDED}:
+            waits = bool(found.rest) or current is None or event.kind == Kind.TASK_CLAIMED
+            (found.rest if waits or current is None else found.sessions[current]).append(event)
+    return found
 
 
 def _print_events(session: Session, events: Iterator[Event], id: int | None) -> None:
@@ -139,28 +162,63 @@ def _print_events(session: Session, events: Iterator[Event], id: int | None) -> 
 
     try:
         for event in events:
-            if event.kind in FOLLOWED and id in (None, event.data.get("session")):
+            if event.kind in FOLLOWED and (event.kind in OF_TASK or id in (None, event.data.get("session"))):
                 click.echo(event.id if session.quiet else msgspec.json.encode(event).decode())
                 sys.stdout.flush()
     except KeyboardInterrupt:
         return
 
 
-def _show(task: str, told: list[SessionLines]) -> None:
+def _show(task: Task, told: list[SessionLines], between: Between) -> None:
     if not told:
-        click.echo(f"{task}: no agent has spoken about it yet")
+        click.echo(f"{task.task_id}: no agent has spoken about it yet")
     for part in told:
         if part is not told[0]:
             click.echo()
-        _head(part.session)
-        for line in part.lines:
-            _show_line(line)
+        newest = part.session.id == max(between.sessions, default=0)
+        held = task.status is Status.ACTIVE and task.attempt == part.session.attempt
+        _head(part.session, goes_on=newest and held)
+        events = between.sessions.get(part.session.id, [])
+        if len(told) == 1 and (why := _why(between, part.session.id)):
+            events = [why, *events]
+        both: list[Event | model.Line] = [*events, *part.lines]
+        for one in sorted(both, key=lambda one: one.at):
+            if isinstance(one, model.Line):
+                _show_line(one)
+            else:
+                _show_between(one, part.session)
+    if not told or told[-1].session.id == max(between.sessions, default=0):
+        for event in between.rest:
+            _show_turning_point(event)
 
 
-def _head(one: model.Session) -> None:
+def _why(between: Between, session: int) -> Event | None:
+    """What the attempt of the session before came to, where that is why this one was begun."""
+    before = [events[-1] for id, events in sorted(between.sessions.items()) if id < session and events]
+    return before[-1] if before and turning_points.is_why(before[-1]) else None
+
+
+def _show_between(event: Event, session: model.Session) -> None:
+    """The bounds of the whole session are in its head; those of its runs are told where it has several."""
+    if event.kind in turning_points.KINDS:
+        _show_turning_point(event)
+    elif event.kind == Kind.SESSION_STARTED:
+        if event.data["run"] > 1:
+            _show_began(event)
+    elif event.data.get("run", session.runs) < session.runs:
+        _show_ended_run(event)
+
+
+def _show_turning_point(event: Event) -> None:
+    _say(event.at, turning_points.line(event), **turning_points.style(event))
+
+
+def _head(one: model.Session, *, goes_on: bool) -> None:
     with_model = f"{one.kind}, {one.model}" if one.model else one.kind
     run = f", run {one.runs}" if one.runs > 1 else ""
-    state = one.outcome or "runs"
+    state = str(one.outcome or "runs")
+    if one.outcome and goes_on:
+        state = f"run {one.runs} {state}, the attempt goes on"
     _say(None, f"session {one.id} · {one.agent} ({with_model}) · attempt {one.attempt}{run} · {state}", bold=True)
     details = [
         ("error", one.error),
@@ -182,11 +240,17 @@ def _show_line(line: model.Line) -> None:
         _show_ended(None, "", line.tool.error, line.tool.duration_ms)
 
 
-def _show_event(event: Event, id: int | None, known: dict[int, bool]) -> None:
-    """What an event adds to what is shown; `known` maps the lines that are shown to whether they are whole."""
+def _show_event(event: Event, id: int | None, known: dict[int, bool], asked: set[int]) -> None:
+    """What an event adds to what is shown; `known` maps the lines that are shown to whether they are whole.
+
+    `asked` are the messages of people that are shown already.
+    """
     data = event.data
-    if status := _status(event):
-        _say(event.at, f"{event.task_id} is {status}", fg="bright_black")
+    if event.kind in turning_points.KINDS:
+        _show_turning_point(event)
+        return
+    if became := status(event):
+        _say(event.at, f"{event.task_id} is {became}", fg="bright_black")
     if event.kind not in FOLLOWED or id not in (None, data.get("session")):
         return
     match event.kind:
@@ -197,14 +261,30 @@ def _show_event(event: Event, id: int | None, known: dict[int, bool]) -> None:
         case Kind.TOOL_COMPLETED | Kind.TOOL_FAILED if not known.get(data["line"]):
             _show_ended(event.at, data.get("name", ""), data.get("error"), data.get("duration_ms"))
         case Kind.SESSION_STARTED:
-            _say(event.at, f"session {data['session']} · {data['agent']} · run {data['run']}", bold=True)
+            _show_began(event)
         case Kind.SESSION_ENDED:
-            error = f": {data['error']}" if "error" in data else ""
-            _say(event.at, f"session {data['session']} ended · {data['outcome']}{error}", bold=True)
+            _show_ended_run(event)
         case Kind.TASK_TOLD:
+            asked.add(data["told"])
             _show_said(event.at, "user", f"{event.actor}: {data['text']}")
         case Kind.TASK_HEARD:
+            if data["told"] not in asked:
+                _show_said(event.at, "user", f"{data['by']}: {data['text']}")
             _say(event.at, f"> {event.actor} has it", fg="bright_black")
+
+
+def _show_began(event: Event) -> None:
+    data = event.data
+    goes_on = " goes on" if data["run"] > 1 else ""
+    _say(event.at, f"session {data['session']}{goes_on} · {data['agent']} · run {data['run']}", bold=True)
+
+
+def _show_ended_run(event: Event) -> None:
+    """Of a run alone: whether its session goes on is known only when the work was checked."""
+    data = event.data
+    what = f"run {data['run']} of session {data['session']}" if "run" in data else f"session {data['session']}"
+    error = f": {turning_points.shortened(data['error'])}" if "error" in data else ""
+    _say(event.at, f"{what} ended · {data['outcome']}{error}", bold=True)
 
 
 def _show_said(at: int, role: str, text: str) -> None:
@@ -263,8 +343,3 @@ def _duration(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds} ms"
     return f"{milliseconds / 1000:.1f} s" if milliseconds < 60_000 else moments.span(milliseconds)
-
-
-def _status(event: Event) -> str | None:
-    change = event.changes.get("status")
-    return None if change is None else change[1]

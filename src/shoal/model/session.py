@@ -211,6 +211,11 @@ class Recorded(Struct, frozen=True):
     stop: str | None = None
 
 
+def live_message(actor: str, text: str) -> str:
+    """How an agent that runs is told what someone said; some repeat it in their streams."""
+    return f"{actor} says: {text}"
+
+
 def preview(text: str, limit: int = PREVIEW_LIMIT) -> str:
     """The beginning of a text, as the ledger keeps it: what no database or JSON can hold is replaced."""
     text = text if len(text) <= limit else text[: limit - 1] + "…"

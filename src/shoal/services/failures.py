@@ -35,6 +35,8 @@ def end_badly(
     failures = found.failures + (attempt is not None)
     fields: dict[str, Any] = {"failures": failures, "releases": 0, "last_error": error}
     fields |= {"worker": None, "leased_until": None}
+    if found.last_error == error:  # what did not change is not among the changes, and yet it is the reason
+        told = {"error": error, **(told or {})}
     if permanent or failures >= found.max_attempts:
         fields |= {"status": Status.FAILED, "completed_at": tx.now}
         return change(tx, found, for_good, fields, attempt=attempt, data=told)

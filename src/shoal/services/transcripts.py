@@ -13,7 +13,18 @@ import msgspec
 
 from shoal.model.event import Kind
 from shoal.model.prompt import TAG
-from shoal.model.session import MESSAGE_LIMIT, Item, Line, Said, Told, ToolBegun, ToolCall, ToolEnded, preview
+from shoal.model.session import (
+    MESSAGE_LIMIT,
+    Item,
+    Line,
+    Said,
+    Told,
+    ToolBegun,
+    ToolCall,
+    ToolEnded,
+    live_message,
+    preview,
+)
 from shoal.model.task import Task
 from shoal.services.transaction import Tx
 from shoal.store.database import Row
@@ -41,8 +52,13 @@ def add(tx: Tx, task: Task, *, session: int, attempt: int, agent: str, items: It
     """Write what the items say, each thing once, and tell of what is new. The task must be locked.
 
     Our own prompts, which agents repeat, are no part of it: a prompt would have the ones before it in its conversation.
+    Nor are messages that people told and the agent repeats: `add_heard` has written them.
     """
     told = [item for item in items if isinstance(item, Said | ToolBegun | ToolEnded) and not _is_prompt(item)]
+    if any(isinstance(item, Said) and item.role == "user" for item in told):
+        said = (live_message(actor, text) for actor, text in tx.all("tells.said", task=task.id))
+        echoes = {preview(text, MESSAGE_LIMIT).strip() for text in said}
+        told = [item for item in told if not _is_one_of(echoes, item)]
     news = News()
     if told:
         _write(tx, news, _rows(told, tx.now), session=session, attempt=attempt)
@@ -72,6 +88,10 @@ def line_from_row(row: Row) -> Line:
 
 def _is_prompt(item: Item) -> bool:
     return isinstance(item, Said) and item.role == "user" and item.text.lstrip().startswith(f"<{TAG}")
+
+
+def _is_one_of(echoes: set[str], item: Item) -> bool:
+    return isinstance(item, Said) and item.role == "user" and item.text.strip() in echoes
 
 
 def _rows(items: list[Said | ToolBegun | ToolEnded], now: int) -> dict[tuple[str, str], dict[str, Any]]:

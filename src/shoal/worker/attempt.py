@@ -111,7 +111,7 @@ class Attempt:
                 raise
             except ShoalError as error:  # what came of it is not such that the ledger takes it
                 self._conclude(Conclusion(how=How.FAIL, text=error.message))
-            why = {} if conclusion.is_done else {"reason": conclusion.text.strip().partition("\n")[0]}
+            why = {} if conclusion.is_done else {"reason": _in_short(conclusion.text)}
             task_log.info("attempt ended", how=conclusion.how.value, agent=self._agent, **why)
         except (LeaseLost, NotFound) as error:
             task_log.warning("attempt lost", reason=error.message)
@@ -313,3 +313,9 @@ def report(ledger: Ledger, claim: Claim, conclusion: Conclusion) -> None:
         )
     except NoVault:
         log.debug("no vault to report to", task=claim.task.task_id)
+
+
+def _in_short(text: str) -> str:
+    """The first line, with the first of what it announces: `these do not hold: tests pass: exit 1`."""
+    first, *others = text.strip().split("\n")
+    return f"{first} {others[0].removeprefix('- ')}" if others and first.endswith(":") else first

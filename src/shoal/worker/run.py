@@ -20,7 +20,7 @@ from shoal.adapters.agents.agent import Agent, Assignment, Malformed
 from shoal.adapters.processes.groups import Limits
 from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
-from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun
+from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun, live_message
 from shoal.worker.attempt_log import AttemptLog
 from shoal.worker.processes import Processes, StopReason
 
@@ -218,7 +218,7 @@ class Run:
         for one in told:
             if one.id > self._heard:
                 self._over = False
-                self._to_agent.put(self._agent.message(f"{one.actor} says: {one.text}"))
+                self._to_agent.put(self._agent.message(live_message(one.actor, one.text)))
                 self._heard = one.id
         self._unheard = False
 

@@ -6,8 +6,10 @@ the same keys. Of sub-agents the tool calls and the tokens are told; what they s
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -301,7 +303,11 @@ def _keyed(uuid: str | None, blocks: list[Block]) -> Iterator[tuple[str | None, 
 
 
 def _argument(given: Raw) -> str:
-    return preview(bytes(given).decode(errors="replace"))
+    text = bytes(given).decode(errors="replace")
+    if "\\u" in text:  # a fish, not \\ud83d\\udc1f
+        with suppress(ValueError, RecursionError):
+            text = json.dumps(json.loads(text), ensure_ascii=False)
+    return preview(text)
 
 
 def _result_text(content: Raw) -> str:

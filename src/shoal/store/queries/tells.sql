@@ -29,3 +29,7 @@ WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :heard
 UPDATE tells SET heard_at = :now
 WHERE task = :task AND heard_at IS NULL AND attempt = :attempt
   AND (:takes_messages = 1 OR session <> :session OR run < :run)
+
+-- name: said
+-- What people said to whoever worked on a task, and some agents repeat.
+SELECT actor, text FROM tells WHERE task = :task AND delivered_at IS NOT NULL
