@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -348,6 +350,30 @@ def test_worker_carries_on_through_a_restart_of_the_server(tmp_path: Path, work:
     with connect(again.url, actor="a") as ledger:
         assert ledger.stats.get().counts["completed"] == 30
     again.stop()
+
+
+def test_worker_that_ends_while_it_sweeps_leaves_no_repository_of_a_probe(
+    ledger: Ledger, work: Work, tmp_path: Path
+) -> None:
+    ledger.tasks.create(title="x")
+    mirrors = tmp_path / "home" / "mirrors" / "_"
+    git(tmp_path, "init", "--quiet", "--bare", str(mirrors / "pond-1.git"))
+    (mirrors / ".probe-killed").mkdir()
+    os.utime(mirrors / ".probe-killed", (0, 0))
+    (mirrors / ".probe-fresh").mkdir()
+    calls = tmp_path / "calls"
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    real = shutil.which("git")
+    slow.write_text(f'#!/bin/sh\necho begins >> {calls}\nsleep 0.7\n{real} "$@"\necho ends >> {calls}\n')
+    slow.chmod(0o755)
+    finish(work("sh", "-c", "sleep 0.3", options=ONCE, PATH=f"{slow.parent}:{os.environ['PATH']}"))
+    said = calls.read_text().split()
+    assert said.count("begins") == said.count("ends") > 0
+    assert {path.name for path in mirrors.iterdir()} <= {"pond-1.git", ".probe-fresh", ".probe-killed"}
+    idle = work("true")
+    wait_until(lambda: {path.name for path in mirrors.iterdir()} == {"pond-1.git", ".probe-fresh"})
+    idle.kill()
 
 
 def assert_gone(pids: Path, seconds: float = 10) -> None:

@@ -81,7 +81,7 @@ class Worker:
         Raises AgentError in place of the latter when the worker's set-up was at fault several times in a row.
         """
         threading.Thread(target=self._heed, name="shoal_heed", daemon=True).start()
-        threading.Thread(target=self._workshop.tend, args=(self._ended,), name="shoal_tend", daemon=True).start()
+        self._workshop.start()
         self._beats.start()
         try:
             position: int | None = None
