@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -322,6 +323,27 @@ def test_worker_that_cannot_renew_stops_its_command_before_the_lease_ends(tmp_pa
         finally:
             server.process.send_signal(signal.SIGCONT)
     server.kill()
+
+
+def test_outage_nearly_as_long_as_the_lease_costs_no_attempt(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    port = server.url.rpartition(":")[2]
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x", max_attempts=1)
+        pids = tmp_path / "pids"
+        worker = work(
+            *("sh", "-c", f"echo $$ > {pids}; sleep 14"), options=(*ONCE, "--lease", "8"), SHOAL_URL=server.url
+        )
+        wait_until(lambda: pids.exists() and pids.read_text())
+    server.kill()
+    threading.Event().wait(4.5)  # starting again takes another second
+    again = Server(tmp_path / "home", "--port", port)
+    said = finish(worker)
+    with connect(again.url, actor="a") as ledger:
+        task = ledger.tasks.get(1)
+    again.stop()
+    assert (task.status, task.attempt) == ("completed", 1), said
+    assert said.count("server is away") == said.count("server is back") == 1, said
 
 
 def test_worker_ends_although_nobody_hears_its_reports(tmp_path: Path, work: Work) -> None:
