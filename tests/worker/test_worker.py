@@ -346,6 +346,46 @@ def test_outage_nearly_as_long_as_the_lease_costs_no_attempt(tmp_path: Path, wor
     assert said.count("server is away") == said.count("server is back") == 1, said
 
 
+def test_stopped_worker_says_at_once_what_it_waits_for(ledger: Ledger, work: Work) -> None:
+    ledger.tasks.create(title="x")
+    worker = work("sleep", "30", options=("--grace", "20"))
+    wait_until(lambda: ledger.tasks.get(1).started_at)
+    worker.send_signal(signal.SIGINT)
+    assert worker.stderr is not None
+    said = next(line for line in worker.stderr if line.startswith("stopping"))
+    assert said == "stopping: T1 may go on for 20 s; Ctrl-C again ends it now\n"
+    assert worker.poll() is None
+    worker.send_signal(signal.SIGINT)
+    finish(worker)
+
+
+def test_idle_worker_says_once_that_the_server_is_away_and_back(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    port = server.url.rpartition(":")[2]
+    worker = work("true", SHOAL_URL=server.url)
+    assert worker.stderr is not None
+    worker.stderr.readline()
+    said: list[str] = []
+    reader = threading.Thread(target=said.extend, args=(worker.stderr,))
+    reader.start()
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x")
+        wait_until(lambda: ledger.tasks.get(1).status == "completed")
+    server.kill()
+    wait_until(lambda: any("server is away" in line for line in said), seconds=5)
+    again = Server(tmp_path / "home", "--port", port)
+    wait_until(lambda: any("server is back" in line for line in said), seconds=5)
+    again.kill()
+    wait_until(lambda: len([line for line in said if "server is away" in line]) == 2, seconds=15)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(30)
+    reader.join()
+    assert [line.split('event="')[1].split('"')[0] for line in said if "server is" in line] == [
+        *("the server is away", "the server is back", "the server is away")
+    ]
+    assert "stopping\n" in said
+
+
 def test_worker_ends_although_nobody_hears_its_reports(tmp_path: Path, work: Work) -> None:
     server = Server(tmp_path / "home")
     with connect(server.url, actor="a") as ledger:
