@@ -133,6 +133,33 @@ def test_reason_stands_in_the_log_and_no_json_behind_what_the_agent_said(
     assert "fail" in line
 
 
+def test_worker_runs_the_agent_that_it_is_told_to(ledger: Ledger, tmp_path: Path) -> None:
+    agents = "".join(f'[agents.{name}]\nkind = "command"\nprogram = ["echo", "{name}"]\n' for name in ("slow", "fast"))
+    (tmp_path / "home" / "shoal.toml").write_text(f'agent = "slow"\n{agents}')
+    ledger.tasks.create(title="x", model="slow")
+
+    def work(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*SHOAL, "--home", str(tmp_path / "home"), "work", "--until-empty", *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+            timeout=30,
+        )
+
+    for options in (["--agent", "fats"], ["--agent", "fast", "--", "true"]):
+        refused = work(*options)
+        assert refused.returncode != 0
+        assert "did you mean fast?" in refused.stderr or "leave one out" in refused.stderr
+    assert ledger.tasks.get(1).attempt == 0
+
+    assert work("--agent", "fast", "--as", "bo").returncode == 0
+    task = ledger.tasks.get(1)
+    assert (task.status, task.summary, task.assignee) == ("completed", "fast", "bo")
+    assert [session.agent for session in ledger.tasks.sessions(1)] == ["fast"]
+
+
 @pytest.mark.parametrize("workflow", ["default", "listed", "known", None])
 def test_workflow_that_nobody_knows_fails_the_task_for_good(
     ledger: Ledger, tmp_path: Path, workflow: str | None

@@ -44,7 +44,7 @@ OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 
 class Terms(Struct, frozen=True):
     """How a worker runs its agents. `folder` is for workspaces, mirrors and files of runs; a `command` of its own
-    stands in for the agents that are configured.
+    stands in for the agents that are configured, and `agent` names the one of them that takes every task.
     """
 
     settings: Settings
@@ -54,6 +54,7 @@ class Terms(Struct, frozen=True):
     timeout_seconds: int | None
     retry_later_seconds: int
     command: list[str] = []
+    agent: str | None = None
 
 
 class Attempt:
@@ -196,7 +197,7 @@ class Attempt:
 
     def _choose(self) -> Choice:
         if not self._terms.command:
-            return choose(self.claim.task, self._terms.settings)
+            return choose(self.claim.task, self._terms.settings, agent=self._terms.agent)
         return Choice(ON_THE_SPOT, on_the_spot(self._terms.command), self.claim.task.model)
 
     def _prepare(self, run_command: RunCommand) -> Workspace:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from shoal.adapters import agents
-from shoal.errors import AgentError
+from shoal.errors import AgentError, BadInput
+from shoal.mistakes import nearest
 from shoal.model.prompt import hash_of
 from shoal.model.task import Task
 from shoal.settings import AgentSettings, Settings, WorkflowSettings
@@ -25,20 +26,37 @@ class Choice(NamedTuple):
     model: str | None
 
 
-def choose(task: Task, settings: Settings) -> Choice:
+def choose(task: Task, settings: Settings, *, agent: str | None = None) -> Choice:
     """The agent that is named by, or lists, the task's model; else lists its workflow; else its type; else the default.
 
-    A model that no agent lists is what the chosen agent is told to use. Raises AgentError when there is none.
+    With `agent` it is this one, whatever the task asks for; a model that is another's is not its own then. A model
+    that no agent lists is what the chosen agent is told to use. Raises AgentError when there is none.
     """
     agents = settings.agents
+    if agent is not None:
+        chosen = named(settings, agent)
+        others = {task.model} & {*agents, *(model for one in agents.values() for model in one.models)}
+        own = task.model if task.model in chosen.models or not others else None
+        return Choice(agent, chosen, own or chosen.model)
     if task.model in agents:
         return Choice(task.model, agents[task.model], agents[task.model].model)
     for wanted, listed in ((task.model, "models"), (task.workflow, "workflows"), (task.type, "types")):
-        for name, agent in agents.items():
-            if wanted in getattr(agent, listed):
-                return Choice(name, agent, task.model or agent.model)
+        for name, one in agents.items():
+            if wanted in getattr(one, listed):
+                return Choice(name, one, task.model or one.model)
     name = default(settings)
     return Choice(name, agents[name], task.model or agents[name].model)
+
+
+def named(settings: Settings, name: str) -> AgentSettings:
+    """The agent that the settings call so. Raises AgentError when there is none."""
+    if name not in settings.agents:
+        known = ", ".join(sorted(settings.agents)) or "none"
+        raise AgentError(
+            f"there is no [agents.{name}] in shoal.toml; the agents there are: {known}{nearest(name, settings.agents)}"
+            " (who does the work, in the ledger, is --as)"
+        )
+    return settings.agents[name]
 
 
 def configuration(choice: Choice, workflow: WorkflowSettings) -> str:
@@ -87,9 +105,13 @@ def on_the_spot(command: Sequence[str]) -> AgentSettings:
     return AgentSettings(kind="command", program=program)
 
 
-def check(settings: Settings, command: Sequence[str] = ()) -> None:
-    """Raise AgentError when a worker with these agents, or this command in their place, could not do its work here."""
+def check(settings: Settings, command: Sequence[str] = (), *, agent: str | None = None) -> None:
+    """Raise AgentError when a worker with these agents, or with this `agent` of them alone, or with this command in
+    their place, could not do its work here.
+    """
     if command:
+        if agent is not None:
+            raise BadInput("either --agent or a program of your own works on the tasks; leave one out", field="agent")
         try:
             agents.agent(on_the_spot(command)).check(WorkflowSettings())
         except AgentError:
@@ -98,11 +120,15 @@ def check(settings: Settings, command: Sequence[str] = ()) -> None:
                 "as in `shoal work -- ./agent.sh`"
             ) from None
         return
-    if not any(one.models or one.types or one.workflows for one in settings.agents.values()):
+    if agent is not None:
+        named(settings, agent)
+    elif not any(one.models or one.types or one.workflows for one in settings.agents.values()):
         default(settings)
-    for name, agent in settings.agents.items():
+    for name, one in settings.agents.items():
+        if agent not in (None, name):
+            continue
         for workflow in (WorkflowSettings(), *settings.workflows.values()):
             try:
-                agents.agent(agent).check(workflow)
+                agents.agent(one).check(workflow)
             except AgentError as error:
                 raise AgentError(f"[agents.{name}]: {error.message}") from None
