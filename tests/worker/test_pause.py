@@ -133,6 +133,19 @@ def test_reason_stands_in_the_log_and_no_json_behind_what_the_agent_said(
     assert "fail" in line
 
 
+def test_agent_that_paid_for_a_call_has_begun(ledger: Ledger, tmp_path: Path) -> None:
+    workers = Workers(ledger, tmp_path)
+    told = '"session_id": "s", "modelUsage": {"m": {"inputTokens": 9, "outputTokens": 0}}'
+    begins = """echo '{"type": "system", "subtype": "init", "session_id": "s", "model": "m"}'\n"""
+    ends = NOT_LOGGED_IN.partition("sh works\n")[2].replace('"session_id": "s"', told)
+    (tmp_path / "works").write_text(begins + ends)
+    ledger.tasks.create(title="x", max_attempts=1)
+    workers.make(until_empty=True, pause_seconds=0.5).run()
+    task = ledger.tasks.get(1)
+    assert [sum.input_tokens for sum in ledger.costs.sums(by="task")] == [9]
+    assert (task.status, task.failures, task.releases) == ("failed", 1, 0)
+
+
 def test_worker_runs_the_agent_that_it_is_told_to(ledger: Ledger, tmp_path: Path) -> None:
     agents = "".join(f'[agents.{name}]\nkind = "command"\nprogram = ["echo", "{name}"]\n' for name in ("slow", "fast"))
     (tmp_path / "home" / "shoal.toml").write_text(f'agent = "slow"\n{agents}')
