@@ -146,6 +146,24 @@ def test_agent_that_paid_for_a_call_has_begun(ledger: Ledger, tmp_path: Path) ->
     assert (task.status, task.failures, task.releases) == ("failed", 1, 0)
 
 
+def test_repository_that_nobody_knows_fails_the_task_for_good(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text(f'[repositories.pond]\nurl = "{tmp_path}/pond"\n')
+    home = [*SHOAL, "--home", str(tmp_path / "home")]
+    for name, said in (("pnd", True), ("pond", False), ("owner/pnd", False)):
+        added = subprocess.run(
+            [*home, "add", "x", "--repo", name], stderr=subprocess.PIPE, text=True, env=environment()
+        )
+        assert ("note: pnd is neither owner/name nor a URL" in added.stderr) is said
+        assert added.returncode == 0
+    for number in (2, 3):
+        ledger.tasks.cancel(number)
+    assert subprocess.run([*home, "work", "--until-empty", "--", "true"], env=environment(), timeout=30).returncode == 0
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt) == ("failed", 1)
+    for part in ("pnd is neither", "did you mean pond?", "`shoal edit T1 --repo", "`shoal reopen T1`"):
+        assert part in (task.last_error or "")
+
+
 def test_worker_runs_the_agent_that_it_is_told_to(ledger: Ledger, tmp_path: Path) -> None:
     agents = "".join(f'[agents.{name}]\nkind = "command"\nprogram = ["echo", "{name}"]\n' for name in ("slow", "fast"))
     (tmp_path / "home" / "shoal.toml").write_text(f'agent = "slow"\n{agents}')

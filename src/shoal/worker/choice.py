@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from shoal.adapters import agents
-from shoal.errors import AgentError, BadInput
+from shoal.adapters.git.address import address_of
+from shoal.errors import AgentError, BadInput, WorkspaceError
 from shoal.mistakes import nearest
 from shoal.model.prompt import hash_of
 from shoal.model.task import Task
@@ -67,7 +68,14 @@ def configuration(choice: Choice, workflow: WorkflowSettings) -> str:
 
 
 def objection(task: Task, settings: Settings) -> str | None:
-    """Why no agent may work on a task: its workflow is not configured, and nothing says what it restricts."""
+    """Why no agent may work on a task: its workflow is not configured, and nothing says what it restricts; or nothing
+    says where its repository is.
+    """
+    if (astray := next(without_address(task.repos, settings), None)) is not None:
+        return (
+            f"{astray}; or name another: `shoal edit {task.task_id} --repo owner/name`; "
+            f"then `shoal reopen {task.task_id}`"
+        )
     known = {"default", *settings.workflows, *(name for one in settings.agents.values() for name in one.workflows)}
     if task.workflow is None or task.workflow in known:
         return None
@@ -76,6 +84,16 @@ def objection(task: Task, settings: Settings) -> str | None:
         f"add [workflows.{task.workflow}] to shoal.toml, or `shoal edit {task.task_id} --workflow default`; "
         f"then `shoal reopen {task.task_id}`"
     )
+
+
+def without_address(repositories: Iterable[str], settings: Settings) -> Iterator[str]:
+    """Of repositories those of which nobody could say where they are, and why."""
+    for name in repositories:
+        known = settings.repositories.get(name)
+        try:
+            address_of(name, known.url if known is not None else None)
+        except WorkspaceError as error:
+            yield error.message + ("" if known else nearest(name, settings.repositories))
 
 
 def default(settings: Settings) -> str:
