@@ -98,6 +98,8 @@ def test_agent_that_is_not_logged_in_burns_no_task(ledger: Ledger, tmp_path: Pat
     assert [task.failures for task in tasks] == [0] * 6
     assert {task.status for task in tasks} <= {"queued", "scheduled"}
     given_back = [e for e in ledger.events.list(after=0, limit=1000) if e.kind == "task.released"]
+    assert not [path for path in (tmp_path / "home" / "workspaces").glob("*") if path.name != ".attempts"]
+    assert not list((tmp_path / "home" / "workspaces" / ".attempts").iterdir())
     assert 3 <= len(given_back) <= 6, "two at once, three times, and nothing between"
     assert "Please run /login" in given_back[0].data["reason"]
 

@@ -161,7 +161,7 @@ class Attempt:
             check=self._processes.check,
         )
         workspace = self._prepare(run_command)
-        done = False
+        over = False
         try:
             work = Work(
                 claim=self.claim,
@@ -187,10 +187,14 @@ class Attempt:
                 say=self._say,
             ).run()
             self._processes.check()
-            done = conclusion.how in ("complete", "submit")
             self.worked = not conclusion.fault
+            # One that never began has nothing to look at either.
+            over = conclusion.how in ("complete", "submit") or conclusion.fault
+        except AgentError as error:
+            over = not isinstance(error, WorkspaceError)
+            raise
         finally:
-            workspace.close(remove=done)
+            workspace.close(remove=over)
             for note in workspace.take_notes():
                 log.info("workspace", task=task.task_id, note=note)
         return conclusion
