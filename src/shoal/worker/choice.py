@@ -10,6 +10,7 @@ import msgspec
 
 from shoal.adapters import agents
 from shoal.adapters.git.address import address_of
+from shoal.default_agent import default_agent, lists_tasks
 from shoal.errors import AgentError, BadInput, WorkspaceError
 from shoal.mistakes import nearest
 from shoal.model.prompt import hash_of
@@ -45,7 +46,7 @@ def choose(task: Task, settings: Settings, *, agent: str | None = None) -> Choic
         for name, one in agents.items():
             if wanted in getattr(one, listed):
                 return Choice(name, one, task.model or one.model)
-    name = default(settings)
+    name = default_agent(settings)
     return Choice(name, agents[name], task.model or agents[name].model)
 
 
@@ -96,25 +97,6 @@ def without_address(repositories: Iterable[str], settings: Settings) -> Iterator
             yield error.message + ("" if known else nearest(name, settings.repositories))
 
 
-def default(settings: Settings) -> str:
-    """The agent for tasks that none claims: the setting `agent`, or the only one there is. Raises AgentError."""
-    if settings.agent is not None:
-        if settings.agent not in settings.agents:
-            raise AgentError(f"the setting agent names {settings.agent!r}, but there is no [agents.{settings.agent}]")
-        return settings.agent
-    if len(settings.agents) == 1:
-        return next(iter(settings.agents))
-    if not settings.agents:
-        raise AgentError(
-            'no agent is configured: add [agents.claude] with kind = "claude" to shoal.toml, '
-            "or name a program: shoal work -- ./agent.sh"
-        )
-    raise AgentError(
-        f"several agents are configured and none is the default: "
-        f'set agent = "{next(iter(settings.agents))}" at the top of shoal.toml'
-    )
-
-
 def on_the_spot(command: Sequence[str]) -> AgentSettings:
     """The agent that a command line names."""
     program = list(command)
@@ -140,8 +122,8 @@ def check(settings: Settings, command: Sequence[str] = (), *, agent: str | None 
         return
     if agent is not None:
         named(settings, agent)
-    elif not any(one.models or one.types or one.workflows for one in settings.agents.values()):
-        default(settings)
+    elif not lists_tasks(settings):
+        default_agent(settings)
     for name, one in settings.agents.items():
         if agent not in (None, name):
             continue
