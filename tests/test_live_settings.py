@@ -214,6 +214,15 @@ def test_server_names_what_waits_for_a_restart(home: Home, serve: Serve) -> None
     assert "changed=vault" in "".join(server.log)
 
 
+def test_server_says_when_no_worker_could_use_what_it_took_up(home: Home, serve: Serve) -> None:
+    server = serve()
+    wait_until(lambda: loops(server))
+    home.config.write_text("".join(f'[agents.{name}]\nkind = "claude"\n' for name in ("slow", "fast")))
+    wait_until(lambda: any("no worker can use" in line for line in server.log))
+    assert server.stop() == 0
+    assert "several agents are configured and none is the default" in "".join(server.log)
+
+
 def test_server_goes_on_with_a_broken_file_and_says_so_once(home: Home, serve: Serve) -> None:
     home.config.write_text(FAST)
     server = serve()

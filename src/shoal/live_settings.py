@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.clock import SystemClock, monotonic_seconds
+from shoal.default_agent import unusable
 from shoal.errors import ShoalError
 from shoal.settings import Home, Settings
 
@@ -33,11 +34,15 @@ Mark = tuple[int, int, int, int]
 
 
 class Change(Struct, frozen=True):
-    """What became of a changed file: names of settings that hold now, of those that wait for a restart; or why none."""
+    """What became of a changed file: names of settings that hold now, of those that wait for a restart; or why none.
+
+    `remark` is why no worker could use what holds now.
+    """
 
     taken_up: list[str] = []
     at_restart: list[str] = []
     problem: str | None = None
+    remark: str | None = None
 
 
 class LiveSettings:
@@ -107,7 +112,8 @@ class LiveSettings:
                 written = msgspec.structs.replace(written, **{name: getattr(self._settings, name)})
         self._settings = written
         if changed or before is not None:
-            self._on_change(Change([name for name in changed if name not in AT_START], waiting))
+            taken_up = [name for name in changed if name not in AT_START]
+            self._on_change(Change(taken_up, waiting, remark=unusable(written)))
 
 
 def _differences(old: Settings, new: Settings) -> Iterator[str]:

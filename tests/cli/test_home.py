@@ -99,3 +99,18 @@ def test_value_that_is_none_of_those_allowed_is_said_with_them(shell: Shell) -> 
     shell("list", "-s", "complete", code=2)
     assert "status: 'complete' is not one of queued, scheduled" in shell.errors
     assert "did you mean completed?" in shell.errors
+
+
+def test_doctor_says_when_no_worker_could_use_the_settings(shell: Shell) -> None:
+    def agents(text: str, *, code: int) -> str:
+        (shell.home / "shoal.toml").write_text(text)
+        [line] = [line for line in shell("doctor", code=code).splitlines() if " agents: " in line]
+        return line
+
+    slow, fast = (f'[agents.{name}]\nkind = "command"\nprogram = ["true"]\n' for name in ("slow", "fast"))
+    assert agents("", code=0).startswith("ok")
+    assert agents(f'agent = "fast"\n{slow}{fast}', code=0).startswith("ok")
+    assert 'set agent = "slow"' in agents(slow + fast, code=6)
+    assert "there is no [agents.fats]" in agents(f'agent = "fats"\n{slow}', code=6)
+    listed = agents(f'{slow}{fast}types = ["chore"]\n', code=0)
+    assert "only tasks that an agent lists" in listed

@@ -37,7 +37,7 @@ def test_ten_tasks_run_as_jobs_and_nothing_is_left_behind(
             "sh",
             "-c",
             'echo "$SHOAL_TASK_ID by $SHOAL_ACTOR, costs $5 $(echo now)"',
-            options=(*ONCE, "-n", "3", "--agent", "claude-1"),
+            options=(*ONCE, "-n", "3", "--as", "claude-1"),
         )
     )
 

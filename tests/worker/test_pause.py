@@ -98,6 +98,8 @@ def test_agent_that_is_not_logged_in_burns_no_task(ledger: Ledger, tmp_path: Pat
     assert [task.failures for task in tasks] == [0] * 6
     assert {task.status for task in tasks} <= {"queued", "scheduled"}
     given_back = [e for e in ledger.events.list(after=0, limit=1000) if e.kind == "task.released"]
+    assert not [path for path in (tmp_path / "home" / "workspaces").glob("*") if path.name != ".attempts"]
+    assert not list((tmp_path / "home" / "workspaces" / ".attempts").iterdir())
     assert 3 <= len(given_back) <= 6, "two at once, three times, and nothing between"
     assert "Please run /login" in given_back[0].data["reason"]
 
@@ -147,6 +149,64 @@ def test_log_of_a_worker_names_the_first_criterion_that_does_not_hold(ledger: Le
     )
     [line] = [line for line in ran.stderr.splitlines() if "attempt ended" in line]
     assert "after 1 run these do not hold: a.md is there: `test -f a.md` ended with 1" in line
+
+
+def test_agent_that_paid_for_a_call_has_begun(ledger: Ledger, tmp_path: Path) -> None:
+    workers = Workers(ledger, tmp_path)
+    told = '"session_id": "s", "modelUsage": {"m": {"inputTokens": 9, "outputTokens": 0}}'
+    begins = """echo '{"type": "system", "subtype": "init", "session_id": "s", "model": "m"}'\n"""
+    ends = NOT_LOGGED_IN.partition("sh works\n")[2].replace('"session_id": "s"', told)
+    (tmp_path / "works").write_text(begins + ends)
+    ledger.tasks.create(title="x", max_attempts=1)
+    workers.make(until_empty=True, pause_seconds=0.5).run()
+    task = ledger.tasks.get(1)
+    assert [sum.input_tokens for sum in ledger.costs.sums(by="task")] == [9]
+    assert (task.status, task.failures, task.releases) == ("failed", 1, 0)
+
+
+def test_repository_that_nobody_knows_fails_the_task_for_good(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text(f'[repositories.pond]\nurl = "{tmp_path}/pond"\n')
+    home = [*SHOAL, "--home", str(tmp_path / "home")]
+    for name, said in (("pnd", True), ("pond", False), ("owner/pnd", False)):
+        added = subprocess.run(
+            [*home, "add", "x", "--repo", name], stderr=subprocess.PIPE, text=True, env=environment()
+        )
+        assert ("note: pnd is neither owner/name nor a URL" in added.stderr) is said
+        assert added.returncode == 0
+    for number in (2, 3):
+        ledger.tasks.cancel(number)
+    assert subprocess.run([*home, "work", "--until-empty", "--", "true"], env=environment(), timeout=30).returncode == 0
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt) == ("failed", 1)
+    for part in ("pnd is neither", "did you mean pond?", "`shoal edit T1 --repo", "`shoal reopen T1`"):
+        assert part in (task.last_error or "")
+
+
+def test_worker_runs_the_agent_that_it_is_told_to(ledger: Ledger, tmp_path: Path) -> None:
+    agents = "".join(f'[agents.{name}]\nkind = "command"\nprogram = ["echo", "{name}"]\n' for name in ("slow", "fast"))
+    (tmp_path / "home" / "shoal.toml").write_text(f'agent = "slow"\n{agents}')
+    ledger.tasks.create(title="x", model="slow")
+
+    def work(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*SHOAL, "--home", str(tmp_path / "home"), "work", "--until-empty", *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+            timeout=30,
+        )
+
+    for options in (["--agent", "fats"], ["--agent", "fast", "--", "true"]):
+        refused = work(*options)
+        assert refused.returncode != 0
+        assert "did you mean fast?" in refused.stderr or "leave one out" in refused.stderr
+    assert ledger.tasks.get(1).attempt == 0
+
+    assert work("--agent", "fast", "--as", "bo").returncode == 0
+    task = ledger.tasks.get(1)
+    assert (task.status, task.summary, task.assignee) == ("completed", "fast", "bo")
+    assert [session.agent for session in ledger.tasks.sessions(1)] == ["fast"]
 
 
 @pytest.mark.parametrize("workflow", ["default", "listed", "known", None])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -322,6 +325,67 @@ def test_worker_that_cannot_renew_stops_its_command_before_the_lease_ends(tmp_pa
     server.kill()
 
 
+def test_outage_nearly_as_long_as_the_lease_costs_no_attempt(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    port = server.url.rpartition(":")[2]
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x", max_attempts=1)
+        pids = tmp_path / "pids"
+        worker = work(
+            *("sh", "-c", f"echo $$ > {pids}; sleep 14"), options=(*ONCE, "--lease", "8"), SHOAL_URL=server.url
+        )
+        wait_until(lambda: pids.exists() and pids.read_text())
+    server.kill()
+    threading.Event().wait(4.5)  # starting again takes another second
+    again = Server(tmp_path / "home", "--port", port)
+    said = finish(worker)
+    with connect(again.url, actor="a") as ledger:
+        task = ledger.tasks.get(1)
+    again.stop()
+    assert (task.status, task.attempt) == ("completed", 1), said
+    assert said.count("server is away") == said.count("server is back") == 1, said
+
+
+def test_stopped_worker_says_at_once_what_it_waits_for(ledger: Ledger, work: Work) -> None:
+    ledger.tasks.create(title="x")
+    worker = work("sleep", "30", options=("--grace", "20"))
+    wait_until(lambda: ledger.tasks.get(1).started_at)
+    worker.send_signal(signal.SIGINT)
+    assert worker.stderr is not None
+    said = next(line for line in worker.stderr if line.startswith("stopping"))
+    assert said == "stopping: T1 may go on for 20 s; Ctrl-C again ends it now\n"
+    assert worker.poll() is None
+    worker.send_signal(signal.SIGINT)
+    finish(worker)
+
+
+def test_idle_worker_says_once_that_the_server_is_away_and_back(tmp_path: Path, work: Work) -> None:
+    server = Server(tmp_path / "home")
+    port = server.url.rpartition(":")[2]
+    worker = work("true", SHOAL_URL=server.url)
+    assert worker.stderr is not None
+    worker.stderr.readline()
+    said: list[str] = []
+    reader = threading.Thread(target=said.extend, args=(worker.stderr,))
+    reader.start()
+    with connect(server.url, actor="a") as ledger:
+        ledger.tasks.create(title="x")
+        wait_until(lambda: ledger.tasks.get(1).status == "completed")
+    server.kill()
+    wait_until(lambda: any("server is away" in line for line in said), seconds=5)
+    again = Server(tmp_path / "home", "--port", port)
+    wait_until(lambda: any("server is back" in line for line in said), seconds=5)
+    again.kill()
+    wait_until(lambda: len([line for line in said if "server is away" in line]) == 2, seconds=15)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(30)
+    reader.join()
+    assert [line.split('event="')[1].split('"')[0] for line in said if "server is" in line] == [
+        *("the server is away", "the server is back", "the server is away")
+    ]
+    assert "stopping\n" in said
+
+
 def test_worker_ends_although_nobody_hears_its_reports(tmp_path: Path, work: Work) -> None:
     server = Server(tmp_path / "home")
     with connect(server.url, actor="a") as ledger:
@@ -348,6 +412,30 @@ def test_worker_carries_on_through_a_restart_of_the_server(tmp_path: Path, work:
     with connect(again.url, actor="a") as ledger:
         assert ledger.stats.get().counts["completed"] == 30
     again.stop()
+
+
+def test_worker_that_ends_while_it_sweeps_leaves_no_repository_of_a_probe(
+    ledger: Ledger, work: Work, tmp_path: Path
+) -> None:
+    ledger.tasks.create(title="x")
+    mirrors = tmp_path / "home" / "mirrors" / "_"
+    git(tmp_path, "init", "--quiet", "--bare", str(mirrors / "pond-1.git"))
+    (mirrors / ".probe-killed").mkdir()
+    os.utime(mirrors / ".probe-killed", (0, 0))
+    (mirrors / ".probe-fresh").mkdir()
+    calls = tmp_path / "calls"
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    real = shutil.which("git")
+    slow.write_text(f'#!/bin/sh\necho begins >> {calls}\nsleep 0.7\n{real} "$@"\necho ends >> {calls}\n')
+    slow.chmod(0o755)
+    finish(work("sh", "-c", "sleep 0.3", options=ONCE, PATH=f"{slow.parent}:{os.environ['PATH']}"))
+    said = calls.read_text().split()
+    assert said.count("begins") == said.count("ends") > 0
+    assert {path.name for path in mirrors.iterdir()} <= {"pond-1.git", ".probe-fresh", ".probe-killed"}
+    idle = work("true")
+    wait_until(lambda: {path.name for path in mirrors.iterdir()} == {"pond-1.git", ".probe-fresh"})
+    idle.kill()
 
 
 def assert_gone(pids: Path, seconds: float = 10) -> None:

@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.2
 @click.option("-n", "--limit", type=click.IntRange(1), help="Attempts at once.")
 @click.option("-t", "--type", help="Only tasks of this type.")
 @click.option("-l", "--label", help="Only tasks with this label.")
-@click.option("--agent", help="Who does the work; else who you are.")
+@click.option("--as", "actor", help="Who does the work; else who you are.")
 @click.option("--lease", "lease_seconds", type=click.IntRange(1), help="Seconds an attempt may be out of touch.")
 @click.option("--poll", "poll_seconds", type=click.FloatRange(min=0.01), help="Seconds between looks.")
 @click.option("--until-empty", is_flag=True, help="End when the queues are empty and nothing runs.")

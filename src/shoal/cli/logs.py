@@ -32,5 +32,7 @@ def tell_of_settings(change: Change) -> None:
         log.error("settings refused, those before stay in force", reason=change.problem)
         return
     log.info("settings taken up", changed=", ".join(change.taken_up) or "nothing")
+    if change.remark is not None:
+        log.error("no worker can use these settings", reason=change.remark)
     if change.at_restart:
         log.warning("settings that hold after a restart only", changed=", ".join(change.at_restart))

@@ -84,6 +84,8 @@ def add(session: Session, title: tuple[str, ...], body_file: Any, **options: Any
     if body_file is not None:
         options["body"] = body_file.read()
     made = session.ledger.tasks.create(title=" ".join(title), **_fields(options))
+    if made.repos:
+        _note_strays(session, made.repos)
 
     def show() -> None:
         from shoal.cli import output
@@ -91,6 +93,18 @@ def add(session: Session, title: tuple[str, ...], body_file: Any, **options: Any
         output.sentence(f"{made.task_id} {made.status.value}: {made.title}")
 
     session.answer(made, show, ids=[made.task_id])
+
+
+def _note_strays(session: Session, repositories: list[str]) -> None:
+    """Say which repositories no worker of this home could find; one elsewhere may have other settings."""
+    from contextlib import suppress
+
+    from shoal.errors import ShoalError
+    from shoal.worker.choice import without_address
+
+    with suppress(ShoalError):
+        for note in without_address(repositories, session.home.settings()):
+            click.echo(f"note: {note}", err=True)
 
 
 def _with_filters(function: Any) -> Any:

@@ -22,7 +22,8 @@ from shoal.cli.session import Session, command
 @click.option("-n", "--concurrency", type=click.IntRange(1, 1000), default=1, show_default=True, help="Tasks at once.")
 @click.option("-t", "--type", help="Only tasks of this type.")
 @click.option("-l", "--label", help="Only tasks with this label.")
-@click.option("--agent", help="Who does the work; else who you are.")
+@click.option("--agent", help="The agent of shoal.toml that works on all of them; else each task's own.")
+@click.option("--as", "name", help="Who does the work; else who you are.")
 @click.option(
     "--lease", "lease_seconds", type=click.IntRange(1), default=60, show_default=True, help="Seconds a lease lasts."
 )
@@ -43,7 +44,14 @@ from shoal.cli.session import Session, command
 )
 @click.option("--until-empty", is_flag=True, help="End when the queues are empty.")
 @command
-def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Path | None, **options: Any) -> None:
+def work(
+    session: Session,
+    program: tuple[str, ...],
+    agent: str | None,
+    name: str | None,
+    logs: Path | None,
+    **options: Any,
+) -> None:
     """Claim tasks and let agents work on them: those of shoal.toml, or PROGRAM, run once per task.
 
     An agent works in a folder of its own, with a branch in each repository of the task; its success criteria are
@@ -61,11 +69,12 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
 
     live = LiveSettings(session.home, on_change=tell_of_settings)
     settings = live()
-    check(settings, program)  # tells what is missing now rather than at the first task
+    check(settings, program, agent=agent)  # tells what is missing now rather than at the first task
     terms = Terms(
         settings=settings,
         folder=session.home.folder,
         command=list(program),
+        agent=agent,
         logs=(logs or session.home.logs).absolute(),
         grace_seconds=options.pop("grace_seconds"),
         timeout_seconds=options.pop("timeout_seconds"),
@@ -73,7 +82,7 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
     )
     orders = Orders(queues=list(options.pop("queues")), **options)
     log_to_stderr()
-    ledger = session.ledger.acting_as(agent) if agent else session.ledger
+    ledger = session.ledger.acting_as(name) if name else session.ledger
     tell = None if session.quiet else lambda line: click.echo(line, err=True)
     worker = Worker(ledger, orders, terms, settings=live, on_change=tell)
     if not session.quiet:

@@ -102,8 +102,8 @@ class Dispatcher:
 
     @property
     def _ledger(self) -> Ledger:
-        agent = self._orders.agent
-        return self._shared_ledger.acting_as(agent) if agent else self._shared_ledger
+        actor = self._orders.actor
+        return self._shared_ledger.acting_as(actor) if actor else self._shared_ledger
 
     def tick(self) -> None:
         """Look after what was spawned, then claim and spawn while there is room.

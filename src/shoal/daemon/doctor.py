@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from shoal.daemon import backup
 from shoal.daemon.supervisor import forge_of
-from shoal.errors import ShoalError
+from shoal.default_agent import default_agent, unusable
+from shoal.errors import AgentError, ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.ledger.instance import read_instance
@@ -41,6 +42,7 @@ def examine(home: Home) -> list[Finding]:
         return [*findings, Finding("settings", False, f"{error.message}{running}")]
     findings.append(_space(home))
     findings.append(_forge(settings))
+    findings.append(_agents(settings))
     instance = read_instance(home)
     told = f"runs as pid {instance.pid} at {instance.url}" if instance else "does not run; `shoal serve` starts it"
     findings.append(Finding("server", True, told))
@@ -98,6 +100,19 @@ def _forge(settings: Settings) -> Finding:
     if forge is not None:
         return Finding("forge", True, f"{forge.address}, with ${GITHUB_TOKEN}")
     return Finding("forge", not os.environ.get(GITHUB_TOKEN), remark)
+
+
+def _agents(settings: Settings) -> Finding:
+    wrong = unusable(settings)
+    if wrong is not None:
+        return Finding("agents", False, f"no worker can use the settings: {wrong}")
+    if not settings.agents:
+        return Finding("agents", True, "none is configured; `shoal work -- PROGRAM` needs none")
+    try:
+        told = f"{default_agent(settings)} takes what no other lists"
+    except AgentError as error:
+        told = f"only tasks that an agent lists can be worked on: {error.message}"
+    return Finding("agents", True, f"{', '.join(settings.agents)}; {told}")
 
 
 def _space(home: Home) -> Finding:

@@ -130,6 +130,10 @@ class EmbeddedEngine:
                 if self._commits != commits or self.database.changed(seen) != seen:
                     break
 
+    def with_patience(self, seconds: float) -> EmbeddedEngine:
+        """This one: there is no server to wait for."""
+        return self
+
     def close(self) -> None:
         """Finish what is under way and let go of vault and database."""
         self.database.finish()

@@ -28,6 +28,10 @@ class Engine(Protocol):
         """Wait until the log reaches beyond `after`; whether it does."""
         ...
 
+    def with_patience(self, seconds: float) -> Engine:
+        """The same one; a call gives up when a server has not answered for so many seconds, or cannot be reached."""
+        ...
+
     def close(self) -> None:
         """Let go of everything."""
         ...

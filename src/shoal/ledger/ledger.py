@@ -46,6 +46,12 @@ class Ledger:
         """The same ledger for someone else."""
         return Ledger(self.engine, actor=actor)
 
+    def with_patience(self, seconds: float) -> Ledger:
+        """The same ledger for calls that are better made anew: they give up when a server has not answered for so many
+        seconds, or cannot be reached, where others try again for a while.
+        """
+        return Ledger(self.engine.with_patience(seconds), actor=self.actor)
+
     def submit(self, key: str, **given: Any) -> Future[Any]:
         """Run the verb `noun.name` without waiting; the future is done after its commit."""
         return self.engine.submit(VERBS[key], given, self.actor)

@@ -24,6 +24,7 @@ from shoal.services import Arguments, Verb
 API = "/api/v1"
 TIMEOUT_SECONDS = 60.0
 RETRY_SECONDS = 10.0
+HASTY_RETRY_SECONDS = 0.2  # enough for a kept connection that the server has closed
 LONG_POLL_SECONDS = 25.0
 
 
@@ -33,7 +34,9 @@ class RemoteEngine:
     What never arrived is sent again; so is what may have arrived, when a second time changes nothing.
     """
 
-    def __init__(self, url: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, retry_seconds: float = RETRY_SECONDS, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
         parts = urlsplit(url)
         if not parts.hostname:
             raise BadInput(f"{url!r} is not the address of a server; it looks like http://127.0.0.1:7465")
@@ -43,6 +46,8 @@ class RemoteEngine:
         self._port = parts.port
         self._base = parts.path.rstrip("/") + API
         self._retry_seconds = retry_seconds
+        self._timeout_seconds = timeout_seconds
+        self._hasty: list[RemoteEngine] = []
         self._idle: deque[http.client.HTTPConnection] = deque()
         self._threads: ThreadPoolExecutor | None = None
 
@@ -85,8 +90,16 @@ class RemoteEngine:
                 return True
         return False
 
+    def with_patience(self, seconds: float) -> RemoteEngine:
+        """The same server, over connections of its own; closed with this one."""
+        engine = RemoteEngine(self._url, retry_seconds=min(seconds, HASTY_RETRY_SECONDS), timeout_seconds=seconds)
+        self._hasty.append(engine)
+        return engine
+
     def close(self) -> None:
         """Close what is open."""
+        for engine in self._hasty:
+            engine.close()
         if self._threads is not None:
             self._threads.shutdown()
         while self._idle:
@@ -131,7 +144,7 @@ class RemoteEngine:
             return self._idle.pop()
         except IndexError:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            return kind(self._host, self._port, timeout=TIMEOUT_SECONDS)
+            return kind(self._host, self._port, timeout=self._timeout_seconds)
 
 
 def _request(verb: Verb[Any, Any], arguments: Arguments) -> tuple[str, str, bytes | None]:

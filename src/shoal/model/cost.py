@@ -30,6 +30,12 @@ class Usage(Struct, frozen=True, kw_only=True):
     cache_write_tokens: Tokens = 0
     cost_usd_micros: Micros | None = None
 
+    @property
+    def is_paid(self) -> bool:
+        """Whether it used anything that a provider asks money for."""
+        used = self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens
+        return any((*used, self.cost_usd_micros))
+
 
 class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a cost is recorded from. Without `cost_usd_micros` the list price of the model is taken, where known."""

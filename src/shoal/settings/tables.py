@@ -62,7 +62,7 @@ class DispatchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         msgspec.field(default_factory=lambda: ["default"])
     )
     limit: Annotated[Whole, Meta(description="Attempts at once, those of an earlier start among them.")] = 10
-    agent: Annotated[str | None, Meta(description="Who does the work; left out: whoever dispatches.")] = None
+    actor: Annotated[str | None, Meta(description="Who does the work; left out: whoever dispatches.")] = None
     command: Annotated[list[str], Meta(description="The program that works on a task, as after `shoal work --`.")] = []
     lease_seconds: Annotated[Whole, Meta(description="How long a dispatched attempt may be out of touch.")] = 120
     start_seconds: Annotated[

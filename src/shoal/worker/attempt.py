@@ -46,7 +46,7 @@ OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 
 class Terms(Struct, frozen=True):
     """How a worker runs its agents. `folder` is for workspaces, mirrors and files of runs; a `command` of its own
-    stands in for the agents that are configured.
+    stands in for the agents that are configured, and `agent` names the one of them that takes every task.
     """
 
     settings: Settings
@@ -56,6 +56,7 @@ class Terms(Struct, frozen=True):
     timeout_seconds: int | None
     retry_later_seconds: int
     command: list[str] = []
+    agent: str | None = None
 
 
 class Attempt:
@@ -160,14 +161,18 @@ class Attempt:
             check=self._processes.check,
         )
         workspace = self._prepare(run_command)
-        done = False
+        over = False
         try:
             conclusion = self._episodes(choice, workspace, environment, limits, run_command).run()
             self._processes.check()
-            done = conclusion.is_done
             self.worked = not conclusion.fault
+            # One that never began has nothing to look at either.
+            over = conclusion.is_done or conclusion.fault
+        except AgentError as error:
+            over = not isinstance(error, WorkspaceError)
+            raise
         finally:
-            workspace.close(remove=done)
+            workspace.close(remove=over)
             for note in workspace.take_notes():
                 log.info("workspace", task=task.task_id, note=note)
         return conclusion
@@ -206,7 +211,7 @@ class Attempt:
 
     def _choose(self) -> Choice:
         if not self._terms.command:
-            return choose(self.claim.task, self._terms.settings)
+            return choose(self.claim.task, self._terms.settings, agent=self._terms.agent)
         return Choice(ON_THE_SPOT, on_the_spot(self._terms.command), self.claim.task.model)
 
     def _prepare(self, run_command: RunCommand) -> Workspace:

@@ -14,10 +14,13 @@ from shoal.clock import monotonic_seconds
 from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.worker.attempt import Attempt
+from shoal.worker.contact import Contact
 from shoal.worker.processes import StopReason
 
 log = structlog.get_logger()
 BEATS_PER_LEASE = 3
+AGAIN_SECONDS = 0.25  # until the next try of a beat that failed
+SHORTEST_TRY_SECONDS, LONGEST_TRY_SECONDS = 1.0, 5.0  # for the answer to one
 KILL_SHARE = 0.1  # of the lease: how long a command may take to end by itself then
 FENCE_SHARE = 0.8  # of the lease: without a renewal for so long, stop the children before somebody else may start
 
@@ -34,9 +37,13 @@ class Beats:
         grace_seconds: float,
         running: Callable[[], Sequence[Attempt]],
         ended: threading.Event,
+        contact: Contact | None = None,
     ) -> None:
         """`running` tells the attempts that are under way; it goes on until `ended` is set."""
-        self._ledger = ledger
+        self._every = lease_seconds / BEATS_PER_LEASE / 2
+        # What counts is when the one that came through was sent: none may spend an outage on being sent again.
+        self._ledger = ledger.with_patience(min(max(self._every, SHORTEST_TRY_SECONDS), LONGEST_TRY_SECONDS))
+        self._contact = contact or Contact()
         self._worker = worker
         self._lease = lease_seconds
         self._grace = grace_seconds
@@ -52,7 +59,9 @@ class Beats:
 
     def _beat(self) -> None:
         """Renew every lease a few times per its length, and stop what was lost."""
-        while not self._ended.wait(self._lease / BEATS_PER_LEASE / 2):
+        wait = self._every
+        while not self._ended.wait(wait):
+            wait = self._every
             attempts = self._running()
             began = monotonic_seconds()
             held = {attempt.claim.task.task_id: attempt.claim.attempt for attempt in attempts}
@@ -60,8 +69,11 @@ class Beats:
                 beat = self._ledger.tasks.beat
                 lost = beat(worker=self._worker, tasks=held, lease_seconds=self._lease).lost if held else []
             except (ServerUnreachable, StoreError) as error:
-                log.warning("beat failed", reason=error.message)
+                self._contact.lost(error)
+                wait = min(self._every, AGAIN_SECONDS)
                 continue
+            if held:
+                self._contact.made()
             self._renewed = began
             end([attempt for attempt in attempts if attempt.claim.task.task_id in lost], StopReason.LOST, self._grace)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from shoal.adapters import agents
-from shoal.errors import AgentError
+from shoal.adapters.git.address import address_of
+from shoal.default_agent import default_agent, lists_tasks
+from shoal.errors import AgentError, BadInput, WorkspaceError
+from shoal.mistakes import nearest
 from shoal.model.prompt import hash_of
 from shoal.model.task import Task
 from shoal.settings import AgentSettings, Settings, WorkflowSettings
@@ -25,20 +28,37 @@ class Choice(NamedTuple):
     model: str | None
 
 
-def choose(task: Task, settings: Settings) -> Choice:
+def choose(task: Task, settings: Settings, *, agent: str | None = None) -> Choice:
     """The agent that is named by, or lists, the task's model; else lists its workflow; else its type; else the default.
 
-    A model that no agent lists is what the chosen agent is told to use. Raises AgentError when there is none.
+    With `agent` it is this one, whatever the task asks for; a model that is another's is not its own then. A model
+    that no agent lists is what the chosen agent is told to use. Raises AgentError when there is none.
     """
     known = settings.agents
+    if agent is not None:
+        chosen = named(settings, agent)
+        others = {task.model} & {*known, *(model for one in known.values() for model in one.models)}
+        own = task.model if task.model in chosen.models or not others else None
+        return Choice(agent, chosen, own or chosen.model)
     if task.model in known:
         return Choice(task.model, known[task.model], known[task.model].model)
     for wanted, listed in ((task.model, "models"), (task.workflow, "workflows"), (task.type, "types")):
-        for name, agent in known.items():
-            if wanted in getattr(agent, listed):
-                return Choice(name, agent, task.model or agent.model)
-    name = default(settings)
+        for name, one in known.items():
+            if wanted in getattr(one, listed):
+                return Choice(name, one, task.model or one.model)
+    name = default_agent(settings)
     return Choice(name, known[name], task.model or known[name].model)
+
+
+def named(settings: Settings, name: str) -> AgentSettings:
+    """The agent that the settings call so. Raises AgentError when there is none."""
+    if name not in settings.agents:
+        known = ", ".join(sorted(settings.agents)) or "none"
+        raise AgentError(
+            f"there is no [agents.{name}] in shoal.toml; the agents there are: {known}{nearest(name, settings.agents)}"
+            " (who does the work, in the ledger, is --as)"
+        )
+    return settings.agents[name]
 
 
 def configuration(choice: Choice, workflow: WorkflowSettings) -> str:
@@ -49,7 +69,14 @@ def configuration(choice: Choice, workflow: WorkflowSettings) -> str:
 
 
 def objection(task: Task, settings: Settings) -> str | None:
-    """Why no agent may work on a task: its workflow is not configured, and nothing says what it restricts."""
+    """Why no agent may work on a task: its workflow is not configured, and nothing says what it restricts; or nothing
+    says where its repository is.
+    """
+    if (astray := next(without_address(task.repos, settings), None)) is not None:
+        return (
+            f"{astray}; or name another: `shoal edit {task.task_id} --repo owner/name`; "
+            f"then `shoal reopen {task.task_id}`"
+        )
     known = {"default", *settings.workflows, *(name for one in settings.agents.values() for name in one.workflows)}
     if task.workflow is None or task.workflow in known:
         return None
@@ -60,23 +87,14 @@ def objection(task: Task, settings: Settings) -> str | None:
     )
 
 
-def default(settings: Settings) -> str:
-    """The agent for tasks that none claims: the setting `agent`, or the only one there is. Raises AgentError."""
-    if settings.agent is not None:
-        if settings.agent not in settings.agents:
-            raise AgentError(f"the setting agent names {settings.agent!r}, but there is no [agents.{settings.agent}]")
-        return settings.agent
-    if len(settings.agents) == 1:
-        return next(iter(settings.agents))
-    if not settings.agents:
-        raise AgentError(
-            'no agent is configured: add [agents.claude] with kind = "claude" to shoal.toml, '
-            "or name a program: shoal work -- ./agent.sh"
-        )
-    raise AgentError(
-        f"several agents are configured and none is the default: "
-        f'set agent = "{next(iter(settings.agents))}" at the top of shoal.toml'
-    )
+def without_address(repositories: Iterable[str], settings: Settings) -> Iterator[str]:
+    """Of repositories those of which nobody could say where they are, and why."""
+    for name in repositories:
+        known = settings.repositories.get(name)
+        try:
+            address_of(name, known.url if known is not None else None)
+        except WorkspaceError as error:
+            yield error.message + ("" if known else nearest(name, settings.repositories))
 
 
 def on_the_spot(command: Sequence[str]) -> AgentSettings:
@@ -87,9 +105,13 @@ def on_the_spot(command: Sequence[str]) -> AgentSettings:
     return AgentSettings(kind="command", program=program)
 
 
-def check(settings: Settings, command: Sequence[str] = ()) -> None:
-    """Raise AgentError when a worker with these agents, or this command in their place, could not do its work here."""
+def check(settings: Settings, command: Sequence[str] = (), *, agent: str | None = None) -> None:
+    """Raise AgentError when a worker with these agents, or with this `agent` of them alone, or with this command in
+    their place, could not do its work here.
+    """
     if command:
+        if agent is not None:
+            raise BadInput("either --agent or a program of your own works on the tasks; leave one out", field="agent")
         try:
             agents.agent(on_the_spot(command)).check(WorkflowSettings())
         except AgentError:
@@ -98,11 +120,15 @@ def check(settings: Settings, command: Sequence[str] = ()) -> None:
                 "as in `shoal work -- ./agent.sh`"
             ) from None
         return
-    if not any(one.models or one.types or one.workflows for one in settings.agents.values()):
-        default(settings)
-    for name, agent in settings.agents.items():
+    if agent is not None:
+        named(settings, agent)
+    elif not lists_tasks(settings):
+        default_agent(settings)
+    for name, one in settings.agents.items():
+        if agent not in (None, name):
+            continue
         for workflow in (WorkflowSettings(), *settings.workflows.values()):
             try:
-                agents.agent(agent).check(workflow)
+                agents.agent(one).check(workflow)
             except AgentError as error:
                 raise AgentError(f"[agents.{name}]: {error.message}") from None

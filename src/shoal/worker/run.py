@@ -20,6 +20,7 @@ from shoal.adapters.agents.agent import Agent, Assignment, Malformed
 from shoal.adapters.processes.groups import Limits
 from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
+from shoal.model.cost import Usage
 from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun, live_message
 from shoal.worker.attempt_log import AttemptLog
 from shoal.worker.processes import Processes, StopReason
@@ -35,7 +36,7 @@ LEAVE_SECONDS = 30.0  # for a program that has said its last word
 class Ended(Struct, frozen=True, kw_only=True):
     """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
     by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more;
-    it `began` when its model answered or called a tool.
+    it `began` when its model answered or called a tool, or a call was paid.
     """
 
     outcome: Outcome
@@ -90,9 +91,14 @@ class Run:
         self._finished: Finished | None = None
         self._said: str | None = None
         self._began = False
+        self._earlier: set[str] = set()  # calls of the session before this run, as far as its transcript has them
 
     def go(self) -> Ended:
         """Run to the end. Raises Stopped, OSError when the program cannot be started, and LeaseLost."""
+        if self._assignment.resumes is not None:
+            with suppress(OSError):
+                items = self._agent.transcript(self._assignment, self._assignment.resumes)
+                self._earlier = {item.usage.request_key for item in items if isinstance(item, Spent)}
         with AttemptLog(self._log_file) as log_file:
             process, threads = self._start(log_file)
             try:
@@ -231,6 +237,9 @@ class Run:
                 log.warning("transcript cannot be read", reason=str(error))
                 more = []
             self._items += more
+            for item in more:
+                if isinstance(item, Spent):
+                    self._note(item)
         lost = False
         while not lost:
             try:
@@ -283,6 +292,9 @@ class Run:
         self._ended = True
         self._woken.set()
 
+    def _is_paid(self, usage: Usage) -> bool:
+        return usage.is_paid and usage.request_key not in self._earlier
+
     def _note(self, item: Item) -> None:
         if isinstance(item, Started):
             self._provider_session = item.provider_session or self._provider_session
@@ -290,7 +302,7 @@ class Run:
             self._said, self._began = item.text, True
         elif isinstance(item, Finished):
             self._finished = item
-        elif isinstance(item, ToolBegun) or (isinstance(item, Spent) and item.usage.output_tokens):
+        elif isinstance(item, ToolBegun) or (isinstance(item, Spent) and self._is_paid(item.usage)):
             self._began = True
         if self._agent.is_over(item):
             self._over = True

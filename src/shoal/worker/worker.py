@@ -21,10 +21,12 @@ from shoal.pause import FIRST_SECONDS, Pause
 from shoal.settings import Settings
 from shoal.worker.attempt import REPORT_SECONDS, Attempt, Terms
 from shoal.worker.beats import Beats, end
+from shoal.worker.contact import Contact
 from shoal.worker.processes import StopReason
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
+HASTY_SECONDS = 5.0  # for the answer to what is only a look
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 
 
@@ -66,6 +68,8 @@ class Worker:
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
         self._stopping = threading.Event()
         self._ended = threading.Event()
+        self._contact = Contact()
+        self._hasty_ledger = ledger.with_patience(HASTY_SECONDS)
         self._beats = Beats(
             ledger,
             worker=self.id,
@@ -73,6 +77,7 @@ class Worker:
             grace_seconds=terms.grace_seconds,
             running=self._attempts,
             ended=self._ended,
+            contact=self._contact,
         )
 
     def run(self) -> None:
@@ -81,7 +86,7 @@ class Worker:
         Raises AgentError in place of the latter when the worker's set-up was at fault several times in a row.
         """
         threading.Thread(target=self._heed, name="shoal_heed", daemon=True).start()
-        threading.Thread(target=self._workshop.tend, args=(self._ended,), name="shoal_tend", daemon=True).start()
+        self._workshop.start()
         self._beats.start()
         try:
             position: int | None = None
@@ -90,13 +95,13 @@ class Worker:
                     break
                 if (pause := self._pause.seconds_left) > 0:
                     self._wait(pause)
-                elif self._free_slots() == 0:
+                elif self._free_slots() == 0 or (self._contact.is_lost and self._latest_event() is None):
                     self._wait(self._orders.poll_seconds)
                 elif self._claim():
                     position = None
                 elif position is None:
                     # Where the log stood before the next look: what comes after it will wake us.
-                    position = self._latest_event()
+                    position = self._latest_event() or 0
                 elif self._idle(position):
                     break
                 else:
@@ -122,7 +127,13 @@ class Worker:
     def _heed(self) -> None:
         self._calls_to_stop.get()
         self._stopping.set()
+        names = ", ".join(sorted(attempt.claim.task.task_id for attempt in self._attempts()))
+        if names:
+            self._say(f"stopping: {names} may go on for {self._terms.grace_seconds:g} s; Ctrl-C again ends it now")
+        else:
+            self._say("stopping")
         self._calls_to_stop.get()
+        self._say("stopping now")
         self._end_all()
 
     def _free_slots(self) -> int:
@@ -149,9 +160,10 @@ class Worker:
                     },
                 )
             except (ServerUnreachable, StoreError) as error:
-                log.warning("claim waits", reason=error.message)
+                self._contact.lost(error)
                 self._wait(self._orders.poll_seconds)
                 continue
+            self._contact.made()
             for claim in outcome.claims:
                 self._begin(claim)
             taken += len(outcome.claims)
@@ -177,11 +189,14 @@ class Worker:
                 del self._running[threading.current_thread()]
                 self._changed.notify_all()
 
-    def _latest_event(self) -> int:
+    def _latest_event(self) -> int | None:
+        """Where the log stands; None when nobody answers now."""
         try:
-            newest = self._ledger.events.list(limit=1)
-        except (ServerUnreachable, StoreError):
-            return 0
+            newest = self._hasty_ledger.events.list(limit=1)
+        except (ServerUnreachable, StoreError) as error:
+            self._contact.lost(error)
+            return None
+        self._contact.made()
         return newest[0].id if newest else 0
 
     def _idle(self, position: int) -> bool:
@@ -192,9 +207,10 @@ class Worker:
         deadline = monotonic_seconds() + seconds
         try:
             while not self._stopping.is_set() and (left := deadline - monotonic_seconds()) > 0:
-                if self._ledger.wait_for_events(position, min(left, STOP_SECONDS)):
+                if self._hasty_ledger.wait_for_events(position, min(left, STOP_SECONDS)):
                     break
-        except (ServerUnreachable, StoreError):
+        except (ServerUnreachable, StoreError) as error:
+            self._contact.lost(error)
             self._wait(seconds)
         return False
 

@@ -20,6 +20,7 @@ from shoal.worker.workspaces import Workspaces
 log = structlog.get_logger()
 SWEEP_SECONDS = 3600.0
 SETTLE_SECONDS = 60.0
+LEAVE_SECONDS = 5.0  # for a sweep under way to come to a good end
 
 
 class Workshop:
@@ -36,6 +37,12 @@ class Workshop:
         self._groups = Groups()
         self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
         self.give_up = threading.Event()
+        self._closing = threading.Event()
+        self._tending = threading.Thread(target=self._tend, name="shoal_tend", daemon=True)
+
+    def start(self) -> None:
+        """Settle every minute, and remove the folders of attempts of long ago every hour, until `close`."""
+        self._tending.start()
 
     def attempt(self, claim: Claim) -> Attempt:
         """The attempt of a claim."""
@@ -54,31 +61,32 @@ class Workshop:
         """Say what the agents of killed workers of this home spent."""
         self._open_runs.settle()
 
-    def tend(self, ended: threading.Event) -> None:
-        """Settle every minute, and remove the folders of attempts of long ago every hour, until `ended` is set."""
-        seconds = 0.0
-        while True:
-            self.settle()
-            if seconds <= 0:
-                self.sweep()
-                seconds = SWEEP_SECONDS
-            if ended.wait(SETTLE_SECONDS):
-                return
-            seconds -= SETTLE_SECONDS
-
     def sweep(self) -> None:
         """Remove the folders of attempts of long ago."""
         settings = self._settings()
         days = settings.workspace_days
         try:
-            for name in self._workspaces(settings).sweep(SystemClock().now_ms(), days):
+            for name in self._workspaces(settings).sweep(SystemClock().now_ms(), days, stop=self._closing.is_set):
                 log.info("workspace removed", attempt=name, days=days)
         except OSError as error:
             log.warning("workspaces cannot be swept", reason=str(error))
 
     def close(self) -> None:
         """End with whatever still runs."""
+        self._closing.set()
+        if self._tending.is_alive():
+            self._tending.join(LEAVE_SECONDS)
         self._groups.close()
+
+    def _tend(self) -> None:
+        seconds = 0.0
+        while not self._closing.is_set():
+            self.settle()
+            if seconds <= 0:
+                self.sweep()
+                seconds = SWEEP_SECONDS
+            self._closing.wait(SETTLE_SECONDS)
+            seconds -= SETTLE_SECONDS
 
     def _workspaces(self, settings: Settings) -> Workspaces:
         return Workspaces(self._terms.folder, settings.repositories, ephemeral=settings.ephemeral)

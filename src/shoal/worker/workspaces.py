@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from shoal.adapters.git.address import Address, address_of
 from shoal.adapters.git.mirror import Mirror
+from shoal.adapters.git.view import clear_probes
 from shoal.adapters.processes.commands import RunCommand
 from shoal.clock import DAY_MS, Clock, SystemClock
 from shoal.errors import GitError, WorkspaceError
@@ -84,14 +85,16 @@ class Workspaces:
             teardown=lambda: tear_down(checkouts, wanted, run_command),
         )
 
-    def sweep(self, now: int, days: int) -> list[str]:
+    def sweep(self, now: int, days: int, *, stop: Callable[[], bool] = lambda: False) -> list[str]:
         """Remove the folders of attempts that ended so many days before `now`; the names of those that are gone.
 
         What is uncommitted in a folder is committed first; one of which that fails stays. A folder without a
-        repository goes with what is in it.
+        repository goes with what is in it. What is left is for the next sweep when `stop` says so.
         """
-        gone = []
+        gone: list[str] = []
         for place in places(self._root):
+            if stop():
+                return gone
             record = place.read()
             if record is None or record.at > now - days * DAY_MS or not place.take():
                 continue
@@ -99,8 +102,11 @@ class Workspaces:
                 gone.append(place.name)
             place.release()
         for path in (self._root / MIRRORS).glob("*/*.git"):
+            if stop():
+                return gone
             with suppress(GitError):
-                self._mirror_at(path, path.stem).tidy()
+                self._mirror_at(path, path.stem, stop).tidy()
+        clear_probes(self._root / MIRRORS, now)
         return gone
 
     def _wanted(self, task: Task, stop: Callable[[], bool] | None, late: Callable[[], bool] | None) -> Wanted:
@@ -138,6 +144,6 @@ class Workspaces:
         checkout.keep("What was left uncommitted")
         return checkout.is_whole
 
-    def _mirror_at(self, path: Path, name: str) -> Mirror:
+    def _mirror_at(self, path: Path, name: str, stop: Callable[[], bool] | None = None) -> Mirror:
         """A mirror that is there already and is not fetched."""
-        return Mirror(path, Address(name, "", PurePosixPath(path.name)), clock=self._clock)
+        return Mirror(path, Address(name, "", PurePosixPath(path.name)), clock=self._clock, stop=stop)

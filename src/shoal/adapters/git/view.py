@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from shoal.errors import GitError
 FOLDERS = ("logs", "worktrees", "lfs")
 SHARED = ("objects", "refs", *FOLDERS, "packed-refs", "shallow")
 PLAIN = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+PROBE = ".probe-"  # how the folders begin in which it is probed
+PROBE_MS = 600_000  # of a probe that takes so long nobody waits any more
 PROBED = ("filemode", "ignorecase", "precomposeunicode", "symlinks")
 
 
@@ -137,12 +139,24 @@ def show_changes(git: Git, environment: Mapping[str, str] | None = None) -> None
 @cache
 def probe(folder: Path) -> str:
     """The configuration that git gives a new bare repository in a folder, by what its file system can do."""
-    with tempfile.TemporaryDirectory(prefix=".probe-", dir=folder) as scratch:
-        git = Git(Path(scratch))
+    # Not a TemporaryDirectory: that would be removed a second time, at the end of the interpreter, under git's hands.
+    scratch = Path(tempfile.mkdtemp(prefix=PROBE, dir=folder))
+    try:
+        git = Git(scratch)
         git.run("init", "--quiet", "--bare", "--template=", ".")
         lines = git.text("config", "--file", "config", "--list").splitlines()
+    finally:
+        remove_tree(scratch)
     told = [line.partition("=") for line in lines if line.removeprefix("core.").partition("=")[0] in PROBED]
     return PLAIN + written({name: value for name, _, value in told})
+
+
+def clear_probes(mirrors: Path, now: int) -> None:
+    """Remove the folders of probes whose process was killed; `now` in milliseconds since 1970."""
+    for left in mirrors.glob(f"*/{PROBE}*"):
+        with suppress(OSError):
+            if now - left.stat().st_mtime * 1000 > PROBE_MS:
+                remove_tree(left)
 
 
 def written(settings: Mapping[str, str]) -> str:
