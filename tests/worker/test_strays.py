@@ -239,13 +239,58 @@ def test_end_of_one_leaves_the_others_alone(start: Start, groups: Groups, leave:
 def test_orphans_that_end_by_themselves_are_no_zombies(start: Start) -> None:
     process = start(["/bin/sh", "-c", "(true & true & true &); exec sleep 1000"])
     reaper = psutil.Process(process.pid)
-    wait_until(lambda: [child.name() for child in reaper.children(recursive=True)] == ["sleep"])
+    wait_until(lambda: [child.name() for child in reaper.children(recursive=True)] == ["shoal-reaper", "sleep"])
 
 
-def test_command_ends_with_its_reaper(start: Start, groups: Groups, leave: Leave) -> None:
+UPPER = "$(ps -o ppid= -p $PPID)"
+ATTACKS = {
+    "kills the lower": "kill -9 $PPID",
+    "kills the upper": f"kill -9 {UPPER}",
+    "kills the group": "kill -s KILL -- -$(ps -o pgid= -p $PPID | tr -d ' ')",
+    "stops both": f"kill -STOP $PPID {UPPER}; sleep 0.1; kill -STOP $PPID",
+}
+HARMLESS = {
+    "stops the lower": "kill -STOP $PPID",
+    **{name: f"kill -{name} $PPID {UPPER}" for name in ("USR1", "ALRM", "TSTP", "SEGV", "RTMIN", "CHLD", "CONT")},
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("kind", ["without environment", "forked twice"])
+def test_it_ends_when_its_command_turns_on_the_reaper(
+    start: Start, groups: Groups, leave: Leave, kind: str, attack: str
+) -> None:
+    stray = leave(kind)
+    process = start(stray.then(f"read line; {ATTACKS[attack]}; {GOES_ON}"))
+    wait_until(stray.is_there)
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    if "kills" in attack:
+        assert process.wait(20) == -9
+    else:
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    groups.end(process, 0.2)
+    wait_until(stray.is_gone)
+
+
+@pytest.mark.parametrize("attack", HARMLESS)
+def test_signal_to_the_reaper_changes_nothing(start: Start, groups: Groups, leave: Leave, attack: str) -> None:
+    stray = leave("without environment")
+    process = start(stray.then(f"read line; {HARMLESS[attack]}; read line; exit 3"))
+    wait_until(stray.is_there)
+    process.communicate(b"\n\n")
+    assert process.wait(20) == 3
+    assert stray.is_gone()
+    groups.end(process, 1)
+
+
+@pytest.mark.parametrize("which", ["upper", "lower"])
+def test_command_ends_with_its_reaper(start: Start, groups: Groups, leave: Leave, which: str) -> None:
     stray = leave("without environment")
     process = start(["/bin/sh", "-c", f"exec 9> {stray.path}; echo . >&9; while :; do sleep 0.1; done"])
     wait_until(stray.is_there)
-    process.kill()
-    groups.end(process, 1)
+    upper = psutil.Process(process.pid)
+    (upper if which == "upper" else upper.children()[0]).kill()
     wait_until(stray.is_gone)
+    groups.end(process, 1)
