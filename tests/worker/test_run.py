@@ -64,6 +64,18 @@ def test_what_was_spent_is_told_at_once(
         thread.join()
 
 
+def test_what_is_spent_after_the_task_is_lost_is_counted(
+    ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "PULSE_SECONDS", 300)
+    ledger.tasks.create(title="x")
+    usage = '{"request_key": "r1", "provider": "p", "model": "m", "output_tokens": 7}'
+    cancel = as_agent(tmp_path, "cancel(1)")
+    worker(f'{cancel}; echo \'{{"item": "spent", "usage": {usage}}}\'; sleep 1000').run()
+    assert ledger.tasks.get(1).status == "cancelled"
+    assert [one.output_tokens for one in ledger.costs.sums(by="task")] == [7]
+
+
 @pytest.mark.parametrize("kind", ["command", "claude"])
 @pytest.mark.parametrize("stream", ["1", "2"])
 def test_log_of_an_attempt_is_bounded(

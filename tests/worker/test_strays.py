@@ -191,6 +191,28 @@ def test_it_ends_where_the_kernel_lists_no_children(
     assert stray.is_gone()
 
 
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        yield stranger
+        stranger.kill()
+
+
+def test_stranger_in_the_list_of_children_is_left_alone(
+    start: Start, groups: Groups, stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    longer = f"import io; return io.StringIO(opened(path, *more).read() + ' {stranger.pid}')"
+    script = NO_LIST.replace("raise FileNotFoundError(path)", longer)
+    (tmp_path / "reaper.py").write_text(script.format(path=str(module.REAPER)))
+    monkeypatch.setattr(module, "REAPER", tmp_path / "reaper.py")
+    started = tmp_path / "started"
+    process = start(["/bin/sh", "-c", f"touch {started}; {GOES_ON}"])
+    wait_until(started.exists)
+    groups.end(process, 0.2)
+    assert process.returncode == -9
+    assert stranger.poll() is None
+
+
 WORKER = """
 import json, os, subprocess, sys
 from shoal.adapters.processes.groups import Groups
