@@ -234,7 +234,7 @@ def test_agent_that_changes_what_it_is_judged_by_is_judged_by_a_person(
     task = ledger.tasks.get(1)
     assert task.status == "review", task.last_error
     [event] = ledger.events.list(task=1, kind="task.verified", limit=1)
-    assert event.data["manual"] == [f"its own agent (it) changed what the work is judged by: {field}"]
+    assert event.data["manual"] == [f"changed during the work in the name of its agent (it): {field}"]
 
 
 def test_change_by_a_person_during_the_work_asks_nobody(ledger: Ledger, worker: Make, tmp_path: Path) -> None:

@@ -349,7 +349,7 @@ class Episodes:
             manual = [*verdict.manual, "it was changed again and again while it was checked"]
         actor = self._work.actor
         if own := self._say(lambda: own_changes(self._ledger, self._claim, task, actor=actor)):
-            manual = [*manual, f"its own agent ({actor}) changed what the work is judged by: {', '.join(own)}"]
+            manual = [*manual, f"changed during the work in the name of its agent ({actor}): {', '.join(own)}"]
         verdict = Verdict([*problems, *verdict.failed], manual)
         if task.success_criteria or verdict.failed or manual:
             self._say(
