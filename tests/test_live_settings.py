@@ -112,6 +112,26 @@ def test_what_is_just_being_written_is_left_for_a_moment(
     assert live().agents == {}
 
 
+def test_what_is_written_again_while_it_is_read_is_not_taken_up(
+    home: Home, changes: list[Change], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.config.write_text("episodes = 2\n")
+    live = LiveSettings(home, on_change=changes.append)
+    read = Home.settings
+
+    def read_while_it_is_written(self: Home, **given: Any) -> Settings:
+        monkeypatch.setattr(Home, "settings", read)
+        settings = self.settings(**given)
+        self.config.write_text("episodes = 44\n")
+        return settings
+
+    home.config.write_text("episodes =    3\n")
+    monkeypatch.setattr(Home, "settings", read_while_it_is_written)
+    assert live().episodes == 2
+    assert live().episodes == 44
+    assert changes == [Change(["episodes"])]
+
+
 def test_some_settings_hold_until_a_restart(home: Home, changes: list[Change]) -> None:
     live = LiveSettings(home, on_change=changes.append, port=0)
     home.config.write_text(

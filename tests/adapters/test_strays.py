@@ -191,6 +191,28 @@ def test_it_ends_where_the_kernel_lists_no_children(
     assert stray.is_gone()
 
 
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as stranger:
+        yield stranger
+        stranger.kill()
+
+
+def test_stranger_in_the_list_of_children_is_left_alone(
+    start: Start, groups: Groups, stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    longer = f"import io; return io.StringIO(opened(path, *more).read() + ' {stranger.pid}')"
+    script = NO_LIST.replace("raise FileNotFoundError(path)", longer)
+    (tmp_path / "subreaper.py").write_text(script.format(path=str(module.SUBREAPER)))
+    monkeypatch.setattr(module, "SUBREAPER", tmp_path / "subreaper.py")
+    started = tmp_path / "started"
+    process = start(["/bin/sh", "-c", f"touch {started}; {GOES_ON}"])
+    wait_until(started.exists)
+    groups.end(process, 0.2)
+    assert process.returncode == -9
+    assert stranger.poll() is None
+
+
 WORKER = """
 import json, os, subprocess, sys
 from shoal.adapters.processes.groups import Groups
@@ -239,13 +261,58 @@ def test_end_of_one_leaves_the_others_alone(start: Start, groups: Groups, leave:
 def test_orphans_that_end_by_themselves_are_no_zombies(start: Start) -> None:
     process = start(["/bin/sh", "-c", "(true & true & true &); exec sleep 1000"])
     subreaper = psutil.Process(process.pid)
-    wait_until(lambda: [child.name() for child in subreaper.children(recursive=True)] == ["sleep"])
+    wait_until(lambda: [child.name() for child in subreaper.children(recursive=True)] == ["shoal-subreaper", "sleep"])
 
 
-def test_command_ends_with_its_subreaper(start: Start, groups: Groups, leave: Leave) -> None:
+UPPER = "$(ps -o ppid= -p $PPID)"
+ATTACKS = {
+    "kills the lower": "kill -9 $PPID",
+    "kills the upper": f"kill -9 {UPPER}",
+    "kills the group": "kill -s KILL -- -$(ps -o pgid= -p $PPID | tr -d ' ')",
+    "stops both": f"kill -STOP $PPID {UPPER}; sleep 0.1; kill -STOP $PPID",
+}
+HARMLESS = {
+    "stops the lower": "kill -STOP $PPID",
+    **{name: f"kill -{name} $PPID {UPPER}" for name in ("USR1", "ALRM", "TSTP", "SEGV", "RTMIN", "CHLD", "CONT")},
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("kind", ["without environment", "forked twice"])
+def test_it_ends_when_its_command_turns_on_its_subreapers(
+    start: Start, groups: Groups, leave: Leave, kind: str, attack: str
+) -> None:
+    stray = leave(kind)
+    process = start(stray.then(f"read line; {ATTACKS[attack]}; {GOES_ON}"))
+    wait_until(stray.is_there)
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    if "kills" in attack:
+        assert process.wait(20) == -9
+    else:
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    groups.end(process, 0.2)
+    wait_until(stray.is_gone)
+
+
+@pytest.mark.parametrize("attack", HARMLESS)
+def test_signal_to_a_subreaper_changes_nothing(start: Start, groups: Groups, leave: Leave, attack: str) -> None:
+    stray = leave("without environment")
+    process = start(stray.then(f"read line; {HARMLESS[attack]}; read line; exit 3"))
+    wait_until(stray.is_there)
+    process.communicate(b"\n\n")
+    assert process.wait(20) == 3
+    assert stray.is_gone()
+    groups.end(process, 1)
+
+
+@pytest.mark.parametrize("which", ["upper", "lower"])
+def test_command_ends_with_its_subreapers(start: Start, groups: Groups, leave: Leave, which: str) -> None:
     stray = leave("without environment")
     process = start(["/bin/sh", "-c", f"exec 9> {stray.path}; echo . >&9; while :; do sleep 0.1; done"])
     wait_until(stray.is_there)
-    process.kill()
-    groups.end(process, 1)
+    upper = psutil.Process(process.pid)
+    (upper if which == "upper" else upper.children()[0]).kill()
     wait_until(stray.is_gone)
+    groups.end(process, 1)

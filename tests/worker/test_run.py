@@ -64,6 +64,18 @@ def test_what_was_spent_is_told_at_once(
         thread.join()
 
 
+def test_what_is_spent_after_the_task_is_lost_is_counted(
+    ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "PULSE_SECONDS", 300)
+    ledger.tasks.create(title="x")
+    usage = '{"request_key": "r1", "provider": "p", "model": "m", "output_tokens": 7}'
+    cancel = as_agent(tmp_path, "cancel(1)")
+    worker(f'{cancel}; echo \'{{"item": "spent", "usage": {usage}}}\'; sleep 1000').run()
+    assert ledger.tasks.get(1).status == "cancelled"
+    assert [one.output_tokens for one in ledger.costs.sums(by="task")] == [7]
+
+
 @pytest.mark.parametrize("kind", ["command", "claude"])
 @pytest.mark.parametrize("stream", ["1", "2"])
 def test_log_of_an_attempt_is_bounded(
@@ -183,3 +195,92 @@ def test_work_is_checked_against_the_task_as_it_is_then(ledger: Ledger, worker: 
     assert ["run twice" in failed for failed in first["failed"]] == [True]
     assert not second.get("failed")
     assert ledger.tasks.get(1).status == "completed"
+
+
+def as_agent(tmp_path: Path, call: str) -> str:
+    """A line of a script with which the agent `it` calls the ledger."""
+    path = str(tmp_path / "home" / "ledger.db")
+    return f"{sys.executable} -c \"import shoal; shoal.connect({path!r}, actor='it').tasks.{call}\""
+
+
+EASIER = {
+    "success_criteria": "update(1, success_criteria=[])",
+    "requires_qa": "update(1, requires_qa=False)",
+    "type": "update(1, type='other')",
+    "repos": "update(1, repos=[])",
+}
+
+
+@pytest.mark.parametrize("field", EASIER)
+@pytest.mark.parametrize("when", ["in this attempt", "in the attempt before"])
+def test_agent_that_changes_what_it_is_judged_by_is_judged_by_a_person(
+    ledger: Ledger, worker: Make, tmp_path: Path, field: str, when: str
+) -> None:
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main", "pond")
+    git(tmp_path / "pond", "commit", "--quiet", "--allow-empty", "--message", "Begin")
+    asked = {
+        "success_criteria": {"type": "chore", "success_criteria": [NEVER]},
+        "requires_qa": {"requires_qa": True},
+        "type": {"type": "research"},
+        "repos": {"type": "swe", "repos": [str(tmp_path / "pond")]},
+    }
+    ledger.tasks.create(title="x", **asked[field])
+    edit = as_agent(tmp_path, EASIER[field])
+    if when == "in this attempt":
+        worker(f"{edit} || exit 1").run()
+    else:
+        worker(f"if test $SHOAL_TASK_ATTEMPT = 1; then {edit}; exit 75; fi").run()
+        wait_until(lambda: worker("true").run() or ledger.tasks.get(1).status != "queued", seconds=20)
+    task = ledger.tasks.get(1)
+    assert task.status == "review", task.last_error
+    [event] = ledger.events.list(task=1, kind="task.verified", limit=1)
+    assert event.data["manual"] == [f"changed during the work in the name of its agent (it): {field}"]
+
+
+def test_change_by_a_person_during_the_work_asks_nobody(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    ledger.tasks.create(title="x", type="chore", success_criteria=[NEVER])
+    edit = as_agent(tmp_path, EASIER["success_criteria"])
+    mine = worker(f"{edit}; while ! test -e {tmp_path}/gate; do sleep 0.05; done")
+    thread = threading.Thread(target=mine.run)
+    thread.start()
+    try:
+        wait_until(lambda: not ledger.tasks.get(1).success_criteria, seconds=20)
+        ledger.tasks.update(1, success_criteria=[{"criterion": "it is", "measurable": "true"}])
+    finally:
+        (tmp_path / "gate").touch()
+        thread.join()
+    assert ledger.tasks.get(1).status == "completed"
+
+
+def test_criterion_that_is_added_during_the_checks_is_checked(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    checked, gate = tmp_path / "checked", tmp_path / "gate"
+    slow = {"criterion": "slow", "measurable": f"touch {checked}; while ! test -e {gate}; do sleep 0.05; done"}
+    ledger.tasks.create(title="x", type="chore", max_attempts=1, success_criteria=[slow])
+    thread = threading.Thread(target=worker("true").run)
+    thread.start()
+    try:
+        wait_until(checked.exists, seconds=20)
+        ledger.tasks.update(1, success_criteria=[slow, NEVER])
+    finally:
+        gate.touch()
+        thread.join()
+    task = ledger.tasks.get(1)
+    assert (task.status, "it holds" in (task.last_error or "")) == ("failed", True)
+
+
+def test_work_whose_terms_change_at_every_check_is_judged_by_a_person(
+    ledger: Ledger, worker: Make, tmp_path: Path
+) -> None:
+    ledger.tasks.create(title="x", type="chore")
+    path = str(tmp_path / "home" / "ledger.db")
+    script = tmp_path / "moves"
+    check = f"{sys.executable} {script}"
+    script.write_text(
+        f"import shoal, time\ntasks = shoal.connect({path!r}, actor='bo').tasks\n"
+        f"tasks.update(1, success_criteria=[dict(criterion=str(time.time()), measurable={check!r})])\n"
+    )
+    ledger.tasks.update(1, success_criteria=[{"criterion": "0", "measurable": check}])
+    worker("true").run()
+    assert ledger.tasks.get(1).status == "review"
+    [event] = ledger.events.list(task=1, kind="task.verified", limit=10)
+    assert event.data["manual"] == ["it was changed again and again while it was checked"]

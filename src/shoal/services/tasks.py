@@ -166,7 +166,8 @@ def update(tx: Tx, changes: TaskChanges, *, task: TaskRef) -> UpdatedTask:
     updated = sorted(fields)
     if "run_at" in fields and found.status in {Status.QUEUED, Status.SCHEDULED}:
         fields |= place(found, tx.now, run_at=fields["run_at"])
-    return _updated(change(tx, found, Kind.TASK_UPDATED, fields), updated)
+    attempt = found.attempt if found.status is Status.ACTIVE else None  # during which it was changed, by whomever
+    return _updated(change(tx, found, Kind.TASK_UPDATED, fields, attempt=attempt), updated)
 
 
 @verb("POST /tasks/{task}/cancel", repeatable=True)

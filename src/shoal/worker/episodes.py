@@ -24,11 +24,12 @@ from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.prompt import Failure, Prompt, Way
 from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started, Told
-from shoal.model.task import Claim
+from shoal.model.task import Claim, Task
 from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.attempt_log import read_tail
 from shoal.worker.choice import Choice, configuration
 from shoal.worker.conclusion import Conclusion, How
+from shoal.worker.judgement import checked, own_changes
 from shoal.worker.open_runs import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.pull_requests import pull_requests
@@ -43,6 +44,7 @@ NOT_STARTED = 127
 ERROR_LIMIT = 4000
 NOTES, NOTE_LIMIT = 200, 4000
 NAME_LIMIT = 200
+LOOKS = 3  # at a task that changes while it is checked
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -322,20 +324,31 @@ class Episodes:
         return Conclusion(how=How.FAIL, text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
-        # As it is now: people change what they ask for while an agent works.
-        task = self._task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
-        verdict = verify(
-            task,
-            folder=self._workspace.folder,
-            result=given,
-            result_text=text,
-            branches=branches,
-            pull_requests=pull_requests(text, task, self._settings.repositories),
-            run_command=self._run_command,
-            environment=self._environment,
-        )
-        verdict = replace(verdict, failed=[*problems, *verdict.failed])
-        if task.success_criteria or verdict.failed:
+        # As it is now, and still is after the checks: people change what they ask for while an agent works.
+        task = self._now()
+        for _ in range(LOOKS):
+            self._task = task
+            verdict = verify(
+                task,
+                folder=self._workspace.folder,
+                result=given,
+                result_text=text,
+                branches=branches,
+                pull_requests=pull_requests(text, task, self._settings.repositories),
+                run_command=self._run_command,
+                environment=self._environment,
+            )
+            task = self._now()
+            if checked(task) == checked(self._task):
+                manual = verdict.manual
+                break
+        else:
+            manual = [*verdict.manual, "it was changed again and again while it was checked"]
+        actor = self._work.actor
+        if own := self._say(lambda: own_changes(self._ledger, self._claim, task, actor=actor)):
+            manual = [*manual, f"changed during the work in the name of its agent ({actor}): {', '.join(own)}"]
+        verdict = Verdict([*problems, *verdict.failed], manual)
+        if task.success_criteria or verdict.failed or manual:
             self._say(
                 lambda: self._ledger.tasks.verified(
                     task.id,
@@ -345,6 +358,11 @@ class Episodes:
                 )
             )
         return verdict
+
+    def _now(self) -> Task:
+        """The task as it is."""
+        task: Task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
+        return task
 
     def _ended_well(self, ended: Ended, text: str, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:
         result = whole_result(given, branches, exit_code=ended.code, log=self._work.log_file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -116,6 +117,7 @@ class Groups:
             _await(process)
 
     def _order(self, process: subprocess.Popen[bytes], order: bytes) -> None:
+        process.send_signal(signal.SIGCONT)  # its command may have stopped it
         with self._lock, contextlib.suppress(BrokenPipeError):
             if process in self._controls:
                 os.write(self._controls[process], order)
@@ -128,6 +130,7 @@ class Groups:
 
 
 def _await(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGCONT)
     try:
         process.wait(LAST_SECONDS)
     except subprocess.TimeoutExpired:  # somebody has stopped it

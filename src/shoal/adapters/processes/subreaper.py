@@ -6,6 +6,10 @@ to its group, session or environment. So a run is what is below here, and what i
 until there are none. Only own children are signalled, with the groups that they are in: such a number is given to no
 other process before the child is reaped, and nobody else reaps it.
 
+There are two, one above the other. The lower one does all this; the upper one waits for its end, wakes it when it is
+stopped, and when it is killed gets what was below it, and kills that. When the upper one is killed, the lower one ends
+the run.
+
 Other systems give orphans to the first of all processes; there a run is the command's process group.
 
 Run as a script of its own: CONTROL LOCALE PROGRAM ARGUMENTS. Orders come from the pipe CONTROL, which the worker holds
@@ -33,12 +37,13 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 class Subreaper:
     """A command and what it leaves to this process."""
 
-    def __init__(self, command: int, *, adopts: bool, woken: int) -> None:
-        """`woken` can be read when a child has ended."""
+    def __init__(self, command: int, *, adopts: bool, woken: int, above: int) -> None:
+        """`woken` can be read when a child has ended, or the parent, which was `above`."""
         self.code: int | None = None
         self._command = command
         self._adopts = adopts
         self._woken = woken
+        self._above = above
         self._poll = poll()
         self._poll.register(woken, POLLIN)
         self._asked: set[int] = set()
@@ -54,7 +59,10 @@ class Subreaper:
                 break
             if asking:
                 self._signal(signal.SIGTERM, again=False)
-            if control not in self._wait(left):
+            ready = self._wait(left)
+            if self._adopts and os.getppid() != self._above:
+                break
+            if control not in ready:
                 continue
             orders = os.read(control, 64)
             if END in orders:
@@ -126,29 +134,63 @@ def main() -> None:
     os.set_inheritable(control, False)
     set_own = _prctl()
     adopts = set_own(PR_SET_CHILD_SUBREAPER, 1)
-    woken, waking = os.pipe()
-    os.set_blocking(waking, False)
-    signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    woken = _wake_by_signals()
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    own = os.getpid()
+    # What the command sends here is not to end the run in part, or to stop it.
+    hears = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGCHLD})
+    if adopts:
+        own = os.getpid()
+        lower = os.fork()
+        if lower != 0:
+            os.close(control)
+            _let_go()
+            code = _await(lower)
+            Subreaper(lower, adopts=True, woken=woken, above=0).end()
+            _end_as(code, set_own)
+        # The upper one's end wakes this one; and a signal to the group of one is none to the other.
+        set_own(PR_SET_PDEATHSIG, signal.SIGCHLD)
+        set_own(PR_SET_CHILD_SUBREAPER, 1)
+        os.setpgid(0, 0)
+        woken = _wake_by_signals()
+        if os.getppid() != own:
+            os._exit(127)
+    above, own = os.getppid(), os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             # A run whose subreaper is killed must not go on unseen.
             set_own(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == own:
+                signal.pthread_sigmask(signal.SIG_SETMASK, hears)
                 _become(command, locale)
         except OSError as error:
             os.write(2, f"{command[0]}: {error.strerror}\n".encode())
         finally:
             os._exit(127)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     _let_go()
-    subreaper = Subreaper(pid, adopts=adopts, woken=woken)
+    subreaper = Subreaper(pid, adopts=adopts, woken=woken, above=above)
     subreaper.watch(control)
     subreaper.end()
+    if adopts and os.getppid() == above:
+        _signal_process(above, signal.SIGCONT)  # somebody may have stopped it
     _end_as(-signal.SIGKILL if subreaper.code is None else subreaper.code, set_own)
+
+
+def _wake_by_signals() -> int:
+    """What can be read when a signal has come."""
+    woken, waking = os.pipe()
+    os.set_blocking(waking, False)
+    signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
+    return woken
+
+
+def _await(lower: int) -> int:
+    """How the lower one ended; whoever stops it stops it for a moment."""
+    while True:
+        _, status = os.waitpid(lower, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            return os.waitstatus_to_exitcode(status)
+        os.kill(lower, signal.SIGCONT)
 
 
 def _prctl() -> Callable[[int, int], bool]:
