@@ -107,7 +107,7 @@ def test_it_is_archived_with_its_task_and_comes_back(ledger: Ledger, task: str, 
     assert ledger.tasks.rescued_file(task, file=str(rescue.file)).data == BUNDLE
 
 
-@pytest.mark.parametrize("data", [b"gitdir: /home/ana/private/.git\n", b"", b"# v2 git bundle", b"zz"])
+@pytest.mark.parametrize("data", [b"gitdir: /srv/private/.git\n", b"", b"# v2 git bundle", b"zz"])
 def test_bundle_that_is_none_is_refused(ledger: Ledger, task: str, data: bytes) -> None:
     with pytest.raises(BadInput, match="git bundle create"):
         ledger.tasks.rescue(task, attempt=1, name="web.bundle", data=data, **WORK)
