@@ -313,12 +313,15 @@ def test_signal_to_a_subreaper_changes_nothing(start: Start, groups: Groups, lea
     groups.end(process, 1)
 
 
-@pytest.mark.parametrize("which", ["upper", "lower"])
+@pytest.mark.parametrize("which", ["upper", "lower", "lower while the upper is stopped"])
 def test_command_ends_with_its_subreapers(start: Start, groups: Groups, leave: Leave, which: str) -> None:
     stray = leave("without environment")
     process = start(["/bin/sh", "-c", f"exec 9> {stray.path}; echo . >&9; while :; do sleep 0.1; done"])
     wait_until(stray.is_there)
     upper = psutil.Process(process.pid)
-    (upper if which == "upper" else upper.children()[0]).kill()
+    lower = upper.children()[0]
+    if "stopped" in which:
+        upper.suspend()
+    (upper if which == "upper" else lower).kill()
     wait_until(stray.is_gone)
     groups.end(process, 1)

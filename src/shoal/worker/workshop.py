@@ -61,12 +61,12 @@ class Workshop:
         """Say what the agents of killed workers of this home spent."""
         self._open_runs.settle()
 
-    def sweep(self) -> None:
-        """Remove the folders of attempts of long ago."""
+    def sweep(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Remove the folders of attempts of long ago, until `stop` says so."""
         settings = self._settings()
         days = settings.workspace_days
         try:
-            for name in self._workspaces(settings).sweep(SystemClock().now_ms(), days, stop=self._closing.is_set):
+            for name in self._workspaces(settings).sweep(SystemClock().now_ms(), days, stop=stop):
                 log.info("workspace removed", attempt=name, days=days)
         except OSError as error:
             log.warning("workspaces cannot be swept", reason=str(error))
@@ -83,7 +83,7 @@ class Workshop:
         while not self._closing.is_set():
             self.settle()
             if seconds <= 0:
-                self.sweep()
+                self.sweep(self._closing.is_set)
                 seconds = SWEEP_SECONDS
             self._closing.wait(SETTLE_SECONDS)
             seconds -= SETTLE_SECONDS
