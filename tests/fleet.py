@@ -18,8 +18,9 @@ SHOAL = [sys.executable, "-m", "shoal"]
 
 
 def environment(**given: str) -> dict[str, str]:
-    """The environment of a child: ours without any setting of Shoal's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")} | given
+    """The environment of a child: ours without any setting of Shoal's, and without the width of our terminal."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_") and name != "COLUMNS"}
+    return kept | given
 
 
 def start(verb: str, *arguments: str, **keywords: str) -> subprocess.Popen[str]:
