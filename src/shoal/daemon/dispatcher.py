@@ -228,12 +228,11 @@ class Dispatcher:
 
     def _conclude(self, one: Spawned, holding: Task | None) -> None:
         """An attempt has ended; what it did not report itself is said for it, then all of it is cleared away."""
+        if (one.worker, "ended") not in self._first_seen:  # before its log is waited for: its room is free from now on
+            self._lasted(one, "ended")
+            self._judge_set_up(one)
         if not self._has_log(one):
             return
-        if one.code == SETUP_AT_FAULT:
-            self.pause.fault(self._why_given_back(one) or one.reason or "no reason was given")
-        elif one.state is State.SUCCEEDED:
-            self.pause.worked()
         if holding is not None:
             reason = one.reason or "no reason was given"
             with suppress(LeaseLost):
@@ -251,6 +250,12 @@ class Dispatcher:
         else:
             self._say(f"{one.task} attempt {one.attempt} ended")
         self._remove(one)
+
+    def _judge_set_up(self, one: Spawned) -> None:
+        if one.code == SETUP_AT_FAULT:
+            self.pause.fault(self._why_given_back(one) or one.reason or "no reason was given")
+        elif one.state is State.SUCCEEDED:
+            self.pause.worked()
 
     def _why_given_back(self, one: Spawned) -> str | None:
         with suppress(NotFound):
