@@ -127,7 +127,7 @@ class App:
         return handle
 
     async def _run(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
-        if verb.writes and not verb.reads_vault:
+        if verb.writes and not verb.reads_vault and not verb.outside:
             return await asyncio.wrap_future(self.engine.submit_checked(verb, arguments, actor))
         return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 

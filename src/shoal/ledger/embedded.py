@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from shoal.clock import Clock, SystemClock, monotonic_seconds
 from shoal.ledger.settler import Settler
+from shoal.ledger.world import Sources, World
 from shoal.services import Arguments, Call, Identity, Tx, Verb
 from shoal.settings import Settings
 from shoal.store.database import Database, Joint, Transaction
@@ -29,11 +30,18 @@ class EmbeddedEngine:
     """Verbs on a database of this process: one verb, one transaction."""
 
     def __init__(
-        self, database: Database, *, settings: Settings, clock: Clock | None = None, vault: VaultPlace | None = None
+        self,
+        database: Database,
+        *,
+        settings: Settings,
+        clock: Clock | None = None,
+        vault: VaultPlace | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self.database = database
         self.settings = settings
         self.clock = clock or SystemClock()
+        self.sources = sources or Sources()
         self.identity = _identity(database, settings.prefix)
         # Entered by itself: Ctrl-C inside of Condition.__enter__ would leave it locked for ever.
         self._lock = threading.Lock()
@@ -56,6 +64,8 @@ class EmbeddedEngine:
 
     def call_checked(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
         """Run a verb whose input has been checked."""
+        if verb.outside:
+            return verb.run(self.world(actor), arguments)
         if verb.reads_vault and self.settler is not None:
             self.settler.settle()
         if not verb.writes:
@@ -96,6 +106,16 @@ class EmbeddedEngine:
             identity=self.identity,
             settings=self.settings,
             vault=None if self.settler is None else self.settler.open_vault,
+        )
+
+    def world(self, actor: str) -> World:
+        """What a verb is handed that asks the outside world."""
+        return World(
+            self.sources,
+            self.settings,
+            actor,
+            read=lambda work: self.read(work, actor),
+            write=lambda work: self.write(work, actor),
         )
 
     def wait_for_events(self, after: int, seconds: float) -> bool:

@@ -26,7 +26,7 @@ from shoal.errors import (
 )
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
-from shoal.settings import GITHUB_TOKEN, VAULT_TOKEN, Settings
+from shoal.settings import SECRETS, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
 from shoal.worker.processes import Processes, Stopped
@@ -251,7 +251,7 @@ class Attempt:
         place = {"SHOAL_RESULT_FILE": str(self._result_file)}
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
-        own = {name: value for name, value in os.environ.items() if name not in {GITHUB_TOKEN, VAULT_TOKEN}}
+        own = {name: value for name, value in os.environ.items() if name not in SECRETS}
         return own | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
 
 

@@ -1,0 +1,46 @@
+"""The one configuration: where the home is, and every setting with its default and meaning.
+
+A setting comes from SHOAL_<NAME> in the environment, else from shoal.toml in the home, else from here.
+"""
+
+from shoal.settings.home import CONFIG_FILE, Home, find_home
+from shoal.settings.settings import (
+    ADMIN_TOKEN,
+    APP_KEY,
+    GITHUB_TOKEN,
+    SECRETS,
+    VAULT_TOKEN,
+    Settings,
+    setting_descriptions,
+)
+from shoal.settings.tables import (
+    AgentSettings,
+    BrokerSettings,
+    DispatchSettings,
+    KubernetesSettings,
+    Permissions,
+    RepositorySettings,
+    ServiceSettings,
+    WorkflowSettings,
+)
+
+__all__ = [
+    "ADMIN_TOKEN",
+    "APP_KEY",
+    "CONFIG_FILE",
+    "GITHUB_TOKEN",
+    "SECRETS",
+    "VAULT_TOKEN",
+    "AgentSettings",
+    "BrokerSettings",
+    "DispatchSettings",
+    "Home",
+    "KubernetesSettings",
+    "Permissions",
+    "RepositorySettings",
+    "ServiceSettings",
+    "Settings",
+    "WorkflowSettings",
+    "find_home",
+    "setting_descriptions",
+]

@@ -1,0 +1,145 @@
+"""A home, and the settings in force there."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shoal.errors import BadInput, StoreMissing
+from shoal.mistakes import explain, nearest
+from shoal.settings.settings import TABLES, Settings
+
+CONFIG_FILE = "shoal.toml"
+DATABASE_FILE = "ledger.db"
+
+
+def _dotted(*names: str) -> str:
+    """The beginning of a table's name as TOML writes it."""
+    return ".".join(name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"' for name in names[:2])
+
+
+class Home:
+    """A folder that holds one ledger: its database, configuration, backups and logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.config = self.folder / CONFIG_FILE
+        self.database = self.folder / DATABASE_FILE
+        self.backups = self.folder / "backups"
+        self.logs = self.folder / "logs"
+        self.server_file = self.folder / "server.json"
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def exists(self) -> bool:
+        """Whether `shoal init` or `shoal serve` has been here."""
+        return self.config.exists()
+
+    def settings(self, **given: Any) -> Settings:
+        """The settings in force here; what is given and not None goes before everything else."""
+        values: dict[str, Any] = {}
+        try:
+            written = self.config.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            written = b""
+        except OSError as error:
+            raise BadInput(f"{self.config} cannot be read ({error.strerror}); check its owner and mode") from None
+        if written:
+            import tomllib
+
+            try:
+                values = tomllib.loads(written.decode())
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
+        self._check(values)
+        names = set(Settings.__struct_fields__) - set(TABLES)
+        variables = {name: os.environ.get(f"SHOAL_{name.upper()}") for name in names}
+        # Elsewhere an empty variable is one that was not set; here it says: no vault.
+        values |= {name: text for name, text in variables.items() if text or (text == "" and name == "vault")}
+        values |= {name: value for name, value in given.items() if value is not None}
+        try:
+            return msgspec.convert(values, Settings, strict=False)
+        except msgspec.ValidationError as error:
+            field, message = explain(error, Settings)
+            raise BadInput(f"{self.config} or the environment: {field}: {message}", field=CONFIG_FILE) from None
+
+    def _check(self, written: dict[str, Any]) -> None:
+        """Refuse what shoal.toml cannot mean, table by table, so that the message names the one that is wrong."""
+
+        for name, value in written.items():
+            kind = TABLES.get(name)
+            if kind is None and isinstance(value, dict):
+                raise self._wrong(f"[{_dotted(name, *value)}] there is no such table{nearest(name, TABLES)}")
+            if kind is None and name not in Settings.__struct_fields__:
+                raise self._wrong(f"{name}: there is no such setting{nearest(name, Settings.__struct_fields__)}")
+            if kind is None:
+                continue
+            is_one = name in ("dispatch", "kubernetes", "broker")
+            if not isinstance(value, dict) or not (is_one or all(isinstance(one, dict) for one in value.values())):
+                form = f"[{name}]" if is_one else f"[{name}.NAME]"
+                raise self._wrong(f"{name}: it is written as a table, {form}")
+            for place, table in [((name,), value)] if is_one else [((name, part), one) for part, one in value.items()]:
+                try:
+                    msgspec.convert(table, kind, strict=False)
+                except msgspec.ValidationError as error:
+                    field, message = explain(error, kind)
+                    raise self._wrong(f"[{_dotted(*place)}] {field}: {message}") from None
+
+    def _wrong(self, what: str) -> BadInput:
+        return BadInput(f"{self.config}: {what}", field=CONFIG_FILE)
+
+    def database_address(self, settings: Settings) -> str:
+        """The database that these settings name; a relative path is meant from the home."""
+        if settings.db is None:
+            return str(self.database)
+        if "://" in settings.db:
+            return settings.db
+        return str(self.folder / settings.db)
+
+    def vault(self, settings: Settings) -> Path | None:
+        """The vault's folder, if there is to be one."""
+        return self.folder / Path(settings.vault).expanduser() if settings.vault else None
+
+    def create(self) -> None:
+        """Make the folder and its configuration; what is there already stays as it is."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.config.exists():
+            self.config.write_text(
+                "# Settings of this Shoal home; each one, with its default: shoal reference settings\n",
+                encoding="utf-8",
+            )
+
+    def expect_database(self, address: str) -> None:
+        """Refuse to go on when the database of an existing home has vanished."""
+        if "://" in address or Path(address).exists() or not self.exists:
+            return
+        backups = sorted(self.backups.glob("*.db"), reverse=True) if self.backups.is_dir() else []
+        if backups:
+            raise StoreMissing(
+                f"{address} has vanished; restore the newest of {len(backups)} backups with "
+                f"`shoal restore {backups[0]}`, or `shoal init --new-database` to begin again empty"
+            )
+        raise StoreMissing(
+            f"{address} has vanished and {self.backups} holds no backup; bring the file back, "
+            "or `shoal init --new-database` to begin again empty"
+        )
+
+
+def find_home(given: str | os.PathLike[str] | None = None) -> Home:
+    """The home: given, else $SHOAL_HOME, else the nearest .shoal upwards, else the user's data folder."""
+    chosen = given or os.environ.get("SHOAL_HOME")
+    if chosen:
+        return Home(Path(chosen).expanduser())
+    here = Path.cwd()
+    for folder in [here, *here.parents]:
+        if (folder / ".shoal" / CONFIG_FILE).exists():
+            return Home(folder / ".shoal")
+    import platformdirs
+
+    return Home(Path(platformdirs.user_data_dir("shoal")))
