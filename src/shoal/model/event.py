@@ -67,6 +67,15 @@ class Kind(StrEnum):
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
+    JOB_CREATED = "job.created"
+    JOB_CHANGED = "job.changed"
+    JOB_REMOVED = "job.removed"
+    JOB_MISSED = "job.missed"
+    RUN_REQUESTED = "run.requested"
+    RUN_STARTED = "run.started"
+    RUN_STOPPED = "run.stopped"
+    RUN_ENDED = "run.ended"
+    RUN_SKIPPED = "run.skipped"
     BROADCAST = "broadcast"
 
 
@@ -80,6 +89,20 @@ OF_SESSIONS = frozenset(
         Kind.TOOL_COMPLETED,
         Kind.TOOL_FAILED,
         Kind.TASK_HEARD,
+    }
+)
+# What fires by the clock.
+OF_JOBS = frozenset(
+    {
+        Kind.JOB_CREATED,
+        Kind.JOB_CHANGED,
+        Kind.JOB_REMOVED,
+        Kind.JOB_MISSED,
+        Kind.RUN_REQUESTED,
+        Kind.RUN_STARTED,
+        Kind.RUN_STOPPED,
+        Kind.RUN_ENDED,
+        Kind.RUN_SKIPPED,
     }
 )
 # Those of which a run has so many that nobody finds anything else between them; `no_steps` in events.sql.
@@ -141,6 +164,15 @@ KIND_MEANINGS = {
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",
+    Kind.JOB_CREATED: "a job was made",
+    Kind.JOB_CHANGED: "a job was changed, enabled or disabled",
+    Kind.JOB_REMOVED: "a job was taken away; its history stays",
+    Kind.JOB_MISSED: "slots of a job passed without a run, and are not made up for",
+    Kind.RUN_REQUESTED: "someone triggered a job",
+    Kind.RUN_STARTED: "a server began a run of a job",
+    Kind.RUN_STOPPED: "a run of a job was asked to end",
+    Kind.RUN_ENDED: "a run of a job ended",
+    Kind.RUN_SKIPPED: "a slot was skipped, because a run of its job was under way",
     Kind.BROADCAST: "a message to everyone",
 }
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from shoal.model.fields import NO_NUL, Name, Text
 from shoal.model.task import NewTask
@@ -21,6 +22,7 @@ JobName = Annotated[
         description="A job's name: letters, digits, dots, dashes and underscores.",
     ),
 ]
+RunRef = Annotated[str | int, Meta(description="A run of a job: its number (7) or R7.")]
 Schedule = Annotated[
     str,
     Meta(
@@ -99,29 +101,60 @@ class BuiltIn(Struct, frozen=True, tag="built_in", tag_field="kind", forbid_unkn
 Action = Program | Template | BuiltIn
 
 
+Timezone = Annotated[Name, Meta(description="IANA name of the timezone of its cron fields.")]
+Timeout = Annotated[int, Meta(ge=1, le=604_800)]
+Grace = Annotated[int, Meta(ge=0, le=86_400, description="How late a slot may begin and be on time.")]
+Attempts = Annotated[int, Meta(ge=1, le=100)]
+Backoff = Annotated[int, Meta(ge=1, le=86_400, description="Wait after the first failure; doubles with each one.")]
+Jitter = Annotated[
+    int, Meta(ge=0, le=86_400, description="A slot begins up to so much later, the same on every server.")
+]
+Tags = Annotated[list[Name], Meta(max_length=50)]
+Environment = Annotated[dict[Name, Text], Meta(max_length=200)]
+Folder = Annotated[
+    Text | None, Meta(description="Where its program runs; a relative one is meant from the home. Left out: the home.")
+]
+
+
 class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A job as it is written down."""
 
     name: JobName
     schedule: Schedule
     action: Action
-    timezone: Annotated[Name, Meta(description="IANA name of the timezone of its cron fields.")] = "UTC"
+    timezone: Timezone = "UTC"
     enabled: bool = True
-    timeout_seconds: Annotated[int, Meta(ge=1, le=604_800)] = 300
+    timeout_seconds: Timeout = 300
     overlap: Overlap = Overlap.FORBID
     catch_up: CatchUp = CatchUp.LAST
-    grace_seconds: Annotated[int, Meta(ge=0, le=86_400, description="How late a slot may begin and be on time.")] = 60
-    max_attempts: Annotated[int, Meta(ge=1, le=100)] = 1
-    backoff_seconds: Annotated[
-        int, Meta(ge=1, le=86_400, description="Wait after the first failure; doubles with each one.")
-    ] = 30
-    jitter_seconds: Annotated[
-        int, Meta(ge=0, le=86_400, description="A slot begins up to so much later, the same on every server.")
-    ] = 0
-    tags: Annotated[list[Name], Meta(max_length=50)] = []
+    grace_seconds: Grace = 60
+    max_attempts: Attempts = 1
+    backoff_seconds: Backoff = 30
+    jitter_seconds: Jitter = 0
+    tags: Tags = []
     description: Text = ""
-    environment: Annotated[dict[Name, Text], Meta(max_length=200)] = {}
-    folder: Annotated[Text | None, Meta(description="Where its program runs; left out: the home.")] = None
+    environment: Environment = {}
+    folder: Folder = None
+
+
+class JobChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a job that an update may change; what is left out stays."""
+
+    schedule: Schedule | UnsetType = UNSET
+    action: Action | UnsetType = UNSET
+    timezone: Timezone | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    timeout_seconds: Timeout | UnsetType = UNSET
+    overlap: Overlap | UnsetType = UNSET
+    catch_up: CatchUp | UnsetType = UNSET
+    grace_seconds: Grace | UnsetType = UNSET
+    max_attempts: Attempts | UnsetType = UNSET
+    backoff_seconds: Backoff | UnsetType = UNSET
+    jitter_seconds: Jitter | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    description: Text | UnsetType = UNSET
+    environment: Environment | UnsetType = UNSET
+    folder: Folder | UnsetType = UNSET
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -136,6 +169,22 @@ class Job(Struct, frozen=True, kw_only=True):
     fail_count: int
     created_at: int
     updated_at: int
+
+
+class JobDetail(Job, frozen=True, kw_only=True):
+    """A job with its next slots and its last runs, newest first and without their output."""
+
+    fire_times: list[int]
+    runs: list[Run]
+
+
+class Applied(Struct, frozen=True):
+    """What a manifest changed, by the names of jobs."""
+
+    added: list[str]
+    removed: list[str]
+    rescheduled: list[str]
+    changed: list[str]
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -161,3 +210,73 @@ class Run(Struct, frozen=True, kw_only=True):
     output: str | None
     log: str | None
     task: int | None
+
+
+class Claimed(Struct, frozen=True):
+    """A run that a server has taken, and what it is to do."""
+
+    run: Run
+    definition: Definition
+
+
+class Held(Struct, frozen=True):
+    """A run under way, and how often its server has given a sign of life."""
+
+    id: int
+    server: str
+    beats: int
+
+
+_encode = msgspec.json.Encoder().encode
+_ENCODED = frozenset({"action", "tags", "environment"})
+
+
+def columns(definition: Definition) -> dict[str, Any]:
+    """A definition as the columns of its row."""
+    given = {name: getattr(definition, name) for name in definition.__struct_fields__}
+    return {name: _encode(value).decode() if name in _ENCODED else _plain(value) for name, value in given.items()}
+
+
+def job_from_row(row: tuple[Any, ...]) -> Job:
+    """A job from its row."""
+    id, *defined, source, next_fire_at, last_slot, run_count, fail_count, created_at, updated_at = row
+    return Job(
+        id=id,
+        definition=definition_from_columns(defined),
+        source=source,
+        next_fire_at=next_fire_at,
+        last_slot=last_slot,
+        run_count=run_count,
+        fail_count=fail_count,
+        created_at=created_at,
+        updated_at=updated_at,
+    )
+
+
+def definition_from_columns(values: list[Any]) -> Definition:
+    """A definition from the columns of its row, which stand in the order of its fields."""
+    given = dict(zip(Definition.__struct_fields__, values, strict=True))
+    for name in _ENCODED:
+        given[name] = msgspec.json.decode(given[name])
+    given["enabled"] = bool(given["enabled"])
+    return msgspec.convert(given, Definition)
+
+
+def run_from_row(row: tuple[Any, ...]) -> Run:
+    """A run from its row."""
+    given = dict(zip(_RUN_COLUMNS, row[: len(_RUN_COLUMNS)], strict=True))
+    began, ended = given["started_at"], given["finished_at"]
+    return Run(
+        **given | {"cause": Cause(given["cause"]), "status": RunStatus(given["status"])},
+        run_id=f"R{given['id']}",
+        duration_ms=None if began is None or ended is None else max(0, ended - began),
+    )
+
+
+_RUN_COLUMNS = [name for name in Run.__struct_fields__ if name not in {"run_id", "duration_ms"}]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return value.value if isinstance(value, StrEnum) else value

@@ -5,8 +5,8 @@ CREATE TABLE jobs (
   id {{identity}},
   name TEXT NOT NULL UNIQUE,
   schedule TEXT NOT NULL,
-  timezone TEXT NOT NULL,
   action TEXT NOT NULL,
+  timezone TEXT NOT NULL,
   enabled INTEGER NOT NULL,
   timeout_seconds BIGINT NOT NULL,
   overlap TEXT NOT NULL CHECK (overlap IN ('forbid', 'allow', 'replace')),
@@ -30,7 +30,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_due ON jobs (next_fire_at) WHERE next_fire_at IS NOT NULL;
 
 -- One row per attempt at a slot, and per time that someone triggered it: `slot` is then when that was. `job` is its name:
--- the history of a job outlives it.
+-- the history of a job outlives it. `beats` counts the signs of life of its server: whether that is gone is judged by how
+-- long the number stands still, which no step of a clock can change.
 CREATE TABLE runs (
   id {{identity}},
   job TEXT NOT NULL,
@@ -51,6 +52,7 @@ CREATE TABLE runs (
   output TEXT,
   log TEXT,
   task BIGINT REFERENCES tasks (id),
+  beats BIGINT NOT NULL DEFAULT 0,
   UNIQUE (job, slot, cause, attempt)
 );
 CREATE INDEX runs_waiting ON runs (due_at, id) WHERE status = 'waiting';
