@@ -53,7 +53,7 @@ def run(home: Home, settings: Settings, *, any_host: bool) -> None:
         assert isinstance(engine, EmbeddedEngine)  # noqa: S101 - a home's ledger is here
         listener = _listen(settings)
         url = _url(listener, settings.host)
-        daemon = Daemon(engine, home, settings)
+        daemon = Daemon(engine, home, settings, url)
         app = App(engine, daemon, settings, pages.routes(engine, daemon))
         daemon.start()
         instance.announce(url)

@@ -8,7 +8,9 @@ from typing import Any
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
+from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
+from shoal.daemon.scheduler import LONGEST_SECONDS, Scheduler
 from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger import Ledger
@@ -23,16 +25,20 @@ ARCHIVE_SECONDS = 600.0
 class Daemon:
     """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
 
-    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings) -> None:
+    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings, url: str | None = None) -> None:
         forge, remark = forge_of(settings)
         self.executors = Executors(home, settings)
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
+        self.runner = JobRunner(engine, home, url=url)
+        scheduler = Scheduler(engine, self.runner)
         self.loops = [
             Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
             Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
             Loop("supervisor", settings.supervise_seconds, self.supervisor.tick, vital=False),
+            Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
+            Loop("runs", scheduler.beat_seconds, self.runner.beat),
         ]
         if engine.settler is not None:
             vault = VaultSync(engine)
@@ -59,6 +65,7 @@ class Daemon:
         """Stop every loop, waiting so long at most for those that are in the middle of something."""
         for loop in [self._watch, *self.loops]:
             loop.stop()
+        self.runner.stop(seconds)
         for loop in self.loops:
             loop.join(seconds)
         self.supervisor.close()

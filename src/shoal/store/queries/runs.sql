@@ -75,8 +75,8 @@ SELECT id, server, beats FROM runs WHERE status = 'running' ORDER BY id
 -- name: end
 -- A run has ended, if its server still has it.
 UPDATE runs SET
-  status = :status, exit_code = :exit_code, reason = COALESCE(:reason, reason), output = COALESCE(:output, output), finished_at = :now,
-  leased_until = NULL
+  status = :status, exit_code = :exit_code, output = COALESCE(:output, output), finished_at = :now,
+  reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END, leased_until = NULL
 WHERE id = :id AND server = :server AND status = 'running'
   AND beats = :beats                                                       -- if beats
 RETURNING *
