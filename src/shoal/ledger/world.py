@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from shoal.errors import NotConfigured
 from shoal.services.outside import Manifest, TokenSource
+from shoal.services.purse import Purse
 from shoal.services.transaction import Tx
 from shoal.settings import Settings
 
@@ -28,7 +29,7 @@ class Sources:
         self.server = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.tokens = tokens
         self.manifest = manifest
-        self.purse: dict[Any, Any] = {}
+        self.purse = Purse()
 
 
 class World:
