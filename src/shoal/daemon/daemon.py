@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
+from shoal.daemon.broker import Broker
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.loop import Loop
@@ -27,11 +28,13 @@ class Daemon:
         forge, remark = forge_of(settings)
         self.executors = Executors(home, settings)
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
+        self._broker = Broker(engine)
         self.loops = [
             Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
             Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
+            Loop("broker", self._broker.seconds, self._broker.tick, self._broker.wait, vital=False),
             Loop("supervisor", settings.supervise_seconds, self.supervisor.tick, vital=False),
         ]
         if engine.settler is not None:
@@ -61,6 +64,7 @@ class Daemon:
             loop.stop()
         for loop in self.loops:
             loop.join(seconds)
+        self._broker.close()
         self.supervisor.close()
         if self._dispatcher is not None:
             self._dispatcher.close()

@@ -39,3 +39,7 @@ class Sync(Noun):
 
 class Supervision(Noun):
     """What is done about attempts that take too long, orphans, and tasks that nobody touches."""
+
+
+class Grants(Noun):
+    """Tokens for tasks and services, and the audit of them."""

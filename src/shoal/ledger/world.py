@@ -25,11 +25,17 @@ class Sources:
         *,
         tokens: Callable[[], TokenSource] | None = None,
         manifest: Callable[[], Manifest] | None = None,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.server = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.tokens = tokens
         self.manifest = manifest
         self.purse = Purse()
+        self._close = close
+
+    def close(self) -> None:
+        """Let go of what they hold open."""
+        self._close()
 
 
 class World:

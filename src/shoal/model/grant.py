@@ -137,8 +137,8 @@ def registration_from_row(row: tuple[Any, ...], prefix: str) -> Registration:
     return Registration(
         task=task,
         task_id=f"{prefix}{task}",
-        repositories=_list(repositories),
-        permissions=_levels(permissions),
+        repositories=names_of(repositories),
+        permissions=levels_of(permissions),
         **dict(zip(Registration.__struct_fields__[4:], rest, strict=True)),
     )
 
@@ -156,12 +156,12 @@ def line_from_row(row: tuple[Any, ...]) -> GrantLine:
 
 def _decoded(kind: type[Struct], row: tuple[Any, ...]) -> dict[str, Any]:
     fields = dict(zip(kind.__struct_fields__, row, strict=True))
-    return fields | {"repositories": _list(fields["repositories"]), "permissions": _levels(fields["permissions"])}
+    return fields | {"repositories": names_of(fields["repositories"]), "permissions": levels_of(fields["permissions"])}
 
 
 def _shown(token: InstallationToken | Token) -> str:
     return f"{type(token).__name__}(for {', '.join(token.repositories)}, until {token.expires_at})"
 
 
-_list = msgspec.json.Decoder(list[str]).decode
-_levels = msgspec.json.Decoder(dict[str, str]).decode
+names_of = msgspec.json.Decoder(list[str]).decode
+levels_of = msgspec.json.Decoder(dict[str, str]).decode
