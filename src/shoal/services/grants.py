@@ -326,7 +326,7 @@ def _refused(tx: Tx, *, reference: str | int | None, service: str | None, error:
     task = None
     if reference is not None:
         with contextlib.suppress(ShoalError):
-            task = get_task(tx, reference)
+            task = get_task(tx, reference if isinstance(reference, int) else audit.shown_reference(reference))
     audit.note(
         tx,
         GrantAction.REFUSED,
