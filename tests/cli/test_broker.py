@@ -30,7 +30,7 @@ def api() -> Iterator[AppApi]:
 @pytest.fixture
 def home(tmp_path: Path, api: AppApi) -> Path:
     home = tmp_path / "home"
-    home.mkdir()
+    subprocess.run([*SHOAL, "--home", str(home), "init"], check=True, env=environment(), capture_output=True)
     (home / "shoal.toml").write_text(
         f'github_url = "{api.url}"\n[broker]\napp_id = {APP_ID}\n[broker.installations]\nacme = 7\nother = 8\n'
     )
@@ -95,7 +95,6 @@ def test_token_from_registration_to_the_end_of_its_task(api: AppApi, server: Ser
 
 def test_without_an_app_the_status_names_the_settings(tmp_path: Path, shoal: Run, home: Path) -> None:
     (home / "shoal.toml").write_text("")
-    shoal("init")
     said = shoal("broker", "status")
     assert "broker.app_id" in said
     assert f"broker.private_key (or ${APP_KEY})" in said
