@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -45,10 +47,23 @@ class ForgeApi:
         """A pull request that somebody has opened."""
         return self._add(self.repository(name), branch, **more)
 
+    def time(self) -> float:
+        """The time that it has, in seconds."""
+        return time.time()
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def respond(self, method: str, path: str, headers: Message, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """What a request gets, whoever sends it."""
+        if self.broken is not None:
+            return self.broken
+        if headers.get("Authorization") != f"Bearer {TOKEN}":
+            return 401, {}, b'{"message": "Bad credentials"}'
+        status, told, found = self.answer(method, path, body)
+        return status, told, json.dumps(found).encode()
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], Any]:
         parts = urlsplit(path)
@@ -148,13 +163,7 @@ class ForgeApi:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 api.asked.append(f"{self.command} {self.path}")
                 api.authorizations.append(self.headers.get("Authorization"))
-                if api.broken is not None:
-                    status, headers, answer = api.broken
-                elif self.headers.get("Authorization") != f"Bearer {TOKEN}":
-                    status, headers, answer = 401, {}, b'{"message": "Bad credentials"}'
-                else:
-                    status, headers, found = api.answer(self.command, self.path, body)
-                    answer = json.dumps(found).encode()
+                status, headers, answer = api.respond(self.command, self.path, self.headers, body)
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", **headers}.items():
                     self.send_header(name, value)
@@ -162,7 +171,10 @@ class ForgeApi:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_POST = do_GET
+            do_POST = do_DELETE = do_GET
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(api.time() if timestamp is None else timestamp)
 
             def log_message(self, format: str, *arguments: object) -> None:
                 pass

@@ -74,7 +74,7 @@ class NotFound(ShoalError):
 
 
 class Forbidden(ShoalError):
-    """The request came from a host or page that may not drive this server."""
+    """The caller may not do this: a page from elsewhere, or a key that does not fit."""
 
     code = "forbidden"
     status = 403

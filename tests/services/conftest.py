@@ -1,8 +1,8 @@
-"""What the tests of jobs share."""
+"""What the tests of services share beside the ledger: jobs that fire, a GitHub with an App, a ledger that asks it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,10 @@ import pytest
 from shoal import Ledger
 from shoal.model.job import Claimed, Job, RunStatus
 from shoal.services import firing, runs
+from shoal.settings import ADMIN_TOKEN
+from tests.conftest import FakeClock
+from tests.github_app import AppApi
+from tests.services.broker import ADMIN, Open, open_broker
 
 ECHO = {"kind": "program", "command": ["echo", "x"]}
 
@@ -43,3 +47,17 @@ def end(ledger: Ledger) -> Callable[..., Any]:
         return ledger.engine.write(lambda tx: runs.end(tx, run=run, server=server, status=RunStatus(status), **given))  # type: ignore
 
     return end
+
+
+@pytest.fixture
+def api(clock: FakeClock) -> Iterator[AppApi]:
+    api = AppApi(clock)
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def broker(api: AppApi, open_at: Open, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """A ledger on each database, with an App and an administrator."""
+    monkeypatch.setenv(ADMIN_TOKEN, ADMIN)
+    return open_broker(open_at, api)

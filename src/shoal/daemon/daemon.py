@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
+from shoal.daemon.broker import Broker
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.job_runner import JobRunner
@@ -31,11 +32,13 @@ class Daemon:
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
         self.runner = JobRunner(engine, home, url=url)
         scheduler = Scheduler(engine, self.runner)
+        self._broker = Broker(engine)
         self.loops = [
             Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
             Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
+            Loop("broker", self._broker.seconds, self._broker.tick, self._broker.wait, vital=False),
             Loop("supervisor", settings.supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),
@@ -68,6 +71,7 @@ class Daemon:
         self.runner.stop(seconds)
         for loop in self.loops:
             loop.join(seconds)
+        self._broker.close()
         self.supervisor.close()
         if self._dispatcher is not None:
             self._dispatcher.close()

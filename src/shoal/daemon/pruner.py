@@ -1,11 +1,14 @@
-"""Forgets old events, in small batches so that nobody waits long behind one. Tasks are never forgotten."""
+"""Forgets old events and the old audit of tokens, in small batches so that nobody waits long behind one.
+
+Tasks are never forgotten.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 
 from shoal.ledger.embedded import EmbeddedEngine
-from shoal.services import events, stats
+from shoal.services import audit, events, stats
 from shoal.settings import Settings
 
 DAY_MS = 86_400_000
@@ -18,4 +21,6 @@ def tick(engine: EmbeddedEngine, settings: Settings) -> int:
     pruned = 0
     while batch := engine.write(partial(events.prune, older_than=older_than)):
         pruned += batch
+    while engine.write(audit.prune):
+        pass
     return pruned

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shoal.clock import Clock
 from shoal.errors import StoreMissing
 from shoal.ledger.ledger import Ledger
+from shoal.ledger.world import Sources
+from shoal.services.outside import TokenSource
 from shoal.settings import Home, Settings, find_home
+
+if TYPE_CHECKING:
+    from shoal.adapters.forges.github_app import GitHubApp
 
 
 def connect(
@@ -48,8 +55,15 @@ def open_home(
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
     folder, spool = place.vault(settings), place.folder / "spool"
+    app = AppOfHome(place, settings, clock)
     return open_ledger(
-        address, settings=settings, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
+        address,
+        settings=settings,
+        actor=actor,
+        create=create,
+        clock=clock,
+        vault=(folder, spool) if folder else None,
+        sources=Sources(tokens=app, close=app.close),
     )
 
 
@@ -61,15 +75,47 @@ def open_ledger(
     create: bool,
     clock: Clock | None = None,
     vault: tuple[Path, Path] | None = None,
+    sources: Sources | None = None,
 ) -> Ledger:
-    """The ledger in a database, and its vault: the folder, and another one where content waits on its way there."""
+    """The ledger in a database, and its vault: the folder, and another one where content waits on its way there.
+
+    `sources` are where verbs ask for what is outside of both.
+    """
     from shoal.ledger.embedded import EmbeddedEngine, VaultPlace
     from shoal.store.connect import open_database
 
     database = open_database(address, create=create, patience_seconds=settings.patience_seconds)
     return Ledger(
-        EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault)), actor=actor
+        EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault), sources=sources),
+        actor=actor,
     )
+
+
+class AppOfHome:
+    """The GitHub App of a home; its key is read when a token is asked for the first time."""
+
+    def __init__(self, place: Home, settings: Settings, clock: Clock | None) -> None:
+        self._place = place
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._app: GitHubApp | None = None
+
+    def __call__(self) -> TokenSource:
+        """The source of tokens. Raises NotConfigured, which names the settings that are missing."""
+        with self._lock:
+            if self._app is None:
+                from shoal.adapters.forges import github_app
+
+                url, broker = self._settings.github_url, self._settings.broker
+                self._app = github_app.configured(url, broker, self._place.folder, os.environ, clock=self._clock)
+            return self._app
+
+    def close(self) -> None:
+        """Let go of connections."""
+        with self._lock:
+            if self._app is not None:
+                self._app.close()
 
 
 def default_actor() -> str:

@@ -141,6 +141,7 @@ class EmbeddedEngine:
         self.database.finish()
         if self.settler is not None:
             self.settler.close()
+        self.sources.close()
         self.database.close()
 
     def _submit(self, work: Any) -> Future[Any]:

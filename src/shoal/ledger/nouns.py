@@ -47,3 +47,7 @@ class Jobs(Noun):
 
 class Runs(Noun):
     """Each firing of a job."""
+
+
+class Grants(Noun):
+    """Tokens for tasks and services, and the audit of them."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from shoal.errors import NotConfigured
 from shoal.services.outside import Manifest, TokenSource
+from shoal.services.purse import Purse
 from shoal.services.transaction import Tx
 from shoal.settings import Settings
 
@@ -24,11 +25,17 @@ class Sources:
         *,
         tokens: Callable[[], TokenSource] | None = None,
         manifest: Callable[[], Manifest] | None = None,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.server = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.tokens = tokens
         self.manifest = manifest
-        self.purse: dict[Any, Any] = {}
+        self.purse = Purse()
+        self._close = close
+
+    def close(self) -> None:
+        """Let go of what they hold open."""
+        self._close()
 
 
 class World:

@@ -64,6 +64,11 @@ class Kind(StrEnum):
     TOOL_FAILED = "tool.failed"
     COST_RECORDED = "cost.recorded"
     PULL_REQUEST_OPENED = "pull_request.opened"
+    TASK_REGISTERED = "task.registered"
+    TASK_DEREGISTERED = "task.deregistered"
+    TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a name
+    TOKEN_UNREVOKED = "token.unrevoked"  # noqa: S105 - a name
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
@@ -103,6 +108,16 @@ OF_JOBS = frozenset(
         Kind.RUN_STOPPED,
         Kind.RUN_ENDED,
         Kind.RUN_SKIPPED,
+    }
+)
+# What the broker does; it changes nothing that people read about a task.
+OF_TOKENS = frozenset(
+    {
+        Kind.TASK_REGISTERED,
+        Kind.TASK_DEREGISTERED,
+        Kind.TOKEN_ISSUED,
+        Kind.TOKEN_REVOKED,
+        Kind.TOKEN_UNREVOKED,
     }
 )
 # Those of which a run has so many that nobody finds anything else between them; `no_steps` in events.sql.
@@ -161,6 +176,11 @@ KIND_MEANINGS = {
     Kind.TOOL_FAILED: "a tool failed",
     Kind.COST_RECORDED: "model calls were put on the task's account",
     Kind.PULL_REQUEST_OPENED: "a pull request was opened for the task",
+    Kind.TASK_REGISTERED: "someone said which repositories the task may have tokens for",
+    Kind.TASK_DEREGISTERED: "the task may have no tokens any more",
+    Kind.TOKEN_ISSUED: "a token was made for the task's attempt, or for a service",
+    Kind.TOKEN_REVOKED: "a token was ended before its time",
+    Kind.TOKEN_UNREVOKED: "a token should end and could not be ended; it ends by itself within its hour",
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",

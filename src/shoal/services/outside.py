@@ -6,24 +6,17 @@ So nothing waits in the database while a forge answers. Such a verb is declared 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from shoal.model.grant import InstallationToken
 from shoal.model.job import Definition
+from shoal.services.purse import Purse
 from shoal.services.transaction import Tx
 from shoal.settings import Settings
 
 T = TypeVar("T")
-
-
-class InstallationToken(Struct, frozen=True):
-    """A token as the forge gave it out. `expires_at` is epoch milliseconds."""
-
-    token: str
-    expires_at: int
-    repositories: list[str]
-    permissions: dict[str, str]
 
 
 class TokenSource(Protocol):
@@ -64,7 +57,7 @@ class Outside(Protocol):
         ...
 
     @property
-    def tokens(self) -> dict[Any, Any]:
+    def tokens(self) -> Purse:
         """What this process remembers of tokens, in its memory alone."""
         ...
 

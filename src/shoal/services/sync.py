@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from shoal.model.event import OF_JOBS, OF_SESSIONS, Kind, event_from_row
+from shoal.model.event import OF_JOBS, OF_SESSIONS, OF_TOKENS, Kind, event_from_row
 from shoal.services import events
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -34,7 +34,9 @@ PROMPT = frozenset(
     }
 )
 # These change nothing in the vault.
-SILENT = OF_SESSIONS | OF_JOBS | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
+SILENT = (
+    OF_SESSIONS | OF_JOBS | OF_TOKENS | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
+)
 
 
 class Outcome(Struct, frozen=True):

@@ -9,7 +9,8 @@ CREATE TABLE registrations (
   registered_at BIGINT NOT NULL,
   registered_by TEXT NOT NULL,
   expires_at BIGINT NOT NULL,
-  token_count BIGINT NOT NULL DEFAULT 0
+  token_count BIGINT NOT NULL DEFAULT 0,
+  attempt INTEGER
 );
 
 CREATE TABLE grants (
@@ -26,10 +27,11 @@ CREATE TABLE grants (
   token_hash TEXT NOT NULL,
   token_end TEXT NOT NULL,
   revoked_at BIGINT,
-  revoke_error TEXT
+  revoke_error TEXT,
+  ends TEXT
 );
 CREATE INDEX grants_of_task ON grants (task, id) WHERE task IS NOT NULL;
-CREATE INDEX grants_alive ON grants (server, id) WHERE revoked_at IS NULL;
+CREATE INDEX grants_alive ON grants (expires_at) WHERE revoked_at IS NULL;
 
 -- The audit: registrations, tokens, refusals. `reference` is what the asker called the task, which may be none of ours.
 CREATE TABLE grant_audit (
