@@ -157,7 +157,7 @@ class ForgeApi:
         return pull
 
     def _pulls(self, repository: Repository, path: str, query: dict[str, str]) -> tuple[int, dict[str, str], Any]:
-        found = list(reversed(repository.pulls))
+        found = list(repository.pulls if query.get("direction") == "asc" else reversed(repository.pulls))
         if (state := query.get("state", "open")) != "all":
             found = [one for one in found if one["state"] == state]
         owner, colon, branch = query.get("head", "").partition(":")

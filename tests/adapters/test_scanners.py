@@ -130,7 +130,7 @@ TOKEN_PATTERN = r"[A-Z0-9]{16}"
 postgresql://user:password@host/db
 postgresql://shoal:shoal4711@localhost/db
 https://acme.io:8080/@me
-resolved "https://registry.acme.io/left-pad/-/left-pad-1.3.0.tgz#5b8a3a7765dfe001261dde915589e782f8c94d1e"
+resolved "https://packages.acme.io/left-pad/-/left-pad-1.3.0.tgz#5b8a3a7765dfe001261dde915589e782f8c94d1e"
 integrity sha512-XI5MPzVNApjAyhQzphX8BkmKsKUxD4LdyK24iZeQGinBN9yTQT3bFlCBy/aVx2HrNcqQGsdot8ghrjyrvMCoEA==
 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ3kP0L8uT5xkq1m2ZtW8v9sD7fQ4rY6nB3cX5aE2hK ana@pond
 test_that_a_very_long_name_of_a_test_with_2_numbers_42_is_no_secret

@@ -64,6 +64,8 @@ class Kind(StrEnum):
     TOOL_FAILED = "tool.failed"
     COST_RECORDED = "cost.recorded"
     PULL_REQUEST_OPENED = "pull_request.opened"
+    PULL_REQUEST_REVIEWED = "pull_request.reviewed"
+    PULL_REQUEST_MERGED = "pull_request.merged"
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
@@ -138,6 +140,8 @@ KIND_MEANINGS = {
     Kind.TOOL_FAILED: "a tool failed",
     Kind.COST_RECORDED: "model calls were put on the task's account",
     Kind.PULL_REQUEST_OPENED: "a pull request was opened for the task",
+    Kind.PULL_REQUEST_REVIEWED: "a commit of the task's pull request was approved or commented on",
+    Kind.PULL_REQUEST_MERGED: "the task's pull request was merged",
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",

@@ -26,5 +26,5 @@ class Finding(Struct, frozen=True, order=True):
 
 def shown(name: str) -> str:
     """A name that somebody else chose, on one line and without what would end its place in a page of markdown."""
-    plain = re.sub(r"[^\x21-\x7e\xa1-\U0010ffff]|[`<>@\u200b-\u200f\u2028-\u202e\u2066-\u2069]", "?", name)
+    plain = re.sub(r"[^\x20-\x7e\xa1-\U0010ffff]|[`<>@\u200b-\u200f\u2028-\u202e\u2066-\u2069]", "?", name)
     return plain if len(plain) <= SHOWN_LENGTH else f"{plain[:SHOWN_LENGTH]}…"

@@ -1,0 +1,1 @@
+"""The jobs that Shoal brings along: a file each."""
