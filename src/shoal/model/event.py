@@ -69,6 +69,8 @@ class Kind(StrEnum):
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a name
     TOKEN_UNREVOKED = "token.unrevoked"  # noqa: S105 - a name
+    PULL_REQUEST_REVIEWED = "pull_request.reviewed"
+    PULL_REQUEST_MERGED = "pull_request.merged"
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
@@ -181,6 +183,8 @@ KIND_MEANINGS = {
     Kind.TOKEN_ISSUED: "a token was made for the task's attempt, or for a service",
     Kind.TOKEN_REVOKED: "a token was ended before its time",
     Kind.TOKEN_UNREVOKED: "a token should end and could not be ended; it ends by itself within its hour",
+    Kind.PULL_REQUEST_REVIEWED: "a commit of the task's pull request was approved or commented on",
+    Kind.PULL_REQUEST_MERGED: "the task's pull request was merged",
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",

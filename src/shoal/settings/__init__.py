@@ -20,6 +20,7 @@ from shoal.settings.tables import (
     KubernetesSettings,
     Permissions,
     RepositorySettings,
+    ReviewSettings,
     ServiceSettings,
     WorkflowSettings,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "KubernetesSettings",
     "Permissions",
     "RepositorySettings",
+    "ReviewSettings",
     "ServiceSettings",
     "Settings",
     "WorkflowSettings",

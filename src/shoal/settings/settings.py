@@ -14,6 +14,7 @@ from shoal.settings.tables import (
     DispatchSettings,
     KubernetesSettings,
     RepositorySettings,
+    ReviewSettings,
     Whole,
     WorkflowSettings,
 )
@@ -112,6 +113,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         KubernetesSettings, Meta(description="The Jobs of the executor kubernetes: [kubernetes].")
     ] = KubernetesSettings()
     broker: Annotated[BrokerSettings, Meta(description="Tokens for tasks: [broker].")] = BrokerSettings()
+    review: Annotated[ReviewSettings, Meta(description="Reviews of pull requests: [review].")] = ReviewSettings()
 
 
 # In shoal.toml only.
@@ -122,6 +124,7 @@ TABLES: dict[str, type[Struct]] = {
     "dispatch": DispatchSettings,
     "kubernetes": KubernetesSettings,
     "broker": BrokerSettings,
+    "review": ReviewSettings,
 }
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
 Dollars = Annotated[float, Meta(gt=0, le=1e9)]
 Names = Annotated[list[str], Meta(max_length=100)]
+MergeMethod = Literal["none", "merge", "squash", "rebase"]
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,6 +50,9 @@ class RepositorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     push: Annotated[bool, Meta(description="Push a task's branch when an attempt ends.")] = False
     setup: Annotated[list[str], Meta(description="Shell commands before the agent begins, in its folder.")] = []
     teardown: Annotated[list[str], Meta(description="Shell commands after it has ended.")] = []
+    allowed_paths: Annotated[Names | None, Meta(description="As in [review], for this repository.")] = None
+    forbidden_paths: Annotated[Names | None, Meta(description="As in [review], for this repository.")] = None
+    merge: Annotated[MergeMethod | None, Meta(description="As in [review], for this repository.")] = None
 
 
 class DispatchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -167,3 +171,26 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             description="Give tokens to callers that show neither a task's key nor SHOAL_ADMIN_TOKEN, as lobwife did."
         ),
     ] = False
+
+
+class ReviewSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the job `review_pull_requests` demands of the pull requests of tasks, and does with them: `[review]`."""
+
+    repositories: Annotated[
+        Names, Meta(description="The repositories it looks through; empty: those of [repositories].")
+    ] = []
+    allowed_paths: Annotated[
+        Names, Meta(description="Patterns of the only paths that may be changed, as `src/**`; `*` stays in a folder.")
+    ] = msgspec.field(default_factory=lambda: ["**"])
+    forbidden_paths: Annotated[
+        Names,
+        Meta(description="Patterns of paths that may not, whatever is allowed; what runs the checks is such a path."),
+    ] = msgspec.field(default_factory=lambda: [".github/**"])
+    require_checks: Annotated[
+        bool, Meta(description="Leave a commit that has no checks until it has some, and they passed.")
+    ] = True
+    approve: Annotated[bool, Meta(description="Approve what holds; else only say so in a comment.")] = True
+    merge: Annotated[
+        MergeMethod,
+        Meta(description="How to merge what holds once its task is completed: none, merge, squash, rebase."),
+    ] = "none"

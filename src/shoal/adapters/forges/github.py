@@ -9,7 +9,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
 
-from shoal.adapters.forges.forge import PullRequest, is_branch_of
+from shoal.adapters.forges.forge import ChangedFile, Checks, PullRequest, Review, is_branch_of
+from shoal.adapters.forges.github_answers import CheckRuns, CommitStatuses, Content, File, GivenReview, combined
 from shoal.adapters.forges.rest import Answer, Rest, decoded, said
 from shoal.clock import Clock, monotonic_seconds
 from shoal.errors import ForgeError, ForgeUnreachable
@@ -28,6 +29,7 @@ class _Repository(Struct):
 
 class _Side(Struct):
     ref: str
+    sha: str = ""
     repo: _Repository | None = None
 
 
@@ -39,6 +41,8 @@ class _Pull(Struct):
     head: _Side
     base: _Side
     merged_at: str | None = None
+    draft: bool = False
+    changed_files: int | None = None
 
 
 class _Comparison(Struct):
@@ -123,6 +127,53 @@ class GitHub:
             return found
         raise ForgeError(f"{self.address} opens no pull request for {branch} in {repository}: {said(answer)}")
 
+    def all_open_pull_requests(self, repository: str) -> list[PullRequest]:
+        """The open pull requests of this repository's own branches."""
+        found = self._pulls(repository, {"state": "open", "sort": "created", "direction": "asc"})
+        return [one for one in found if one.state == "open"]
+
+    def pull_request(self, repository: str, number: int) -> PullRequest:
+        """One pull request as it is now."""
+        return _pull_request(repository, decoded(self._ask("GET", f"/repos/{repository}/pulls/{number}"), _Pull))
+
+    def changed_files(self, pull: PullRequest) -> list[ChangedFile] | None:
+        """What a pull request changes at its head; None when it has another head by now."""
+        files = list(self._pages(f"/repos/{pull.repository}/pulls/{pull.number}/files", {}, File))
+        # GitHub shows the files of the head that is newest, whichever was asked about.
+        if any(one.commit not in (None, pull.head) for one in files):
+            return None
+        return [one.plain(self._content(pull, one.filename) if one.is_cut else None) for one in files]
+
+    def checks(self, repository: str, commit: str) -> Checks:
+        """What the check runs and the statuses of a commit say together."""
+        path = f"/repos/{repository}/commits/{quote(commit)}"
+        runs = [run for page in self._answers(f"{path}/check-runs", {}, CheckRuns) for run in page.check_runs]
+        statuses = [one for page in self._answers(f"{path}/status", {}, CommitStatuses) for one in page.statuses]
+        return combined(runs, statuses)
+
+    def reviews(self, pull: PullRequest) -> list[Review]:
+        """The reviews that were given, the oldest first."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews"
+        return [one.plain() for one in self._pages(path, {}, GivenReview)]
+
+    def submit_review(self, pull: PullRequest, *, approve: bool, text: str) -> str:
+        """Review the head of a pull request: `approved`, or `commented`, also where it is one's own."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews"
+        given = {"commit_id": pull.head, "body": text, "event": "APPROVE" if approve else "COMMENT"}
+        answer = self._ask("POST", path, given=given, accepted=(200, 422) if approve else (200,))
+        if answer.status == 200:
+            return "approved" if approve else "commented"
+        if "approve your own" not in said(answer).lower():
+            raise ForgeError(f"{self.address} takes no approval of {pull.url}: {said(answer)}")
+        return self.submit_review(pull, approve=False, text=text)
+
+    def merge(self, pull: PullRequest, method: str) -> str | None:
+        """Merge it if its head is still the same; why not, or None when it is merged."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/merge"
+        given = {"sha": pull.head, "merge_method": method}
+        answer = self._ask("PUT", path, given=given, accepted=(200, 405, 409, 422))
+        return None if answer.status == 200 else said(answer)
+
     def close(self) -> None:
         """Let go of connections."""
         self._rest.close()
@@ -136,10 +187,25 @@ class GitHub:
             if one.head.repo.full_name.lower() == one.base.repo.full_name.lower()
         ]
 
+    def _content(self, pull: PullRequest, path: str) -> str | None:
+        """A file at the head of a pull request; None where GitHub does not give it."""
+        try:
+            answer = self._ask("GET", f"/repos/{pull.repository}/contents/{quote(path)}", {"ref": pull.head})
+        except ForgeUnreachable:
+            raise
+        except ForgeError:
+            return None
+        return decoded(answer, Content).text()
+
     def _pages(self, path: str, given: dict[str, str], kind: type[T]) -> Iterator[T]:
+        pages: Iterator[list[T]] = self._answers(path, given, list[kind])  # type: ignore[valid-type]
+        for page in pages:
+            yield from page
+
+    def _answers(self, path: str, given: dict[str, str], kind: type[T]) -> Iterator[T]:
         answer = self._ask("GET", path, {**given, "per_page": "100"})
         for _ in range(PAGES):
-            yield from decoded(answer, list[kind])  # type: ignore[valid-type]
+            yield decoded(answer, kind)
             following = answer.headers.get("link", "")
             found = re.search(r'<([^<>]+)>;[^<]*\brel="next"', following)
             if found is None:
@@ -193,4 +259,17 @@ def configured(url: str, token: str | None) -> GitHub | None:
 
 def _pull_request(repository: str, one: _Pull) -> PullRequest:
     state = "merged" if one.merged_at else one.state
-    return PullRequest(repository, one.number, one.html_url, one.head.ref, one.base.ref, one.title, state)
+    default_branch = one.base.repo.default_branch if one.base.repo else ""
+    return PullRequest(
+        repository,
+        one.number,
+        one.html_url,
+        one.head.ref,
+        one.base.ref,
+        one.title,
+        state,
+        head=one.head.sha,
+        is_draft=one.draft,
+        default_branch=default_branch,
+        files=one.changed_files,
+    )
