@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from shoal import Ledger
+from shoal import Ledger, connect
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings
+from tests.fleet import Programs, Server
 from tests.postgres import Cluster
 
 START_MS = 1_800_000_000_000
@@ -123,6 +124,29 @@ def open_at(address: str, clock: FakeClock, tmp_path: Path) -> Iterator[Callable
 def ledger(open_at: Callable[..., Ledger]) -> Ledger:
     """A ledger on each database."""
     return open_at()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own."""
+    server = Server(tmp_path / "home")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def served(server: Server) -> Iterator[Ledger]:
+    """Its ledger, over HTTP."""
+    with connect(server.url, actor="ana") as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def programs(server: Server) -> Iterator[Programs]:
+    """Commands that reach it."""
+    programs = Programs(server.url)
+    yield programs
+    programs.close()
 
 
 @pytest.fixture

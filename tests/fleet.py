@@ -33,6 +33,31 @@ def start(verb: str, *arguments: str, **keywords: str) -> subprocess.Popen[str]:
     )
 
 
+class Programs:
+    """`shoal` commands that run beside a test until `close`; all of them reach the ledger at this address."""
+
+    def __init__(self, url: str, **variables: str) -> None:
+        self._variables = {"SHOAL_URL": url} | variables
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, under: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*under, *SHOAL, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**self._variables | variables),
+        )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
+
 class Server:
     """A `shoal serve` on a free port."""
 
@@ -50,7 +75,8 @@ class Server:
             raise AssertionError(self.first_line + self.process.stderr.read())
         self.url = self.first_line.split()[3]
         # What it says later must not fill the pipe and stop it.
-        self._reader = threading.Thread(target=self.process.stderr.read, daemon=True)
+        self.log: list[str] = []
+        self._reader = threading.Thread(target=self.log.extend, args=(self.process.stderr,), daemon=True)
         self._reader.start()
 
     def kill(self) -> None:

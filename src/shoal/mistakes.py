@@ -6,7 +6,7 @@ It explains msgspec's validation errors, which name neither the values of an enu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -45,6 +45,35 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def line_of(text: str, path: Sequence[str]) -> int | None:
+    """The line of a TOML text in which a key stands, by its whole path, else the first one of its table."""
+    import tomllib
+
+    table: list[str] = []
+    found: int | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        is_header = line.lstrip().startswith("[")
+        # By itself, and without its value, which may go on in the next line.
+        try:
+            parsed: Any = tomllib.loads(line if is_header else f"{line.partition('=')[0]}= 0")
+        except tomllib.TOMLDecodeError:
+            continue
+        keys = []
+        while isinstance(parsed, dict) and parsed:
+            [(key, parsed)] = parsed.items()
+            keys.append(key)
+        if not keys:
+            continue
+        if is_header:
+            table = keys
+        here = table if is_header else [*table, *keys]
+        if here[: len(path)] == list(path):
+            return number
+        if found is None and here == list(path[: len(here)]):
+            found = number
+    return found
 
 
 def _nodes(kind: Any, path: str) -> list[Any]:

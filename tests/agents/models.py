@@ -15,11 +15,12 @@ from tests.agents.responses_api import ResponsesAPI
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a call uses: the input leaves out what the cache gave."""
+    """What a call uses: the input leaves out what the cache gave and took."""
 
     input: int = 100
     output: int = 20
     cache_read: int = 0
+    cache_write: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Model(Protocol):
         """What each request of such a task said, as JSON."""
         ...
 
+    def stable(self, word: str) -> list[str]:
+        """What stood in front of the conversation in each request: tools, then system text."""
+        ...
+
 
 class ClaudeModel:
     """Claude Code and the Messages API."""
@@ -81,13 +86,18 @@ class ClaudeModel:
     def asked(self, word: str) -> list[str]:
         return [json.dumps(served.body["messages"]) for served in self._api.served(word)]
 
+    def stable(self, word: str) -> list[str]:
+        return [json.dumps([served.body.get("tools"), served.body["system"]]) for served in self._api.served(word)]
+
     def _answer(self, step: Step) -> messages_api.Answer:
         used = step.tokens
         return messages_api.Answer(
             text=step.says,
             tools=(messages_api.Tool("Bash", {"command": step.runs, "description": "work"}),) if step.runs else (),
             hangs=step.hangs,
-            tokens=messages_api.Tokens(input=used.input, output=used.output, cache_read=used.cache_read),
+            tokens=messages_api.Tokens(
+                input=used.input, output=used.output, cache_read=used.cache_read, cache_write=used.cache_write
+            ),
         )
 
 
@@ -116,10 +126,19 @@ class CodexModel:
     def asked(self, word: str) -> list[str]:
         return [json.dumps(request["input"]) for request in self._api.requests(word)]
 
+    def stable(self, word: str) -> list[str]:
+        found = []
+        for request in self._api.requests(word):
+            # Without the names that Codex gives its messages: they are no part of what a model reads.
+            developer = [one["content"] for one in request["input"] if one.get("role") == "developer"]
+            found.append(json.dumps([request.get("tools"), request.get("instructions"), developer]))
+        return found
+
     def _answer(self, step: Step) -> responses_api.Step:
         if step.hangs:
             return responses_api.Hang()
         used = step.tokens
-        usage = responses_api.Usage(used.input + used.cache_read, used.cache_read, 0, used.output)
+        total = used.input + used.cache_read + used.cache_write
+        usage = responses_api.Usage(total, used.cache_read, used.cache_write, used.output)
         outputs = [responses_api.Shell(step.runs)] if step.runs else []
         return responses_api.answer(*([step.says] if step.says else []), *outputs, usage=usage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -245,6 +247,59 @@ def test_killed_worker_loses_nothing_and_the_next_one_goes_on(house: House) -> N
     calls = [line.tool.tool_call_id for line in house.calls() if line.tool is not None]
     assert len(calls) == len(set(calls)) == 1, "a call stands once, however often it was read"
     assert house.used()[0] >= 2
+
+
+def test_what_a_killed_workers_agent_spent_is_counted_although_nobody_goes_on(house: House) -> None:
+    gate = house.folder / "gate"
+    house.model.script(
+        "otters",
+        Step(runs=f"touch {gate}.open; while ! test -e {gate}; do sleep 0.1; done", tokens=Tokens(10, 1, 100, 30)),
+        Step(runs="true", tokens=Tokens(20, 2, 200)),
+        Step(hangs=True),
+    )
+    house.ledger.tasks.create(title="Write about otters", max_attempts=1)
+    first = house.work("--lease", "4")
+    wait_until(lambda: Path(f"{gate}.open").exists() and house.session().provider_session, seconds=60)
+    first.send_signal(signal.SIGSTOP)  # what the agent says from here on, nobody hears
+    gate.touch()
+    wait_until(lambda: len(house.model.asked("otters")) == 3, seconds=60, why="for the agent to hang")
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+
+    house.finish()
+    assert house.ledger.tasks.get(1).status == "failed"
+    assert house.used() == (2, 30, 3, 300)
+    assert {(one.attempt, one.session) for one in house.ledger.costs.list(task=1)} == {(1, 1)}
+
+
+def test_cached_share_is_exact_and_the_requests_of_a_configuration_begin_the_same(house: House) -> None:
+    served = {
+        "teal": [Tokens(7, 3, 0, 5003), Tokens(11, 5, 5003, 210)],
+        "smew": [Tokens(13, 2, 5003, 0), Tokens(17, 9, 5003, 181)],
+    }
+    for word, (first, second) in served.items():
+        house.model.script(word, Step(runs=f"echo {word}", tokens=first), Step(says="Done.", tokens=second))
+        house.ledger.tasks.create(title=f"Write about {word}", repos=["pond"], type="chat")
+    house.finish()
+    calls = list(itertools.chain(*served.values()))
+    read = sum(one.cache_read for one in calls)
+    total = read + sum(one.input + one.cache_write for one in calls)
+    [share] = house.ledger.costs.sums(by="configuration")
+    assert share.key == f"main {house.session().configuration}"
+    assert (share.calls, share.cache_read_tokens, share.all_input_tokens) == (4, read, total)
+    assert share.cache_write_tokens == sum(one.cache_write for one in calls)
+
+    text = json.dumps(house.ledger.tasks.prompt(1, agent="main", way="first").system)[1:-1]
+    beginnings = {beginning for word in served for beginning in house.model.stable(word)}
+    assert len(beginnings) == 1, "a provider's cache would not be hit"
+    assert text in beginnings.pop()
+
+    house.configure(args=["--debug"] if house.model.kind == "claude" else ["-c", "hide_agent_reasoning=true"])
+    house.model.script("ruff", Step(says="Done.", tokens=Tokens(1, 1, 999, 0)))
+    house.ledger.tasks.create(title="Write about ruff", type="chat")
+    house.finish()
+    shares = {one.key: one.cached_percent for one in house.ledger.costs.sums(by="configuration")}
+    assert shares == {share.key: 100 * read // total, f"main {house.session(3).configuration}": 99}
 
 
 def test_message_reaches_the_agent(house: House) -> None:

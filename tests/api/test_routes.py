@@ -332,9 +332,30 @@ def test_metrics_count_what_agents_use(ask: Any, remote: Ledger) -> None:
         'shoal_cost_usd_total{agent="bo",model="one"} 1.25',
         'shoal_tokens_total{agent="bo",kind="cache_read",model="two"} 300.0',
         'shoal_tokens_total{agent="bo",kind="output",model="two"} 7.0',
-        'shoal_cached_input_ratio{agent="bo"} 0.75',
+        'shoal_cached_input_ratio{agent="bo",configuration=""} 0.75',
     ):
         assert line in metrics
+
+
+def test_share_of_cached_input_is_that_of_a_configuration(ask: Any, remote: Ledger) -> None:
+    task = remote.tasks.create(title="a", queue="cached").id
+    remote.tasks.claim(worker="w", queue="cached")
+    told = []
+    for name, cached in (("one", 300), ("two", 100)):
+        session = remote.tasks.begin_session(task, attempt=1, agent="cy", kind="claude", configuration=name)
+        told.append(f'shoal_cached_input_ratio{{agent="cy",configuration="{session.configuration}"}} {cached / 400}')
+        for key, part in (("plain", {"input_tokens": 400 - cached}), ("cached", {"cache_read_tokens": cached})):
+            usage = {"request_key": f"{name} {key}", "provider": "anthropic", "model": "m"} | part
+            remote.sessions.record(session.id, attempt=1, items=[{"item": "spent", "usage": usage}])
+    metrics = ask("GET", "/metrics").body.decode().splitlines()
+    assert set(told) <= set(metrics)
+    assert 'shoal_tokens_total{agent="cy",kind="cache_read",model="m"} 400.0' in metrics
+
+    old = {"task": task, "request_key": "old", "provider": "p", "model": "m", "agent": "al", "at": 1, "input_tokens": 9}
+    remote.costs.record(costs=[old])
+    metrics = ask("GET", "/metrics").body.decode().splitlines()
+    assert 'shoal_model_calls_total{agent="al",model="m"} 1.0' in metrics
+    assert not [line for line in metrics if line.startswith('shoal_cached_input_ratio{agent="al"')], "not used lately"
 
 
 def test_costs_are_recorded_and_read_over_http(ask: Any, remote: Ledger) -> None:
@@ -374,7 +395,9 @@ def test_health_metrics_page_and_description(ask: Any) -> None:
     health = ask("GET", "/health")
     assert health.status == 200
     assert health.json["ok"]
-    assert set(health.json["loops"]) == {"reaper", "pruner", "checkpointer", "backup", "vault", "supervisor"}
+    assert set(health.json["loops"]) == {
+        *("reaper", "pruner", "checkpointer", "backup", "vault", "archiver", "supervisor", "settings")
+    }
     assert health.json["database"]["database_bytes"] > 0
     metrics = ask("GET", "/metrics").body.decode()
     for name in (

@@ -7,50 +7,16 @@ import os
 import signal
 import subprocess
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shoal import connect
 from shoal.model.search import Document, DocumentKind
+from tests.cli.shell import Shell
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
 from tests.services.test_search import put
-
-
-class Shell:
-    """Runs `shoal` in a folder with an empty home."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.home = folder / ".shoal"
-
-    def __call__(self, *arguments: str, code: int = 0, stdin: str = "", **settings: str) -> str:
-        run = subprocess.run(
-            [*SHOAL, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            env=environment(HOME=str(self.folder), USER="ana", LOGNAME="ana", **settings),
-            timeout=60,
-        )
-        assert run.returncode == code, f"{arguments}: {run.returncode}\n{run.stdout}\n{run.stderr}"
-        self.errors = run.stderr
-        return run.stdout
-
-    def json(self, *arguments: str) -> Any:
-        envelope = json.loads(self(*arguments, "--json"))
-        assert envelope["version"] == 1
-        return envelope["data"]
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    shell = Shell(tmp_path)
-    shell("init")
-    return shell
 
 
 def test_search_by_words(shell: Shell) -> None:
@@ -119,61 +85,6 @@ def test_errors_are_json_when_asked(shell: Shell) -> None:
     assert (told["code"], told["field"]) == ("not_found", "task")
 
 
-def test_costs_of_tasks_and_agents(shell: Shell) -> None:
-    shell("add", "a")
-    shell("add", "b")
-    assert "No model call" in shell("costs")
-    assert "cost " not in shell("show", "T1")
-    sonnet = ("--provider", "anthropic", "--model", "claude-sonnet-4-5")
-    tokens = ("--input", "100", "--output", "10", "--cache-read", "1000", "--cache-write", "200")
-    assert shell("costs", "add", "T1", *sonnet, "--key", "k1", *tokens) == "counted\n"
-    assert "known already" in shell("costs", "add", "T1", *sonnet, "--key", "k1", *tokens)
-    shell("costs", "add", "t2", *sonnet, "--key", "k2", "--agent", "bo", "--usd-micros", "2500000", "--at", "9d")
-    shell("costs", "add", "T1", "--provider", "mine", "--model", "m", "--key", "k3", "--attempt", "1", code=2)
-    assert "T1 has had 0 attempts" in shell.errors
-    shell("costs", "add", "T1", "--provider", "mine", "--model", "m", "--key", "k3", "--input", "100")
-
-    [_, _, t2, t1] = shell("costs").splitlines()
-    assert t2.split() == ["T2", "1", "0", "0", "2.50"]
-    assert t1.split() == ["T1", "2", "1400", "71", "%", "10", "0.0015", "1"]
-    assert [one["key"] for one in shell.json("costs", "--by", "agent", "--since", "7d")] == ["ana"]
-    assert shell("costs", "--by", "model", "-n", "1", "-q") == "claude-sonnet-4-5\n"
-    assert len(shell.json("costs", "--by", "day")) == 2
-    of_task = shell("costs", "task", "T1")
-    assert "0.0015 list" in of_task
-    assert "unknown" in of_task
-    assert "T1: 0.0015 USD in 2 calls, 1 without a known price; 1400 tokens in, 10 out, 71 %" in of_task
-    told = shell.json("costs", "task", "T1", "--limit", "1", "--all")
-    assert ([one["request_key"] for one in told["calls"]], told["sum"]["cost_usd_micros"]) == (["k1", "k3"], 1500)
-    assert "cost         0.0015 USD in 2 calls" in shell("show", "T1")
-    shell("costs", "task", "T9", code=3)
-
-
-@pytest.mark.parametrize("width", [40, 60, 120])
-def test_no_figure_of_the_costs_is_cut_in_a_narrow_terminal(shell: Shell, width: int) -> None:
-    shell("add", "a")
-    sonnet = ("--provider", "anthropic", "--model", "claude-sonnet-4-5", "--key", "k1")
-    shell("costs", "add", "T1", *sonnet, "--input", "123456", "--output", "98765", "--cache-read", "1000")
-    for command in (("costs",), ("costs", "--by", "model"), ("costs", "task", "T1"), ("list",), ("events",)):
-        shown = shell(*command, COLUMNS=str(width))
-        table = [line for line in shown.splitlines() if not line.startswith("T1: ")]
-        assert max(map(len, table)) <= width, command
-        whole = "".join(shown.split())
-        assert "T1" in whole or "claude-sonnet-4-5" in whole
-        if command[0] == "costs":
-            assert {"124456", "98765", "1.852143"} <= set(shown.split())
-
-
-def test_cost_without_a_known_price_is_unknown_and_not_nothing(shell: Shell) -> None:
-    shell("add", "a")
-    told = shell("costs", "add", "T1", "--provider", "opanai", "--model", "gpt-5", "--key", "k", "--input", "7")
-    assert told.startswith("counted\nno list price of opanai/gpt-5 is known")
-    assert shell("costs").splitlines()[-1].split() == ["T1", "1", "7", "0", "%", "0", "unknown", "1"]
-    assert "T1: an unknown price, 1 call; 7 tokens in" in shell("costs", "task", "T1")
-    shell("costs", "add", "T1", "--provider", "openai", "--model", "gpt-5", "--key", "k2", "--usd-micros", "0")
-    assert "0.00" in shell("costs")
-
-
 def test_every_verb_of_people_has_a_command(shell: Shell) -> None:
     shell("add", "a", "--requires-qa", "--criterion", "tests pass => make test", "--repo", "o/r", "--deadline", "3d")
     shell("add", "b", "-d", "T1")
@@ -240,97 +151,6 @@ def test_export_and_import_of_a_file(shell: Shell) -> None:
     (shell.folder / "latin.csv").write_bytes(b"title\ncaf\xe9\n")
     shell("import", "latin.csv", code=2)
     assert "not UTF-8: line 2" in shell.errors
-
-
-def test_home_is_found_upwards_and_never_made_anew(shell: Shell) -> None:
-    shell("add", "x")
-    below = shell.folder / "a" / "b"
-    below.mkdir(parents=True)
-    deeper = Shell(below)
-    deeper.folder = below
-    assert "x" in deeper("list")
-
-    shell("backup")
-    (shell.home / "ledger.db").unlink()
-    shell("list", code=6)
-    assert "has vanished" in shell.errors
-    assert "shoal restore" in shell.errors
-    assert not (shell.home / "ledger.db").exists()
-    [backup] = (shell.home / "backups").glob("*.db")
-    shell("restore", str(backup))
-    assert "x" in shell("list")
-
-
-def test_restore_keeps_what_was_there_and_waits_for_those_who_use_it(shell: Shell) -> None:
-    shell("add", "before")
-    shell("backup")
-    shell("add", "after")
-    [backup] = (shell.home / "backups").glob("*.db")
-    with connect(shell.home / "ledger.db"):
-        shell("restore", str(backup), code=4)
-        assert "open in another process" in shell.errors
-    assert "after" in shell("list")
-    shell("restore", str(backup))
-    assert "after" not in shell("list")
-    [kept] = shell.home.glob("ledger.db.before-restore-*")
-    with connect(kept) as ledger:
-        assert [task.title for task in ledger.tasks.list()] == ["after", "before"]
-
-
-def test_folder_without_a_home_is_said_so(tmp_path: Path) -> None:
-    shell = Shell(tmp_path)
-    shell("list", code=6)
-    assert "shoal init" in shell.errors
-
-
-@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 5000])
-def test_wrong_file_is_said_so(shell: Shell, content: bytes) -> None:
-    for path in shell.home.glob("ledger.db*"):
-        path.unlink()
-    (shell.home / "ledger.db").write_bytes(content)
-    shell("list", code=6)
-    assert "damaged or not a Shoal database" in shell.errors
-    assert (shell.home / "ledger.db").read_bytes() == content
-    assert "bad" in shell("doctor", code=6)
-
-
-def test_bad_configuration_is_said_so(shell: Shell) -> None:
-    (shell.home / "shoal.toml").write_text("lease_seconds = 'long'\n")
-    shell("list", code=2)
-    assert "lease_seconds" in shell.errors
-    (shell.home / "shoal.toml").write_text("colour = 'red'\n")
-    shell("list", code=2)
-    assert "colour" in shell.errors
-
-
-@pytest.mark.parametrize(
-    ("written", "told"),
-    [
-        ("[agents.fast]\nknid = 'codex'", "[agents.fast] knid: there is no such field; did you mean kind?"),
-        ("[agents.fast]\nkind = 'codx'", "[agents.fast] kind: 'codx' is not one of claude, codex, command"),
-        ("[agents.fast]\nmax_usd = 'all'", "[agents.fast] max_usd: Expected"),
-        ("[agents.good]\n[agents.'a b']\nenv = {A = []}", '[agents."a b"] env'),
-        ("[agent.fast]\nkind = 'codex'", "[agent.fast] there is no such table; did you mean agents?"),
-        ("[workflow]\nx = 1", "did you mean workflows?"),
-        ("[agents]\nkind = 'codex'", "agents: it is written as a table, [agents.NAME]"),
-        ("[[kubernetes]]", "kubernetes: it is written as a table, [kubernetes]"),
-        ("[repositories.'o/r']\npush = 'perhaps'", '[repositories."o/r"] push: Expected'),
-        ("[dispatch]\nexecutor = 'k8s'", "[dispatch] executor: 'k8s' is not one of"),
-        ("[kubernetes]\nimagee = 'x'", "[kubernetes] imagee: there is no such field; did you mean image?"),
-        ("lease_second = 5", "lease_second: there is no such setting; did you mean lease_seconds?"),
-        ("lease_seconds = 'long'", "lease_seconds: Expected `int`"),
-    ],
-)
-def test_mistake_in_the_settings_is_named_with_its_table(shell: Shell, written: str, told: str) -> None:
-    (shell.home / "shoal.toml").write_text(written + "\n")
-    shell("list", code=2)
-    assert told in shell.errors
-
-
-def test_value_that_is_none_of_those_allowed_is_said_with_them(shell: Shell) -> None:
-    shell("list", "-s", "complete", code=2)
-    assert "status: 'complete' is not one of queued, scheduled" in shell.errors
-    assert "did you mean completed?" in shell.errors
 
 
 def test_criterion_is_a_text_and_a_check(shell: Shell) -> None:

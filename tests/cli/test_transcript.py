@@ -14,7 +14,7 @@ from shoal import Ledger, connect
 from shoal.model.event import STEPS, Kind
 from shoal.model.session import Said, Session, ToolBegun, ToolEnded
 from shoal.store.sqlite import QUERIES
-from tests.cli.test_cli import Shell
+from tests.cli.shell import Shell
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shoal import connect
-from tests.cli.test_cli import Shell
+from tests.cli.shell import Shell
 from tests.conftest import wait_until
 from tests.fleet import Server
 from tests.vaults import git

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ class Api:
                 return made
             return self._page(kind, namespace, found["version"], query)
         if sub == "log":
-            return self._log(objects.get(kind, namespace, name))
+            return self._log(objects.get(kind, namespace, name), query)
         if method == "GET":
             return objects.get(kind, namespace, name)
         if method == "PATCH":
@@ -167,14 +168,27 @@ class Api:
         metadata = {"resourceVersion": self.objects.version} | rest
         return {"kind": f"{kind}List", "apiVersion": version, "metadata": metadata, "items": page}
 
-    def _log(self, pod: Object) -> bytes:
+    def _log(self, pod: Object, query: dict[str, str]) -> bytes:
+        if unknown := query.keys() - {"container", "limitBytes", "timestamps", "sinceTime"}:
+            raise NotImplementedError(f"the cluster of the tests knows no {unknown}")
+        limit = query.get("limitBytes")
+        if limit is not None and int(limit) < 1:
+            raise Problem(422, "Invalid", f"PodLogOptions is invalid: limitBytes: Invalid value: {limit}")
+        since = None
+        if "sinceTime" in query:
+            try:
+                since = datetime.fromisoformat(query["sinceTime"])
+            except ValueError:
+                raise Problem(400, "BadRequest", f'parsing time "{query["sinceTime"]}"') from None
+            since = since.replace(microsecond=0)  # all that the kubelet is told
         if pod["metadata"]["labels"]["job-name"] in self.broken_logs:
             raise Problem(500, "InternalError", "dial tcp 10.0.0.7:10250: i/o timeout")
         state = (pod["status"].get("containerStatuses") or [{"state": {}}])[0]["state"]
         if not {"running", "terminated"} & state.keys():
             container = pod["spec"]["containers"][0]["name"]
             raise Problem(400, "BadRequest", f'container "{container}" is waiting to start: ContainerCreating')
-        return self.nodes.log(pod)
+        limited = None if limit is None else int(limit)
+        return self.nodes.log(pod, since=since, timestamps=query.get("timestamps") == "true", limit=limited)
 
     def _active(self) -> int:
         ended = {"Complete", "Failed"}

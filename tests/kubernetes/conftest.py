@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shoal import Ledger, connect
-from tests.fleet import SHOAL, Server, environment
+from shoal import Ledger
+from tests.fleet import Programs, Server
 from tests.kubernetes.api import Api
 
 Dispatch = Callable[..., subprocess.Popen[str]]
@@ -25,16 +25,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "home")
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def ledger(server: Server) -> Iterator[Ledger]:
-    with connect(server.url, actor="ana") as ledger:
-        yield ledger
+def ledger(served: Ledger) -> Ledger:
+    return served
 
 
 @pytest.fixture
@@ -46,9 +38,8 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dispatch(api: Api, server: Server, home: Path) -> Iterator[Dispatch]:
+def dispatch(api: Api, server: Server, home: Path, programs: Programs) -> Dispatch:
     """Start `shoal dispatch` with a command; `kubernetes` and `table` ([dispatch]) hold further settings."""
-    started: list[subprocess.Popen[str]] = []
 
     def dispatch(
         *command: str,
@@ -61,24 +52,14 @@ def dispatch(api: Api, server: Server, home: Path) -> Iterator[Dispatch]:
         settings |= kubernetes or {}
         lines = [f"kubernetes = {_toml(settings)}", f"dispatch = {_toml(table or {})}"]
         (home / "shoal.toml").write_text("\n".join(lines) + "\n")
-        process = subprocess.Popen(
-            [
-                *SHOAL,
-                *("--home", str(home), "dispatch", "--executor", "kubernetes", "--poll", "0.1"),
-                *options,
-                *(["--", *command] if command else []),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(SHOAL_URL=server.url, **variables),
+        return programs.start(
+            *("--home", str(home), "dispatch", "--executor", "kubernetes", "--poll", "0.1"),
+            *options,
+            *(["--", *command] if command else []),
+            **variables,
         )
-        started.append(process)
-        return process
 
-    yield dispatch
-    for process in started:
-        process.kill()
-        process.communicate()
+    return dispatch
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 60) -> str:

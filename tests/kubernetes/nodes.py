@@ -15,8 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -30,13 +31,14 @@ class Nodes:
 
     def __init__(self, objects: Objects, folder: Path) -> None:
         self._objects = objects
-        self._folder = folder
+        self.folder = folder
         self._bin = folder / "bin"
         self._bin.mkdir(parents=True)
         program = self._bin / "shoal"
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m shoal "$@"\n')
         program.chmod(0o755)
         self._running: dict[str, subprocess.Popen[bytes]] = {}  # by the pod's uid
+        self._logging: dict[str, threading.Thread] = {}
         self._terminating: dict[str, float] = {}
         self._started: dict[str, float] = {}
         self._reasons: dict[str, str] = {}
@@ -62,9 +64,22 @@ class Nodes:
                 self._reasons[pod["metadata"]["uid"]] = reason
                 _kill_all(self._running[pod["metadata"]["uid"]].pid)
 
-    def log(self, pod: Object) -> bytes:
-        """What a pod has printed so far."""
-        return (self._folder / pod["metadata"]["uid"] / "log").read_bytes()
+    def log(
+        self, pod: Object, *, since: datetime | None = None, timestamps: bool = False, limit: int | None = None
+    ) -> bytes:
+        """What a pod has printed so far, as a kubelet tells it."""
+        told, begins = b"", True
+        for line in (self.folder / pod["metadata"]["uid"] / "log").read_bytes().splitlines(keepends=True):
+            stamp, _, tag, text = line.removesuffix(b"\n").split(b" ", 3)
+            if since is None or datetime.fromisoformat(stamp.decode()) >= since:
+                told += (stamp + b" " if timestamps and begins else b"") + text + (b"\n" if tag == b"F" else b"")
+                begins = tag == b"F"
+        return told if limit is None else told[:limit]
+
+    def rotate(self, job: str) -> None:
+        """Put what a container has printed aside, as a kubelet does from 10 MB on: it is told no more."""
+        for pod in self._pods(job):
+            os.truncate(self.folder / pod["metadata"]["uid"] / "log", 0)
 
     def _run(self) -> None:
         while not self._stopping.wait(TURN_SECONDS):
@@ -141,6 +156,7 @@ class Nodes:
             if code is not None:
                 del self._running[uid]
                 _kill_all(process.pid)  # what it leaves behind ends with its container
+                self._logging[uid].join(5)
                 self._say(pod, _ended(code, self._reasons.get(uid)))
         elif pod["status"].get("phase") in {None, "Pending"}:
             self._begin(pod)
@@ -157,48 +173,69 @@ class Nodes:
             self._say(pod, ("Pending", {"waiting": {"reason": "ContainerCreating"}}))
             return
         try:
+            for claim in _claims(pod):
+                self._objects.get("PersistentVolumeClaim", pod["metadata"]["namespace"], claim)
+        except Problem as problem:
+            self._leave_unscheduled(pod, f"0/1 nodes are available: {problem}")
+            return
+        try:
             environment = self._environment(pod, container)
         except Problem as problem:
             waiting = {"reason": "CreateContainerConfigError", "message": str(problem)}
             self._say(pod, ("Pending", {"waiting": waiting}))
             return
-        folder = self._folder / uid
+        folder = self.folder / uid
         folder.mkdir(exist_ok=True)
-        mounts = {mount["mountPath"]: folder / mount["name"] for mount in container.get("volumeMounts", [])}
-        for volume in pod["spec"].get("volumes", []):
-            self._mount(pod, volume, folder)
-        for mount in container.get("volumeMounts", []):
-            if "subPath" in mount:
-                (_inside(mount["mountPath"], mounts)).write_bytes(
-                    (folder / mount["name"] / mount["subPath"]).read_bytes()
-                )
+        places = {volume["name"]: self._mount(pod, volume, folder) for volume in pod["spec"].get("volumes", [])}
+        mounts: dict[str, Path] = {}
+        for mount in sorted(container.get("volumeMounts", []), key=lambda one: len(one["mountPath"])):
+            place = places[mount["name"]] / mount.get("subPath", "")
+            if place.is_file():
+                _inside(mount["mountPath"], mounts).write_bytes(place.read_bytes())
+            else:
+                place.mkdir(parents=True, exist_ok=True)
+                mounts[mount["mountPath"]] = place
         environment = {name: str(_inside(value, mounts)) for name, value in environment.items()}
         command = [_expanded(part, environment) for part in [*container["command"], *container.get("args", [])]]
-        with (folder / "log").open("wb") as output:
-            self._running[uid] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=_inside(container.get("workingDir", "/"), mounts),
-                env={
-                    "PATH": f"{self._bin}:{os.environ['PATH']}",
-                    "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
-                    "TMPDIR": str(folder),
-                    **environment,
-                },
-                start_new_session=True,
-            )
+        self._running[uid] = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=_inside(container.get("workingDir", "/"), mounts),
+            env={
+                "PATH": f"{self._bin}:{os.environ['PATH']}",
+                "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+                "TMPDIR": str(folder),
+                **environment,
+            },
+            start_new_session=True,
+        )
+        self._logging[uid] = threading.Thread(
+            target=_log, args=(self._running[uid].stdout, folder / "log"), daemon=True
+        )
+        self._logging[uid].start()
         self.starts.append(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
         self._say(pod, ("Running", {"running": {"startedAt": now()}}))
 
-    def _mount(self, pod: Object, volume: Object, folder: Path) -> None:
-        place = folder / volume["name"]
+    def _mount(self, pod: Object, volume: Object, folder: Path) -> Path:
+        """Where a volume is here: in the pod's folder, which no other pod sees, unless it is a claim's."""
+        claim = volume.get("persistentVolumeClaim")
+        place = folder / volume["name"] if claim is None else self.folder / "claims" / str(claim["claimName"])
         place.mkdir(parents=True, exist_ok=True)
         if "configMap" in volume:
             found = self._objects.get("ConfigMap", pod["metadata"]["namespace"], volume["configMap"]["name"])
             for name, text in found["data"].items():
                 (place / name).write_text(text)
+        return place
+
+    def _leave_unscheduled(self, pod: Object, message: str) -> None:
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+
+        def change(status: Object) -> None:
+            status.update(phase="Pending", conditions=[condition])
+
+        self._objects.update_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], change)
 
     def _environment(self, pod: Object, container: Object) -> dict[str, str]:
         given: dict[str, str] = {}
@@ -232,6 +269,22 @@ class Nodes:
             status.update(phase=phase, containerStatuses=statuses)
 
         self._objects.update_status("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"], change)
+
+
+def _log(printed: IO[bytes], path: Path) -> None:
+    """Write what a container prints as container runtimes do: lines with their times, long ones in parts."""
+    with printed, path.open("ab", buffering=0) as file:
+        while part := printed.readline(16 * 1024):
+            nanoseconds = time.time_ns()
+            stamp = datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+            tag = "F" if part.endswith(b"\n") else "P"
+            head = f"{stamp}.{nanoseconds % 10**9:09}Z stdout {tag} "
+            file.write(head.encode() + part.removesuffix(b"\n") + b"\n")
+
+
+def _claims(pod: Object) -> list[str]:
+    volumes = pod["spec"].get("volumes", [])
+    return [one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one]
 
 
 def _owner(pod: Object) -> str | None:

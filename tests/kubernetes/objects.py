@@ -21,6 +21,7 @@ KINDS = {
     ("v1", "pods"): "Pod",
     ("v1", "secrets"): "Secret",
     ("v1", "configmaps"): "ConfigMap",
+    ("v1", "persistentvolumeclaims"): "PersistentVolumeClaim",
 }
 VERSION = "1.34"
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"

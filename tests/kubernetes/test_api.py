@@ -38,6 +38,22 @@ def test_job_runs_to_its_end(api: Api, client: Any) -> None:
     assert pod.status.phase == "Succeeded"
 
 
+def test_log_is_told_from_a_whole_second_on_each_line_behind_its_time(api: Api, client: Any) -> None:
+    long = "x" * 40_000
+    job = a_job("one", client, "sh", "-c", f"echo a; sleep 2; echo b; echo {long}")
+    job.create()
+    job.wait("condition=Complete", timeout=20)
+    (pod,) = list(client.get(Pod, label_selector={"batch.kubernetes.io/job-name": "one"}))
+    first, second, third = pod.logs(timestamps=True)
+    assert (first[-2:], second[-2:]) == (" a", " b")
+    assert third.partition(" ")[2] == long, "the time stands before a long line only, not in its middle"
+    since = second.partition(" ")[0]
+    assert list(pod.logs(timestamps=True, since_time=since)) == [second, third], "what lies behind the point is cut off"
+    assert list(pod.logs(limit_bytes=3)) == ["a", "b"]
+    api.nodes.rotate("one")
+    assert list(pod.logs()) == []
+
+
 def test_same_name_is_refused(api: Api, client: Any) -> None:
     a_job("one", client, "true").create()
     with pytest.raises(kr8s.ServerError, match="already exists") as refused:

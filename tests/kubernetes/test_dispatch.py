@@ -14,12 +14,15 @@ import pytest
 import shoal
 from shoal import Ledger
 from shoal.daemon.executors import Executors
+from shoal.live_settings import LiveSettings
 from shoal.settings import Home
 from tests.conftest import wait_until
 from tests.fleet import Server
 from tests.kubernetes.api import Api
 from tests.kubernetes.conftest import Dispatch, finish
 from tests.kubernetes.objects import Problem
+from tests.vaults import git
+from tests.worker.places import REPOSITORY, Remote
 
 ONCE = ("--until-empty",)
 
@@ -94,6 +97,89 @@ def test_agents_of_the_config_map_work_when_no_program_is_named(api: Api, ledger
     assert "from an agent" in task.summary
     (session,) = ledger.tasks.sessions(1)
     assert session.agent == "mine"
+
+
+def test_work_of_a_cancelled_pod_is_at_the_remote(api: Api, ledger: Ledger, dispatch: Dispatch, tmp_path: Path) -> None:
+    remote = configured(api, tmp_path)
+    ledger.tasks.create(title="x", repos=[REPOSITORY])
+    dispatch("sh", "-c", "echo half > done.py; sleep 60", kubernetes={"config": "mine"})
+    wait_until(lambda: list(api.nodes.folder.glob("*/*/workspaces/T1.1/done.py")))
+    ledger.tasks.cancel(1)
+    wait_until(lambda: "shoal/T1-x" in remote.branches())
+    assert git(remote.path, "show", "shoal/T1-x:done.py") == "half"
+    wait_until(lambda: api.objects.list("Pod") == [])
+
+
+def test_pod_goes_on_where_an_evicted_one_had_to_stop(
+    api: Api, ledger: Ledger, dispatch: Dispatch, tmp_path: Path
+) -> None:
+    configured(api, tmp_path)
+    ledger.tasks.create(title="x", repos=[REPOSITORY])
+    command = 'if [ -f done.py ]; then cat done.py; else echo "half a job" > done.py; sleep 60; fi'
+    process = dispatch("sh", "-c", command, options=ONCE, kubernetes={"config": "mine"})
+    wait_until(lambda: list(api.nodes.folder.glob("*/*/workspaces/T1.1/done.py")))
+    (pod,) = api.objects.list("Pod")
+    api.objects.delete("Pod", "agents", pod["metadata"]["name"], {})
+    finish(process)
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt, task.failures) == ("completed", 2, 0)
+    assert "half a job" in task.summary
+
+
+def test_home_on_a_volume_keeps_mirrors_and_folders_for_the_next_pod(
+    api: Api, ledger: Ledger, dispatch: Dispatch, tmp_path: Path
+) -> None:
+    remote = configured(api, tmp_path)
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "homes"}}
+    api.objects.create("PersistentVolumeClaim", "agents", claim)
+    ledger.tasks.create(title="x", repos=[REPOSITORY])
+    command = 'if [ -f done.py ]; then cat done.py; else echo "half a job" > done.py; sleep 60; fi'
+    settings = {"config": "mine", "volume": "homes"}
+    process = dispatch("sh", "-c", command, options=(*ONCE, "--lease", "2"), kubernetes=settings)
+    wait_until(lambda: list(api.nodes.folder.glob("claims/homes/*/workspaces/T1.1/done.py")))
+    api.nodes.kill("shoal-swe-t1-a1")
+    finish(process)
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt) == ("completed", 2)
+    assert "half a job" in task.summary
+    assert remote.branches() == ["main"], "what stays is pushed only when the repository says so"
+    (home,) = (api.nodes.folder / "claims" / "homes").iterdir()
+    assert (home / "mirrors" / f"{REPOSITORY}.git").is_dir()
+
+
+def test_volume_that_is_missing_is_told(api: Api, ledger: Ledger, dispatch: Dispatch) -> None:
+    ledger.tasks.create(title="x", max_attempts=1)
+    finish(dispatch("true", options=ONCE, kubernetes={"volume": "homes"}, table={"start_seconds": 1}))
+    assert 'persistentvolumeclaims "homes" not found' in ledger.tasks.get(1).last_error
+
+
+def configured(api: Api, folder: Path) -> Remote:
+    """A repository, and the ConfigMap that tells pods of it."""
+    remote = Remote(folder)
+    settings = f'[repositories."{REPOSITORY}"]\nurl = "{remote.path}"\n'
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"shoal.toml": settings}}
+    api.objects.create("ConfigMap", "agents", config)
+    return remote
+
+
+def test_pods_whose_agent_cannot_work_are_not_made_one_after_the_other(
+    api: Api, ledger: Ledger, dispatch: Dispatch
+) -> None:
+    settings = '[agents.it]\nkind = "claude"\nprogram = ["nosuchclaude"]\n'
+    api.objects.create(
+        "ConfigMap",
+        "agents",
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"shoal.toml": settings}},
+    )
+    ledger.tasks.create_many(tasks=[{"title": f"t{n}", "max_attempts": 1} for n in range(6)])
+    process = dispatch(options=("-n", "2"), kubernetes={"config": "mine"})
+    wait_until(lambda: [ledger.tasks.get(n).releases for n in (1, 2)] == [1, 1] and api.jobs() == [])
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert "the set-up is at fault, no task's: nothing is claimed" in said
+    assert "nosuchclaude is not found" in said
+    assert len(api.nodes.starts) == 2
+    assert [ledger.tasks.get(n).failures for n in range(1, 7)] == [0] * 6
 
 
 def test_killed_dispatcher_is_followed_by_another_and_nothing_runs_twice(
@@ -282,11 +368,11 @@ def test_supervision_hears_what_became_of_an_attempt(api: Api, ledger: Ledger, d
     process = dispatch("sleep", "60")
     wait_until(lambda: ledger.tasks.get(1).started_at)
     task = ledger.tasks.get(1)
-    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors:
+    with contextlib.closing(Executors(Home(home), LiveSettings(Home(home)))) as executors:
         assert executors.gone(task, 1) is False
-    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors, api.outage():
+    with contextlib.closing(Executors(Home(home), LiveSettings(Home(home)))) as executors, api.outage():
         assert executors.gone(task, 1) is None, "an executor that cannot be asked says nothing"
-    with contextlib.closing(Executors(Home(home), Home(home).settings())) as executors:
+    with contextlib.closing(Executors(Home(home), LiveSettings(Home(home)))) as executors:
         process.kill()
         api.nodes.kill("shoal-swe-t1-a1")
         wait_until(lambda: executors.gone(task, 1))
@@ -306,6 +392,68 @@ def test_log_that_cannot_be_had_holds_up_nothing_else(api: Api, ledger: Ledger, 
     wait_until(lambda: api.jobs() == [])
     process.send_signal(signal.SIGTERM)
     finish(process)
+
+
+SPEAKER = """
+i=0
+while [ ! -f "$SHOAL_HOME/../enough" ]; do i=$((i+1)); echo "line $i"; sleep 0.05; done
+echo "said $i"
+"""
+
+
+def said_by(log: Path) -> list[int]:
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [int(line.split()[1]) for line in lines if line.startswith("line ")]
+
+
+def enough(api: Api) -> None:
+    for folder in api.nodes.folder.glob("*/home"):
+        (folder.parent / "enough").touch()
+
+
+def test_log_grows_while_the_pod_runs(api: Api, ledger: Ledger, dispatch: Dispatch, home: Path) -> None:
+    ledger.tasks.create(title="x")
+    process = dispatch("sh", "-c", SPEAKER, options=ONCE)
+    log = home / "logs" / "T1.1.log"
+    wait_until(lambda: len(said_by(log)) > 20)
+    assert ledger.tasks.get(1).status == "active"
+    enough(api)
+    finish(process)
+    count = int(ledger.tasks.get(1).summary.rpartition("said ")[2])
+    assert said_by(log) == list(range(1, count + 1))
+
+
+def test_dispatchers_that_die_neither_double_nor_lose_a_line(
+    api: Api, ledger: Ledger, dispatch: Dispatch, home: Path
+) -> None:
+    ledger.tasks.create(title="x")
+    log = home / "logs" / "T1.1.log"
+    for number in range(1, 4):
+        process = dispatch("sh", "-c", SPEAKER)
+        wait_until(lambda number=number: len(said_by(log)) > 20 * number)
+        process.kill()
+    process = dispatch("sh", "-c", SPEAKER, options=ONCE)
+    seen = len(said_by(log))
+    wait_until(lambda: len(said_by(log)) > seen)
+    api.nodes.rotate("shoal-swe-t1-a1")
+    enough(api)
+    finish(process)
+    count = int(ledger.tasks.get(1).summary.rpartition("said ")[2])
+    told = said_by(log)
+    assert told == sorted(set(told))
+    assert set(range(1, seen + 1)) <= set(told), "what was collected stays, whatever the kubelet has put aside"
+    assert told[-1] == count
+
+
+def test_node_that_is_silent_holds_up_no_other_log(api: Api, ledger: Ledger, dispatch: Dispatch, home: Path) -> None:
+    ledger.tasks.create_many(tasks=[{"title": f"t{n}"} for n in range(2)])
+    api.broken_logs.add("shoal-swe-t1-a1")
+    process = dispatch("sh", "-c", SPEAKER, options=(*ONCE, "-n", "2"))
+    wait_until(lambda: len(said_by(home / "logs" / "T2.1.log")) > 20)
+    api.broken_logs.clear()
+    enough(api)
+    finish(process)
+    assert said_by(home / "logs" / "T1.1.log")[0] == 1
 
 
 def test_missing_extra_is_named(dispatch: Dispatch, tmp_path: Path) -> None:

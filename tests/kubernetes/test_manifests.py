@@ -17,6 +17,8 @@ from shoal.adapters.executors import manifests
 from shoal.adapters.executors.executor import carried
 from shoal.model.task import Claim, Status, Task
 from shoal.settings import KubernetesSettings
+from shoal.worker.processes import KEEP_SECONDS
+from shoal.worker.single import REPORT_SECONDS
 from tests.kubernetes import objects
 
 VERSIONS = ["1.28", "1.30", "1.32", "1.34", "1.37"]
@@ -57,6 +59,7 @@ SETTINGS = st.builds(
     url=st.just(URL),
     service_account=st.none() | DNS,
     config=st.none() | DNS,
+    volume=st.none() | DNS,
     node_selector=st.dictionaries(LABEL, LABEL, max_size=3),
     pull_secrets=st.lists(DNS, max_size=2),
     secrets=st.lists(DNS, max_size=2),
@@ -136,6 +139,35 @@ def test_one_try_with_a_deadline_and_no_key_in_the_open() -> None:
     assert (spec["backoffLimit"], spec["template"]["spec"]["restartPolicy"]) == (0, "Never")
     assert (spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (7200, 3600)
     assert "kkkk" not in repr(job)
+
+
+def test_pod_that_must_end_has_time_to_bring_its_work_to_safety() -> None:
+    pod = make(a_claim(), KubernetesSettings(image="i", url=URL))["spec"]["template"]["spec"]
+    command = pod["containers"][0]["command"]
+    grace = float(command[command.index("--grace") + 1])
+    assert pod["terminationGracePeriodSeconds"] >= grace + KEEP_SECONDS + 2 * REPORT_SECONDS
+
+
+def test_home_is_the_pods_own_and_said_to_go_with_it() -> None:
+    home, mount, variables = home_of(KubernetesSettings(image="i", url=URL))
+    assert (home, mount) == ({"name": "home", "emptyDir": {}}, {"name": "home", "mountPath": "/shoal"})
+    assert variables["SHOAL_EPHEMERAL"] == "true"
+
+
+def test_home_on_a_volume_stays_and_is_another_one_for_each_ledger() -> None:
+    homes = [home_of(KubernetesSettings(image="i", url=url, volume="agents")) for url in (URL, "http://other:7465")]
+    assert homes[0][0] == {"name": "home", "persistentVolumeClaim": {"claimName": "agents"}}
+    assert homes[0][2]["SHOAL_EPHEMERAL"] == "false"
+    assert len({mount["subPath"] for _, mount, _ in homes}) == 2
+
+
+def home_of(given: KubernetesSettings) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    assert given.url is not None
+    job = manifests.job(a_claim(), given, url=given.url, arguments=(), environment={})
+    pod = job["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    variables = {one["name"]: one["value"] for one in container["env"]}
+    return pod["volumes"][0], container["volumeMounts"][0], variables
 
 
 def test_claim_fits_into_the_environment_whatever_its_task_holds() -> None:

@@ -1,32 +1,19 @@
-"""Content of tasks: who may write it, that it is where people read it, and that no crash loses it."""
+"""Content of tasks: who may write it, and that it is where people read it. That no crash loses it: test_settler.py."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shoal import Ledger
-from shoal.adapters.vault import files
-from shoal.daemon import archiver
-from shoal.daemon.vault_sync import VaultSync
-from shoal.errors import BadInput, LeaseLost, NotFound, NoVault, Refused, ShoalError, TooLarge, VaultError, WrongStatus
+from shoal.errors import BadInput, LeaseLost, NoVault, Refused, ShoalError, TooLarge, VaultError
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings
-from tests.conftest import FakeClock, wait_until
-
-Open = Callable[..., Ledger]
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> Path:
-    return tmp_path / "vault"
+from tests.conftest import FakeClock
 
 
 def read(vault: Path, place: str) -> str:
@@ -218,83 +205,11 @@ def test_progress_is_logged(ledger: Ledger, clock: FakeClock) -> None:
     assert [line.timestamp[17:] for line in log] == ["00.000Z", "01.500Z"]
 
 
-def test_archive_takes_all_files_away_and_restore_brings_them_back(ledger: Ledger, vault: Path) -> None:
-    ledger.tasks.create(title="a", body="body\n")
-    ledger.tasks.create(title="b", body="other\n")
-    ledger.tasks.share(1, key="k", value=1)
-    ledger.tasks.note(1, text="note")
-    with pytest.raises(WrongStatus):
-        ledger.tasks.archive(1)
-    with pytest.raises(NotFound):
-        ledger.tasks.restore(1)
-    ledger.tasks.complete(1)
-    ledger.tasks.body(1)
-    before = {path: path.read_bytes() for path in vault.rglob("T1*")}
-    assert len(before) == 3
-    ledger.tasks.archive(1)
-    for refused in (
-        lambda: ledger.tasks.body(1),
-        lambda: ledger.tasks.result(1, text="late"),
-        lambda: ledger.tasks.archive(1),
-    ):
-        with pytest.raises(Refused, match="archive T1 --restore"):
-            refused()
-    assert [path.name for path in vault.rglob("*T1*")] == [
-        path.name for path in vault.glob("090-archive/task_T1_20270115T080000Z-*.tar.gz")
-    ]
-    ledger.tasks.restore(1)
-    ledger.tasks.body(1)
-    assert {path: path.read_bytes() for path in vault.rglob("*T1*")} == before
-    assert ledger.tasks.body(2).text == "other\n"
-
-
-def test_what_could_not_be_written_does_not_overwrite_what_came_later(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger.tasks.create(title="a", body="first\n")
-    ledger.tasks.body(1)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "_partial", full)
-        ledger.tasks.set_body(1, text="old\n")
-        ledger.tasks.share(1, key="k", value="old")
-        ledger.tasks.share(1, key="other", value="kept")
-        assert ledger.tasks.body(1).text == "first\n"
-    ledger.tasks.set_body(1, text="new\n")
-    ledger.tasks.share(1, key="k", value="new")
-    assert ledger.tasks.body(1).text == "new\n"
-    ledger.engine.settler.recover()  # type: ignore[attr-defined]
-    assert ledger.tasks.body(1).text == "new\n"
-    assert ledger.tasks.context(1).values == {"k": "new", "other": "kept"}
-    assert ledger.engine.settler.waiting == {}  # type: ignore[attr-defined]
-    wait_until(lambda: len(ledger.events.list(after=0, kind="vault.unreadable")) == 3)
-
-
 def test_same_result_of_two_attempts_stands_twice(ledger: Ledger) -> None:
     ledger.tasks.create(title="a")
     for _ in range(2):
         ledger.tasks.result(1, text="Tests pass.")
     assert ledger.tasks.body(1).text.count("Tests pass.\n") == 2
-
-
-def test_restoring_over_another_text_keeps_both(ledger: Ledger, vault: Path) -> None:
-    ledger.tasks.create(title="a", body="old text\n")
-    ledger.tasks.complete(1)
-    VaultSync(ledger.engine).run()  # type: ignore[arg-type]
-    ledger.tasks.archive(1)
-    with pytest.raises(Refused):
-        ledger.tasks.body(1)
-    (vault / "010-tasks/completed/T1.md").write_text("---\nid: T1\n---\n\nlate result\n")
-    ledger.tasks.restore(1)
-    assert "late result" in ledger.tasks.body(1).text
-    [other] = vault.rglob("T1.other-*.md")
-    assert "old text\n" in other.read_text()
-    assert list(vault.glob("090-archive/*")) == []
-    [told] = wait_until(lambda: list(ledger.events.list(after=0, kind="vault.conflict")))
-    assert told.data["path"] == str(other.relative_to(vault))
 
 
 @pytest.mark.parametrize("value", ["when: 2026-13-45", "a: !foo bar", "? [1, 2]\n  : x", "a: 0o9x\n  b: 1e999"])
@@ -318,27 +233,6 @@ def test_damaged_spool_is_put_aside_and_stops_nothing(ledger: Ledger, vault: Pat
     assert (vault.with_name("spool") / "1-a.damaged").read_bytes() == b"no json\n{}\n"
     told = list(ledger.engine.settler.vault.spool.report(2**60))  # type: ignore[attr-defined]
     assert any("1-a.damaged" in line for line in told)
-
-
-def test_files_of_old_tasks_are_archived_where_asked_for(open_at: Open, vault: Path, clock: FakeClock) -> None:
-    ledger = open_at(vault_archive_days=30)
-    for number in range(1, 251):
-        ledger.tasks.create(title="a", body=f"{number}\n")
-        if number <= 240:
-            ledger.tasks.complete(number)
-    clock.advance(31 * 86_400)
-    ledger.tasks.complete(241)
-    assert archiver.tick(ledger.engine) == 240  # type: ignore[arg-type]
-    assert archiver.tick(ledger.engine) == 0  # type: ignore[arg-type]
-    with pytest.raises(Refused, match="archived"):
-        ledger.tasks.body(1)
-    assert len(list((vault / "090-archive").iterdir())) == 240
-    assert ledger.tasks.body(241).text == "241\n"
-    ledger.tasks.reopen(1)
-    assert ledger.tasks.body(1).text == "1\n", "work goes on where it was"
-    ledger.tasks.complete(1)
-    clock.advance(31 * 86_400)
-    assert archiver.tick(ledger.engine) == 2  # type: ignore[arg-type]
 
 
 def test_old_names_are_found_by_slug_and_by_id(ledger: Ledger, vault: Path) -> None:
@@ -384,120 +278,3 @@ def test_ledger_without_a_vault_says_so(address: str, clock: FakeClock) -> None:
         with pytest.raises(NoVault):
             ledger.tasks.create(title="b", body="x")
         assert len(ledger.tasks.list()) == 1
-
-
-VICTIM = """
-import os, sys
-from pathlib import Path
-from shoal.ledger.connect import open_ledger
-from shoal.settings import Settings
-from shoal.ledger import settler
-from shoal.adapters.vault import files, spool
-
-address, vault, spool_folder, point = sys.argv[1:]
-
-def die(*_, **__):
-    os._exit(9)
-
-def before(owner, name):
-    setattr(owner, name, die)
-
-def after(owner, name):
-    real = getattr(owner, name)
-    def wrapped(*args, **kwargs):
-        real(*args, **kwargs)
-        die()
-    setattr(owner, name, wrapped)
-
-ledger = open_ledger(address, settings=Settings(), actor="ana", create=True, vault=(Path(vault), Path(spool_folder)))
-before_or_after, owner, name = point.split()
-owners = {"Settler": settler.Settler, "Spool": spool.Spool, "files": files, "Path": Path}
-(before if before_or_after == "before" else after)(owners[owner], name)
-ledger.tasks.create(title="a", body="# Body\\n")
-print("acknowledged", flush=True)
-ledger.close()
-"""
-
-
-@pytest.mark.parametrize(
-    "point",
-    [
-        "before Spool lay_down",
-        "after Spool lay_down",
-        "before Settler take_up",
-        "before files update",
-        "before files _partial",
-        "after files _partial",
-        "before Path replace",
-        "after Path replace",
-        "before Spool done",
-        "after Spool done",
-    ],
-)
-def test_body_survives_death_at_any_step(address: str, tmp_path: Path, point: str) -> None:
-    vault = tmp_path / "vault"
-    victim = [sys.executable, "-c", VICTIM, address, str(vault), str(vault.with_name("spool")), point]
-    said = subprocess.run(victim, capture_output=True, text=True, check=False)
-    assert said.returncode == 9, said.stderr
-
-    with open_ledger(
-        address, settings=Settings(), actor="ana", create=True, vault=(vault, vault.with_name("spool"))
-    ) as ledger:
-        ledger.engine.settler.settle()  # type: ignore[attr-defined]
-        tasks = ledger.tasks.list()
-        assert len(tasks) == 1 or "acknowledged" not in said.stdout
-        assert tasks or "lay_down" in point
-        for task in tasks:
-            assert ledger.tasks.body(task.id).text == "# Body\n"
-        assert [path.name for path in vault.rglob("*.md")] == [f"{task.task_id}.md" for task in tasks]
-    assert list((vault.with_name("spool")).glob("*.jsonl")) == []
-
-
-def test_what_a_closing_ledger_cannot_wait_for_stays_in_the_spool(
-    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shoal.ledger.settler.PATIENCE_SECONDS", 0.0)
-    places = (tmp_path / "vault", tmp_path / "spool")
-    with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=places) as ledger:
-        ledger.tasks.create_many(tasks=[{"title": f"t{number}", "body": f"body {number}"} for number in range(500)])
-    assert not [thread for thread in threading.enumerate() if thread.name == "shoal-settler"]
-    assert len(list(places[0].rglob("*.md"))) < 500, "it did not wait"
-    monkeypatch.undo()
-    with open_ledger(address, settings=Settings(), actor="ana", create=True, vault=places) as ledger:
-        assert [ledger.tasks.body(number + 1).text.strip() for number in range(500)] == [
-            f"body {number}" for number in range(500)
-        ]
-
-
-def test_killed_creators_lose_no_acknowledged_body(address: str, tmp_path: Path) -> None:
-    loop = """
-import sys
-from pathlib import Path
-from shoal.ledger.connect import open_ledger
-from shoal.settings import Settings
-vault = Path(sys.argv[2]), Path(sys.argv[2]).with_name("spool")
-ledger = open_ledger(sys.argv[1], settings=Settings(), actor="ana", create=True, vault=vault)
-while True:
-    task = ledger.tasks.create(title="x", body="body " * 2000)
-    ledger.tasks.result(task.id, text="result " * 2000)
-    print(task.id, flush=True)
-"""
-    vault = tmp_path / "vault"
-    open_ledger(address, settings=Settings(), actor="ana", create=True).close()
-    acknowledged: list[int] = []
-    for lines in (1, 3, 10):
-        creator = subprocess.Popen([sys.executable, "-c", loop, address, str(vault)], stdout=subprocess.PIPE, text=True)
-        assert creator.stdout is not None
-        for _ in range(lines):
-            acknowledged.append(int(creator.stdout.readline()))
-        creator.kill()
-        acknowledged += [int(line) for line in creator.stdout.read().split("\n")[:-1]]
-        creator.wait()
-        creator.stdout.close()
-    with open_ledger(
-        address, settings=Settings(), actor="ana", create=True, vault=(vault, vault.with_name("spool"))
-    ) as ledger:
-        for task in acknowledged:
-            text = ledger.tasks.body(task).text
-            assert text.count("body ") == 2000
-            assert text.count("result ") + text.count("result\n") == 2000

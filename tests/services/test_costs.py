@@ -64,6 +64,8 @@ def of_calls(by: str, found: list[Cost]) -> dict[str, CostSum]:
     sums: dict[str, CostSum] = {}
     for one in found:
         key = str(getattr(one, {"task": "task_id"}.get(by, by)))
+        if by == "configuration":
+            key = f"{one.agent} {one.configuration}" if one.configuration else one.agent
         counted = CostSum(
             key, 1, *(getattr(one, kind) for kind in KINDS), one.cost_usd_micros or 0, one.cost_usd_micros is None
         )
@@ -128,6 +130,64 @@ def test_what_is_on_no_list_has_no_price(ledger: Ledger, provider: str, model: s
     assert (found.calls, found.cost_usd_micros, found.unpriced) == (1, 0, 1)
     [event] = ledger.events.list(kind="cost.recorded")
     assert event.data["cost_usd_micros"] is None
+
+
+def test_call_goes_on_its_session_after_the_attempt_was_lost_too(ledger: Ledger) -> None:
+    for title in ("a", "b"):
+        ledger.tasks.create(title=title)
+    ledger.tasks.claim(worker="w", limit=2)
+    mine = ledger.tasks.begin_session(1, attempt=1, agent="bo", kind="claude")
+    other = ledger.tasks.begin_session(2, attempt=1, agent="bo", kind="claude")
+    ledger.tasks.cancel(1)
+    ledger.costs.record(costs=[call("k", attempt=1, session=mine.id)])
+    assert [(one.session, one.agent) for one in ledger.costs.list(task=1)] == [(mine.id, "bo")]
+    for wrong in (other.id, 99):
+        with pytest.raises(BadInput, match=f"T1 has no session {wrong}"):
+            ledger.costs.record(costs=[call("l", session=wrong)])
+
+
+def test_share_of_cached_input_begins_anew_with_the_configuration(ledger: Ledger, clock: FakeClock) -> None:
+    ledger.tasks.create_many(tasks=[{"title": "a"}, {"title": "b"}])
+    ledger.tasks.claim(worker="w", limit=2)
+    used = {"old": ((1, 100, 0), (1, 0, 300)), "new": ((2, 30, 70),), "old again": ((1, 5, 95),), "other": ((2, 7, 0),)}
+    names = {}
+    for which, calls in used.items():
+        task = calls[0][0]
+        session = ledger.tasks.begin_session(
+            task,
+            attempt=1,
+            agent="bo",
+            kind="claude",
+            workflow="careful" if which == "other" else None,
+            configuration=which.split()[0],
+        )
+        names[which] = f"bo {session.configuration}"
+        for number, (_, plain, cached) in enumerate(calls):
+            usage = Usage(request_key=f"{which}{number}", **SONNET, input_tokens=plain, cache_read_tokens=cached)
+            clock.advance(3600)
+            ledger.sessions.record(session.id, attempt=1, items=[Spent(usage)])
+    assert names["old"] == names["old again"]
+    assert len(set(names.values())) == 3, "the workflow's instructions are in the stable part"
+    for since in (0, START_MS + 3_600_001):
+        told = {one.key: one for one in ledger.costs.sums(by="configuration", since=since)}
+        assert told == of_calls("configuration", [one for one in ledger.costs.list() if one.at >= since])
+    told = {one.key: one for one in ledger.costs.sums(by="configuration")}
+    share = {key: (one.cache_read_tokens, one.all_input_tokens) for key, one in told.items()}
+    assert share == {names["old"]: (395, 500), names["new"]: (70, 100), names["other"]: (0, 7)}
+
+
+def test_session_that_is_resumed_with_other_settings_has_their_configuration(ledger: Ledger) -> None:
+    ledger.tasks.create(title="a")
+    ledger.tasks.claim(worker="w")
+    told = {"attempt": 1, "agent": "bo", "kind": "claude"}
+    first = ledger.tasks.begin_session(1, **told, workflow="careful", configuration="one")
+    ledger.sessions.record(first.id, attempt=1, items=[Spent(Usage(request_key="a", **SONNET))])
+    same = ledger.tasks.begin_session(1, **told, configuration="one", resumes=first.id)
+    other = ledger.tasks.begin_session(1, **told, configuration="two", resumes=first.id)
+    ledger.sessions.record(first.id, attempt=1, items=[Spent(Usage(request_key="b", **SONNET))])
+    assert first.configuration == same.configuration != other.configuration
+    assert [one.configuration for one in ledger.costs.list()] == [first.configuration, other.configuration]
+    assert len(ledger.costs.sums(by="configuration")) == 2
 
 
 def test_prices_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +324,7 @@ def test_sums_begin_at_any_moment(ledger: Ledger, clock: FakeClock) -> None:
     for since in itertools.chain([0], moments, [at + 1 for at in moments]):
         for task in (None, 1):
             kept = [one for one in found if one.at >= since and task in (None, one.task)]
-            for by in ("task", "agent", "model", "provider"):
+            for by in ("task", "agent", "configuration", "model", "provider"):
                 told = ledger.costs.sums(by=by, since=since, **({} if task is None else {"task": task}))
                 assert {one.key: one for one in told} == of_calls(by, kept), (since, by)
     days = [(one.key, one.calls) for one in ledger.costs.sums(by="day", since=midnight + 1)]
@@ -282,7 +342,7 @@ def test_largest_numbers_stay_whole(ledger: Ledger) -> None:
     largest = dict.fromkeys(KINDS, 10**9) | {"cost_usd_micros": 10**12}
     for part in range(3):
         ledger.costs.record(costs=[call(f"{part}-{n}", **largest) for n in range(1000)])
-    for by in ("task", "agent", "model", "provider", "day"):
+    for by in ("task", "agent", "configuration", "model", "provider", "day"):
         [found] = ledger.costs.sums(by=by)
         assert (found.calls, found.cost_usd_micros) == (3000, 3 * 10**15)
         assert [getattr(found, kind) for kind in KINDS] == [3 * 10**12] * 4
@@ -345,7 +405,7 @@ def test_sums_are_exact_in_any_order_however_often_and_by_many_threads(
     assert sorted(one.request_key for one in found) == sorted(one["request_key"] for one in known)
     for task in range(first, first + 3):
         of_task = [one for one in found if one.task == task]
-        for by in ("task", "agent", "model", "provider"):
+        for by in ("task", "agent", "configuration", "model", "provider"):
             assert {one.key: one for one in ledger.costs.sums(by=by, task=task)} == of_calls(by, of_task)
     assert disagreements(ledger) == []
 

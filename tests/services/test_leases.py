@@ -204,6 +204,33 @@ def test_release_does_not_go_round_for_ever(open_at: Callable[..., Ledger]) -> N
     assert (ledger.tasks.get(1).status, ledger.tasks.get(1).attempt) == ("failed", 8)
 
 
+def test_releases_before_a_lost_attempt_are_not_in_a_row_with_those_after(
+    open_at: Callable[..., Ledger], clock: FakeClock
+) -> None:
+    ledger = open_at(release_limit=2)
+    ledger.tasks.create(title="a", max_attempts=9)
+    for _ in range(2):
+        task, attempt = claim_one(ledger, lease_seconds=60)
+        ledger.tasks.release(task, attempt=attempt)
+    claim_one(ledger, lease_seconds=60)
+    clock.advance(61)
+    task, attempt = claim_one(ledger, worker="w2")
+
+    released = ledger.tasks.release(task, attempt=attempt)
+
+    assert (released.failures, released.releases) == (1, 1)
+
+
+def test_reason_of_the_release_that_fails_a_task_is_told(open_at: Callable[..., Ledger]) -> None:
+    ledger = open_at(release_limit=1)
+    ledger.tasks.create(title="a", max_attempts=1)
+    for reason in ("no disk", "still no disk"):
+        task, attempt = claim_one(ledger)
+        ledger.tasks.release(task, attempt=attempt, reason=reason)
+    event = ledger.events.list(task=1)[0]
+    assert (event.kind, event.data) == ("task.failed", {"reason": "still no disk"})
+
+
 def test_person_takes_a_task_from_its_worker(ledger: Ledger) -> None:
     ledger.tasks.create(title="a")
     claim_one(ledger)

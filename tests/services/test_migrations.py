@@ -131,6 +131,18 @@ def test_what_cannot_be_taken_is_said_and_the_others_are_taken(ledger: Ledger) -
         ledger.tasks.migrate(tasks=[old("d", status="strange")])
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_login_of_a_repository_is_reported_and_not_taken(ledger: Ledger, dry_run: bool) -> None:
+    name = "https://u:hunter2@host/pond"
+    tasks = [old("a", repos=[name], text=f"---\nrepos: [{name}]\n---\n"), old("b")]
+    done = ledger.tasks.migrate(tasks=tasks, dry_run=dry_run)
+    [refused] = done.refused
+    assert refused.name == "a"
+    assert "https://host/pond" in refused.reason
+    assert "hunter2" not in refused.reason
+    assert "a" not in done.map
+
+
 def test_number_that_is_given_is_kept_and_the_next_one_is_above(ledger: Ledger) -> None:
     ledger.tasks.migrate(tasks=[old("T7", id=7), old("T3", id=3)])
     assert [task.task_id for task in ledger.tasks.list()] == ["T7", "T3"]

@@ -49,7 +49,7 @@ def test_pruned_log_makes_the_sync_look_at_every_task(ledger: Ledger, clock: Fak
     for title in ("a", "b", "c"):
         ledger.tasks.create(title=title)
     clock.advance(400 * 86_400)
-    assert pruner.tick(ledger.engine, Settings()) > 0  # type: ignore[arg-type]
+    assert pruner.tick(ledger.engine) > 0  # type: ignore[arg-type]
     ledger.tasks.create(title="d")
     assert VaultSync(ledger.engine).run().tasks == 4  # type: ignore[arg-type]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shoal import Ledger
 from shoal.errors import AmbiguousRef, BadInput, Duplicate, NotFound, WrongStatus
+from shoal.model.repository import without_login
 from tests.conftest import FakeClock
 
 
@@ -125,6 +129,56 @@ def test_bad_input_names_the_field(ledger: Ledger, fields: dict[str, object], fi
 def test_lone_surrogate_is_bad_input(ledger: Ledger) -> None:
     with pytest.raises(BadInput):
         ledger.tasks.create(title="broken \ud800")
+
+
+SECRET = "hunter2"
+WITH_LOGINS = {
+    f"https://ana:{SECRET}@github.com/acme/pond.git": "https://github.com/acme/pond.git",
+    f"https://{SECRET}@github.com/acme/pond": "https://github.com/acme/pond",
+    f"HTTP://ana:pa/{SECRET}@host/pond": "HTTP://host/pond",
+    f"https://ana:a@{SECRET}@host:8443/@acme/pond": "https://host:8443/@acme/pond",
+    f"ssh://git:{SECRET}@host/pond": "ssh://host/pond",
+    f"//ana:{SECRET}@host/pond": "//host/pond",
+    f"ana:{SECRET}@host/pond": "host/pond",
+    f"https://host/pond?token={SECRET}": "https://host/pond",
+    f" https://ana:{SECRET}@host/pond": "https://host/pond",
+}
+
+
+@pytest.mark.parametrize("name", WITH_LOGINS, ids=WITH_LOGINS.values())
+def test_repository_with_a_login_is_refused_and_not_kept(ledger: Ledger, name: str) -> None:
+    ledger.tasks.create(title="there")
+    calls: list[Callable[[], object]] = [
+        lambda: ledger.tasks.create(title="x", repos=["acme/pond", name]),
+        lambda: ledger.tasks.create_many(tasks=[{"title": "y"}, {"title": "x", "repos": [name]}]),
+        lambda: ledger.tasks.update(1, repos=[name]),
+    ]
+    for call in calls:
+        with pytest.raises(BadInput, match=re.escape(f"repository {WITH_LOGINS[name]} is given")) as caught:
+            call()
+        assert SECRET not in caught.value.message
+        assert caught.value.field == "repos"
+    assert [(one.title, one.repos) for one in ledger.tasks.list()] == [("there", [])]
+    assert len(ledger.events.list(limit=100)) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("acme/pond", "https://github.com/acme/pond.git", "git@github.com:acme/pond.git", "ssh://git@host:22/pond"),
+        *("/srv/git/pond@2.git", "host:acme/pond@2", "https://host:8443/@acme/pond", "https://[::1]:80/@acme/pond"),
+        *("file:///srv/pond", "~/pond"),
+    ],
+)
+def test_repository_without_a_login_is_taken_as_it_stands(ledger: Ledger, name: str) -> None:
+    assert ledger.tasks.create(title="x", repos=[name]).repos == [name]
+
+
+@given(
+    name=st.text(alphabet="a0:/@?#[].~ ", max_size=30) | st.from_regex(r"https?://[a0:/@?#\[\].]{0,20}", fullmatch=True)
+)
+def test_name_without_its_login_has_none(name: str) -> None:
+    assert without_login(without_login(name)) == without_login(name)
 
 
 def test_pages_are_stable_while_tasks_come_and_go(ledger: Ledger) -> None:

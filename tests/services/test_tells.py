@@ -12,7 +12,7 @@ import pytest
 from shoal import Ledger
 from shoal.errors import BadInput, NotFound, WrongStatus
 from shoal.model.session import Recorded, Session, ToolEnded
-from tests.services.test_sessions import begin, said
+from tests.services.reported import begin, said
 
 Open = Callable[..., Ledger]
 

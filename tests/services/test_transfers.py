@@ -92,6 +92,21 @@ def test_refused_line_is_named_and_the_others_are_taken(ledger: Ledger, form: st
     assert [task.title for task in ledger.tasks.list()] == ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("jsonl", '{"title": "x", "repos": ["https://u:hunter2@host/pond"]}\n{"title": "ok"}\n'),
+        ("csv", "title,repos\nx,https://u:hunter2@host/pond\nok,\n"),
+        ("markdown", "- [ ] x repo:https://u:hunter2@host/pond\n- [ ] ok\n"),
+    ],
+)
+def test_login_of_a_repository_is_reported_and_not_taken(ledger: Ledger, form: str, text: str) -> None:
+    [refused] = ledger.tasks.import_(format=form, text=text, source="x").refused
+    assert "https://host/pond" in refused.reason
+    assert "hunter2" not in refused.reason
+    assert [task.title for task in ledger.tasks.list()] == ["ok"]
+
+
 def test_cycle_in_a_file_is_refused_at_its_line(ledger: Ledger) -> None:
     text = '{"id": "a", "title": "a", "depends_on": ["b"]}\n{"id": "b", "title": "b", "depends_on": ["a"]}\n'
     report = ledger.tasks.import_(format="jsonl", text=text, source="x")

@@ -28,7 +28,7 @@ CLAIM_EACH = {
     "now": NOW,
     "rows": json.dumps([{"place": 1, "worker": "w", "agent": "a"}]),
 }
-COMPLETE = {"id": 50, "attempt": 1, "now": NOW, "summary": None, "result": None, "actual_minutes": None}
+COMPLETE = {"seal": "", "id": 50, "attempt": 1, "now": NOW, "summary": None, "result": None, "actual_minutes": None}
 STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("leases.claim", CLAIM),
     ("leases.claim", CLAIM | {"type": "swe"}),

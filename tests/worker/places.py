@@ -58,6 +58,14 @@ class Remote:
         return git(self.path, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads").split()
 
 
+def on_push(remote: Remote, command: str) -> None:
+    """Let the remote do something before it takes a push."""
+    hook = remote.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\n{command}\n")
+    hook.chmod(0o755)
+
+
 def run_plainly(
     command: Sequence[str], folder: Path, *, seconds: float, environment: Mapping[str, str] | None = None
 ) -> Ran:

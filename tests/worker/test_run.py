@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from shoal import Ledger, connect
-from shoal.settings import AgentSettings, Settings
+from shoal.ledger.connect import open_home
+from shoal.settings import AgentSettings, Home, Settings
 from shoal.worker import attempt_log, run
 from shoal.worker.attempt import Terms
 from shoal.worker.worker import Orders, Worker
 from tests.conftest import wait_until
+from tests.vaults import git
 
 Make = Callable[..., Worker]
+NEVER = {"criterion": "it holds", "measurable": "false"}
 
 
 @pytest.fixture
@@ -82,3 +86,100 @@ def test_log_that_cannot_be_written_does_not_end_the_agent(ledger: Ledger, worke
     worker("seq 100000; touch done").run()
     task = ledger.tasks.get(1)
     assert task.status == "completed", task.last_error
+
+
+def test_agent_that_ends_its_session_itself_does_not_complete_its_task(
+    ledger: Ledger, worker: Make, tmp_path: Path
+) -> None:
+    ledger.tasks.create(title="x", success_criteria=[{"criterion": "it holds", "measurable": "sh check"}])
+    cheat = (
+        f"import shoal\nledger = shoal.connect({str(tmp_path / 'home' / 'ledger.db')!r})\n"
+        "for call in (lambda: ledger.sessions.end(1, attempt=1, outcome='completed'),\n"
+        "             lambda: ledger.tasks.complete(1, attempt=1)):\n"
+        "    try: call()\n"
+        "    except Exception as error: print(error)\n"
+    )
+    # The check is the agent's to write, and runs when its session has ended.
+    run = f"{sys.executable} - <<'END'\n{cheat}END\n"
+    worker(f"{run}cat >check <<'OF_CHECK'\n{run}false\nOF_CHECK").run()
+    assert ledger.tasks.get(1).status == "failed"
+    assert (tmp_path / "logs" / "T1.1.log").read_text().count("is sealed by its worker") == 5 + 5 + 5
+
+
+def test_agent_is_told_what_happened_to_its_workspace(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    pond = tmp_path / "pond"
+    git(tmp_path, "init", "--quiet", "--initial-branch", "main", "pond")
+    (pond / "a.txt").write_text("a\n")
+    git(pond, "add", "--all")
+    git(pond, "commit", "--quiet", "--message", "Begin")
+    ledger.tasks.create(title="x", type="x", max_attempts=1, repos=[str(pond)], success_criteria=[NEVER])
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    counted = f"n=$(ls {prompts} | wc -l); cp $SHOAL_PROMPT_FILE {prompts}/$n"
+    # What is uncommitted is stashed by the first run; the remote is gone when the second attempt begins.
+    mine = worker(f"{counted}; echo b >a.txt; if test $n = 0; then git stash --quiet; fi")
+    mine.run()
+    ledger.tasks.reopen(1)
+    pond.rename(tmp_path / "moved")
+    mine = worker(counted)
+    mine.run()
+    told = {int(path.name): workspace_notes(path.read_text()) for path in prompts.iterdir()}
+    assert told[0] == ""
+    assert "T1.1 stashed work" in told[1]
+    assert told[2] == ""
+    assert "could not be fetched" in told[5]
+    assert told[6] == ""
+
+
+def test_notes_are_those_of_the_agent_that_wrote_them(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    script = tmp_path / "agent"
+    script.write_text(
+        "#!/bin/sh\n"
+        f"cp $SHOAL_PROMPT_FILE {tmp_path}/$1.prompt\n"
+        f"{sys.executable} -m shoal note T1 >{tmp_path}/$1.notes\n"
+        f"{sys.executable} -m shoal note T1 the secret of $1\n"
+    )
+    script.chmod(0o755)
+    agents = {
+        name: AgentSettings(kind="command", program=[str(script), name], models=[name]) for name in ("fast", "slow")
+    }
+    with open_home(home, actor="ana", create=True) as ledger:
+        home.create()
+        terms = Terms(Settings(agents=agents), home.folder, tmp_path / "logs", 0.5, None, 1)
+        ledger.tasks.create(title="x", type="chore", model="fast")
+        for model in ("fast", "slow", "fast"):
+            ledger.tasks.update(1, model=model)
+            Worker(ledger, Orders(["default"], 1, 60, 0.05, until_empty=True), terms).run()
+            assert ledger.tasks.get(1).status == "completed", ledger.tasks.get(1).last_error
+            ledger.tasks.reopen(1)
+        assert ledger.tasks.notes(1).text == ""
+    assert "the secret of slow" not in (tmp_path / "fast.prompt").read_text()
+    assert (tmp_path / "slow.notes").read_text() == "T1: no notes of slow\n"
+    assert "the secret" not in (tmp_path / "slow.prompt").read_text()
+    assert "the secret of fast" in (tmp_path / "fast.notes").read_text()
+    assert '<shoal_notes of="fast">' in (tmp_path / "fast.prompt").read_text()
+    assert {path.name for path in (home.folder / "vault" / "060-notes").glob("T1.*")} == {"T1.fast.md", "T1.slow.md"}
+
+
+def workspace_notes(prompt: str) -> str:
+    return prompt.partition("<shoal_workspace_notes>")[2].partition("</shoal_workspace_notes>")[0]
+
+
+def test_work_is_checked_against_the_task_as_it_is_then(ledger: Ledger, worker: Make, tmp_path: Path) -> None:
+    ledger.tasks.create(title="x", type="chore", success_criteria=[{"criterion": "old", "measurable": "false"}])
+    began, gate = tmp_path / "began", tmp_path / "gate"
+    mine = worker(f"touch {began}; while ! test -e {gate}; do sleep 0.05; done; touch {tmp_path}/run-$(date +%N)")
+    thread = threading.Thread(target=mine.run)
+    thread.start()
+    try:
+        wait_until(began.exists)
+        twice = f"test $(ls {tmp_path}/run-* | wc -l) -ge 2"
+        ledger.tasks.update(1, success_criteria=[{"criterion": "run twice", "measurable": twice}])
+    finally:
+        gate.touch()
+        thread.join()
+    [first, second] = [one.data for one in ledger.events.list(after=0, task=1, kind="task.verified", limit=10)]
+    assert ["run twice" in failed for failed in first["failed"]] == [True]
+    assert not second.get("failed")
+    assert ledger.tasks.get(1).status == "completed"

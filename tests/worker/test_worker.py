@@ -15,6 +15,7 @@ from shoal import Ledger, connect
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
 from tests.vaults import git
+from tests.worker.places import Remote
 
 
 @pytest.fixture
@@ -246,23 +247,58 @@ def test_killed_worker_leaves_no_process_and_its_task_is_done_by_another(
     assert (task.status, task.attempt, task.failures) == ("completed", 2, 1)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="known by /proc only")
+def test_work_that_a_killed_attempt_pushed_is_gone_on_with_on_another_machine(
+    ledger: Ledger, work: Work, tmp_path: Path
+) -> None:
+    remote = Remote(tmp_path)
+    remote.commit({"other.txt": "of another ledger's T1\n"}, branch="shoal/T1-x")
+    ledger.tasks.create(title="x", type="docs", repos=[str(remote.path)])
+    pushed = tmp_path / "pushed"
+    commit = (
+        "echo a >a.txt && git add a.txt && git -c user.name=a -c user.email=a@b commit -qm A && git push -q origin HEAD"
+    )
+    victim = work("sh", "-c", f"{commit} && touch {pushed} && sleep 60", options=("--lease", "1"))
+    wait_until(pushed.exists)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    # Another machine is another home: it knows the ledger and the remote.
+    database = tmp_path / "home" / "ledger.db"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "shoal.toml").write_text(f'db = "{database}"\n')
+    command = [
+        "--home",
+        str(tmp_path / "other"),
+        "work",
+        "--until-empty",
+        "--poll",
+        "0.05",
+        "--",
+        "test",
+        "-e",
+        "a.txt",
+    ]
+    subprocess.run([*SHOAL, *command], check=True, capture_output=True, env=environment())
+    task = ledger.tasks.get(1)
+    assert (task.status, task.attempt) == ("completed", 2), task.last_error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to one of their forebears")
 def test_what_left_the_group_ends_with_it(ledger: Ledger, work: Work, tmp_path: Path) -> None:
     ledger.tasks.create(title="ends by itself")
     ledger.tasks.create(title="is timed out", max_attempts=1, timeout_seconds=1)
     pids = tmp_path / "pids"
-    script = f"""setsid sh -c 'trap "" TERM; echo $$ >> {pids}; sleep 60; sleep 60' & """
+    script = f"""env -i setsid sh -c 'trap "" TERM; echo $$ >> {pids}; sleep 60; sleep 60' & """
     wait = f"while ! test -s {pids}; do sleep 0.02; done; test $SHOAL_TASK_NUMBER = 1 || sleep 60"
     finish(work("sh", "-c", script + wait, options=(*ONCE, "--grace", "0.2")))
     assert len(pids.read_text().split()) == 2
     assert_gone(pids)
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="known by /proc only")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to one of their forebears")
 def test_killed_worker_leaves_nothing_that_left_the_group(ledger: Ledger, work: Work, tmp_path: Path) -> None:
     ledger.tasks.create(title="x")
     pids = tmp_path / "pids"
-    victim = work("sh", "-c", f"setsid sh -c 'echo $$ > {pids}; sleep 60; sleep 60' & sleep 60")
+    victim = work("sh", "-c", f"env -i setsid sh -c 'echo $$ > {pids}; sleep 60; sleep 60' & sleep 60")
     wait_until(lambda: pids.exists() and pids.read_text())
     victim.send_signal(signal.SIGKILL)
     victim.wait()

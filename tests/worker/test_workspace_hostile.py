@@ -14,33 +14,15 @@ from shoal.errors import WorkspaceError
 from shoal.worker.workspaces import Workspaces
 from tests.vaults import git
 from tests.worker.places import REPOSITORY, Remote, task_of
+from tests.worker.pond import BRANCH, TASK, file_on, mirror
 
-TASK = task_of(repos=[REPOSITORY])
 OTHER = task_of(43, repos=[REPOSITORY], title="Feed the ducks")
-BRANCH, OTHER_BRANCH = "shoal/T42-mend-the-pond", "shoal/T43-feed-the-ducks"
-
-
-@pytest.fixture
-def remote(tmp_path: Path) -> Remote:
-    return Remote(tmp_path)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
+OTHER_BRANCH = "shoal/T43-feed-the-ducks"
 
 
 @pytest.fixture
 def workspaces(home: Path, remote: Remote) -> Workspaces:
     return Workspaces(home, remote.settings(push=True))
-
-
-def mirror(home: Path) -> Path:
-    return home / "mirrors" / f"{REPOSITORY}.git"
-
-
-def file_on(home: Path, branch: str, name: str) -> str:
-    return git(mirror(home), "show", f"{branch}:{name}", check=False)
 
 
 def common(folder: Path) -> Path:

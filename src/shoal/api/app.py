@@ -24,7 +24,6 @@ from shoal.errors import BadInput, NotFound, ShoalError, TooLarge
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.page import Page
 from shoal.services import VERBS, Arguments, Verb
-from shoal.settings import Settings
 
 log = structlog.get_logger()
 API = "/api/v1"
@@ -37,12 +36,9 @@ _encode = msgspec.json.Encoder().encode
 class App:
     """An ASGI application over one ledger: plain paths by a dictionary, paths with fields by pattern."""
 
-    def __init__(
-        self, engine: EmbeddedEngine, daemon: Daemon, settings: Settings, pages: Mapping[str, Callable[[], Response]]
-    ) -> None:
+    def __init__(self, engine: EmbeddedEngine, daemon: Daemon, pages: Mapping[str, Callable[[], Response]]) -> None:
         self.engine = engine
         self.daemon = daemon
-        self.settings = settings
         self.tailer = Tailer(engine)
         self.metrics = health.Metrics(engine, daemon)
         self.stopping = False
@@ -140,7 +136,7 @@ class App:
         return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 
     async def _body(self, request: Request) -> bytes:
-        limit = self.settings.body_limit_bytes
+        limit = self.engine.settings.body_limit_bytes
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"the body has {length} bytes, the limit is {limit} (setting body_limit_bytes)")

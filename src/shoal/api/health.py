@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from shoal.clock import SystemClock
 from shoal.daemon import Daemon
 from shoal.daemon.health import look
 from shoal.ledger.embedded import EmbeddedEngine
@@ -20,6 +21,7 @@ from shoal.model.queue import Stats
 from shoal.services import costs, stats
 
 CLAIM_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+CONFIGURATION_DAYS = 7  # how long one that is not used any more is still shown
 
 
 async def health(engine: EmbeddedEngine, daemon: Daemon) -> Response:
@@ -72,7 +74,8 @@ class Metrics(Collector):
         for name, loop in self._daemon.report().items():
             alive.add_metric([name], float(loop["ok"]))
         yield alive
-        yield from _spending(self._engine.read(costs.by_agent_and_model))
+        today = SystemClock().now_ms() // costs.DAY_MS
+        yield from _spending(self._engine.read(costs.by_agent), today - CONFIGURATION_DAYS)
 
 
 def _events_behind(tx: Any) -> int:
@@ -80,25 +83,35 @@ def _events_behind(tx: Any) -> int:
     return int(tx.one("events.latest")[0]) - (int(cursor[0]) if cursor else 0)
 
 
-def _spending(found: dict[tuple[str, str], CostSum]) -> Iterator[Metric]:
+def _spending(found: list[costs.AgentCosts], since: int) -> Iterator[Metric]:
     labels = ["agent", "model"]
     calls = CounterMetricFamily("shoal_model_calls", "Model calls.", labels=labels)
     unpriced = CounterMetricFamily("shoal_model_calls_unpriced", "Model calls without a known price.", labels=labels)
     money = CounterMetricFamily("shoal_cost_usd", "US dollars spent on model calls.", labels=labels)
     tokens = CounterMetricFamily("shoal_tokens", "Tokens used, by kind.", labels=[*labels, "kind"])
-    of_agent: dict[str, CostSum] = {}
-    for (agent, model), one in found.items():
+    for (agent, model), one in _added((one.agent, one.sum.key, one.sum) for one in found).items():
         calls.add_metric([agent, model], one.calls)
         unpriced.add_metric([agent, model], one.unpriced)
         money.add_metric([agent, model], one.cost_usd_micros / 1_000_000)
         for kind in ("input", "output", "cache_read", "cache_write"):
             tokens.add_metric([agent, model, kind], getattr(one, f"{kind}_tokens"))
-        of_agent[agent] = of_agent[agent] + one if agent in of_agent else one
     yield from (calls, unpriced, money, tokens)
     cached = GaugeMetricFamily(
-        "shoal_cached_input_ratio", "Of an agent's input tokens, the share read from a cache.", labels=["agent"]
+        "shoal_cached_input_ratio",
+        "Of the input tokens of an agent as it is configured, the share read from a cache.",
+        labels=["agent", "configuration"],
     )
-    for agent, one in of_agent.items():
+    for (agent, configuration), one in _added(
+        (one.agent, one.configuration, one.sum) for one in found if one.last_day > since
+    ).items():
         if one.all_input_tokens:
-            cached.add_metric([agent], one.cache_read_tokens / one.all_input_tokens)
+            cached.add_metric([agent, configuration], one.cache_read_tokens / one.all_input_tokens)
     yield cached
+
+
+def _added(sums: Iterable[tuple[str, str, CostSum]]) -> dict[tuple[str, str], CostSum]:
+    added: dict[tuple[str, str], CostSum] = {}
+    for first, second, one in sums:
+        before = added.get((first, second))
+        added[first, second] = one if before is None else before + one
+    return added

@@ -10,7 +10,7 @@ from shoal.cli.moments import PAST, shown
 from shoal.cli.session import Session, command, given
 from shoal.model.cost import Cost, CostSum, dollars
 
-BY = ["task", "agent", "model", "provider", "day"]
+BY = ["task", "agent", "configuration", "model", "provider", "day"]
 COUNTS = ["Calls", "Input", "From cache", "Output", "USD", "Without a price"]
 
 

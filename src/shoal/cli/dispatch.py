@@ -6,13 +6,17 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from shoal.cli.session import Session, command, given
 from shoal.errors import BadInput
+
+if TYPE_CHECKING:
+    from shoal.settings import Settings
 
 LOOK_SECONDS = 0.2
 
@@ -48,25 +52,28 @@ def dispatch(
     """
     import msgspec
 
-    from shoal.cli.logs import log_to_stderr
+    from shoal.cli.logs import log_to_stderr, tell_of_settings
     from shoal.daemon.dispatcher import Dispatcher
     from shoal.daemon.executors import Executors
     from shoal.daemon.loop import Loop
+    from shoal.live_settings import LiveSettings
+    from shoal.settings import DispatchSettings
 
-    settings = session.home.settings()
+    live = LiveSettings(session.home, on_change=tell_of_settings)
     chosen = given(queues=list(options.pop("queues")) or None, command=list(program) or None, **options)
-    orders = msgspec.structs.replace(settings.dispatch, **chosen)
-    name = executor or orders.executor
+
+    def orders() -> DispatchSettings:
+        return msgspec.structs.replace(live().dispatch, **chosen)
+
+    name = executor or orders().executor
     if name is None:
         raise BadInput(
             "no executor is chosen: --executor local or kubernetes, or [dispatch] executor", field="executor"
         )
-    if name == "local":
-        from shoal.worker.choice import check
-
-        check(settings, orders.command)
+    check_set_up = set_up_check(live, name, lambda: orders().command)
+    check_set_up()  # tells what is missing now rather than at the first task
     log_to_stderr()
-    executors = Executors(session.home, settings, dispatch=orders)
+    executors = Executors(session.home, live, dispatch=orders)
     dispatcher = Dispatcher(
         session.ledger,
         executors.get(name),
@@ -74,25 +81,42 @@ def dispatch(
         logs=session.home.logs,
         type=type,
         label=label,
+        hold=lambda: executors.hold(name),
         on_change=None if session.quiet else lambda line: click.echo(line, err=True),
+        check=check_set_up,
     )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     loops = [
-        Loop("dispatch", orders.poll_seconds, dispatcher.tick),
-        Loop("beats", dispatcher.beat_seconds, dispatcher.beat),
+        Loop("dispatch", lambda: orders().poll_seconds, dispatcher.tick),
+        Loop("logs", lambda: orders().poll_seconds, dispatcher.follow),
+        Loop("beats", lambda: dispatcher.beat_seconds, dispatcher.beat),
     ]
     for loop in loops:
         loop.start()
-    while not stopping.wait(LOOK_SECONDS) and not (until_empty and dispatcher.is_empty):
-        pass
+    given_up = False
+    while not (stopping.wait(LOOK_SECONDS) or given_up or (until_empty and dispatcher.is_empty)):
+        given_up = until_empty and dispatcher.pause.is_hopeless
     for loop in loops:
         loop.stop()
     for loop in loops:
-        loop.join(settings.stop_seconds)
-    dispatcher.close()
+        loop.join(live().stop_seconds)
     executors.close()
+    dispatcher.close()
+    if given_up:
+        raise dispatcher.pause.error
+
+
+def set_up_check(
+    settings: Callable[[], Settings], executor: str | None, command: Callable[[], Sequence[str]]
+) -> Callable[[], None]:
+    """Raises AgentError when attempts could not do their work; of those in a cluster that cannot be seen from here."""
+    if executor != "local":
+        return lambda: None
+    from shoal.worker.choice import check
+
+    return lambda: check(settings(), command())
 
 
 @click.command("run-attempt", epilog="An executor calls this, as `shoal run-attempt -- ./agent.sh`.")
@@ -123,7 +147,8 @@ def run_attempt(
     """Carry out one attempt whose claim is in $SHOAL_CLAIM, and report it.
 
     It beats for itself, ends when the task is cancelled or the lease lost, and gives the task back when it is stopped.
-    Exit codes: 0 completed, 1 failed, 5 no longer ours, 7 nobody to report to, 75 given back.
+    Exit codes: 0 completed, 1 failed, 5 no longer ours, 7 nobody to report to, 75 given back, 78 given back because the
+    set-up is at fault: no agent, no login, no provider.
     """
     from shoal.cli.logs import log_to_stderr
     from shoal.worker.attempt import Terms

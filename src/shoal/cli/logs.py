@@ -7,6 +7,10 @@ import sys
 
 import structlog
 
+from shoal.live_settings import Change
+
+log = structlog.get_logger()
+
 
 def log_to_stderr() -> None:
     """Write log lines as key=value; standard output stays free for answers."""
@@ -20,3 +24,13 @@ def log_to_stderr() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def tell_of_settings(change: Change) -> None:
+    """Say in the log what became of a changed shoal.toml."""
+    if change.problem is not None:
+        log.error("settings refused, those before stay in force", reason=change.problem)
+        return
+    log.info("settings taken up", changed=", ".join(change.taken_up) or "nothing")
+    if change.at_restart:
+        log.warning("settings that hold after a restart only", changed=", ".join(change.at_restart))

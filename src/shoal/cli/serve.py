@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from shoal.cli.logs import log_to_stderr
+from shoal.cli.logs import log_to_stderr, tell_of_settings
 from shoal.errors import BadInput
+from shoal.live_settings import LiveSettings
 from shoal.settings import Home, Settings, find_home
 
 
@@ -29,15 +30,16 @@ def serve(
     """Run the server: HTTP, and the loops that keep the ledger."""
     given = ctx.find_root().obj or {}
     home = find_home(own_home or given.get("home"))
-    settings = home.settings(host=host, port=port, db=db)
-    _refuse_to_listen_wide(settings, insecure)
-    run(home, settings, any_host=insecure)
+    live = LiveSettings(home, on_change=tell_of_settings, host=host, port=port, db=db)
+    _refuse_to_listen_wide(live(), insecure)
+    run(home, live, any_host=insecure)
 
 
-def run(home: Home, settings: Settings, *, any_host: bool) -> None:
+def run(home: Home, live: LiveSettings, *, any_host: bool) -> None:
     """Serve until SIGTERM or SIGINT, then drain in bounded time."""
     from shoal.api.app import App
     from shoal.api.guard import Guard
+    from shoal.cli.dispatch import set_up_check
     from shoal.daemon import Daemon
     from shoal.ledger.connect import open_home
     from shoal.ledger.embedded import EmbeddedEngine
@@ -45,16 +47,18 @@ def run(home: Home, settings: Settings, *, any_host: bool) -> None:
     from shoal.web import pages
 
     log_to_stderr()
+    settings = live()
     with InstanceLock(home) as instance:
         new = not home.exists
-        ledger = open_home(home, actor="shoal", settings=settings, create=new)
+        ledger = open_home(home, actor="shoal", settings=live, create=new)
         home.create()
         engine = ledger.engine
         assert isinstance(engine, EmbeddedEngine)  # noqa: S101 - a home's ledger is here
         listener = _listen(settings)
         url = _url(listener, settings.host)
-        daemon = Daemon(engine, home, settings, url)
-        app = App(engine, daemon, settings, pages.routes(engine, daemon))
+        check = set_up_check(live, settings.dispatch.executor, lambda: live().dispatch.command)
+        daemon = Daemon(engine, home, live, url=url, check=check)
+        app = App(engine, daemon, pages.routes(engine, daemon))
         daemon.start()
         instance.announce(url)
         click.echo(f"Shoal listens at {url} (home {home}, database {ledger.address}). Ctrl-C stops it.", err=True)

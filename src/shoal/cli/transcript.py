@@ -25,7 +25,7 @@ FOLLOWED = OF_SESSIONS | {Kind.TASK_TOLD}
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-class Told(NamedTuple):
+class SessionLines(NamedTuple):
     """A session with all that was said in it."""
 
     session: model.Session
@@ -53,7 +53,7 @@ def logs(session: Session, task: str, id: int | None, everything: bool, follow: 
         events = _history(ledger, found.task_id) if found.status in FINISHED else _until_finished(ledger, found.id, 0)
         _print_events(session, events, id)
         return
-    told = [Told(one, list(_lines(ledger, one.id))) for one in chosen]
+    told = [SessionLines(one, list(_lines(ledger, one.id))) for one in chosen]
     if not follow:
         session.answer(
             [one._asdict() for one in told], lambda: _show(found.task_id, told), ids=[one.id for one in chosen]
@@ -88,9 +88,9 @@ def tell(session: Session, task: str, text: tuple[str, ...], file: Any) -> None:
         raise BadInput("the message is empty", field="text")
     told = session.ledger.tasks.tell(task, text=message)
     ways = {
-        "live": "its agent gets it now",
-        "next_turn": "its agent hears nothing while it runs, and gets it as its next turn",
-        "next_run": "no agent runs now, and the next one gets it",
+        model.Delivery.LIVE: "its agent gets it now",
+        model.Delivery.NEXT_TURN: "its agent hears nothing while it runs, and gets it as its next turn",
+        model.Delivery.NEXT_RUN: "no agent runs now, and the next one gets it",
     }
     session.answer(told, lambda: click.echo(f"{told.task_id}: {ways[told.delivery]}"), ids=[told.id])
 
@@ -146,7 +146,7 @@ def _print_events(session: Session, events: Iterator[Event], id: int | None) -> 
         return
 
 
-def _show(task: str, told: list[Told]) -> None:
+def _show(task: str, told: list[SessionLines]) -> None:
     if not told:
         click.echo(f"{task}: no agent has spoken about it yet")
     for part in told:

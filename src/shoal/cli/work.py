@@ -53,12 +53,14 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
     Exit code 0 completes the task, 75 gives it back for later, any other fails the attempt. Ctrl-C or SIGTERM lets
     what runs finish within the grace time and gives back the rest; a second one ends it at once.
     """
-    from shoal.cli.logs import log_to_stderr
+    from shoal.cli.logs import log_to_stderr, tell_of_settings
+    from shoal.live_settings import LiveSettings
     from shoal.worker.attempt import Terms
     from shoal.worker.choice import check
     from shoal.worker.worker import Orders, Worker
 
-    settings = session.home.settings()
+    live = LiveSettings(session.home, on_change=tell_of_settings)
+    settings = live()
     check(settings, program)  # tells what is missing now rather than at the first task
     terms = Terms(
         settings=settings,
@@ -72,7 +74,8 @@ def work(session: Session, program: tuple[str, ...], agent: str | None, logs: Pa
     orders = Orders(queues=list(options.pop("queues")), **options)
     log_to_stderr()
     ledger = session.ledger.acting_as(agent) if agent else session.ledger
-    worker = Worker(ledger, orders, terms, on_change=None if session.quiet else lambda line: click.echo(line, err=True))
+    tell = None if session.quiet else lambda line: click.echo(line, err=True)
+    worker = Worker(ledger, orders, terms, settings=live, on_change=tell)
     if not session.quiet:
         click.echo(f"worker {worker.id} on {ledger.address}, output in {terms.logs}", err=True)
     for number in (signal.SIGTERM, signal.SIGINT):

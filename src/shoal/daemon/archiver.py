@@ -14,7 +14,7 @@ BATCH = 100
 def tick(engine: EmbeddedEngine) -> int:
     """Archive what has come of age since the last time; how many tasks."""
     archived = 0
-    while batch := engine.write(partial(_archive, days=engine.settings.vault_archive_days)):
+    while (days := engine.settings.vault_archive_days) and (batch := engine.write(partial(_archive, days=days))):
         archived += batch
     return archived
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from shoal.clock import SystemClock
 from shoal.ledger.embedded import EmbeddedEngine
-from shoal.settings import Home, Settings
+from shoal.settings import Home
 from shoal.store.sqlite_copies import check_backup, fold_log
 
 SUFFIXES = {"sqlite": ".db", "postgresql": ".pgdump"}
 
 
-def tick(engine: EmbeddedEngine, home: Home, settings: Settings) -> Path:
+def tick(engine: EmbeddedEngine, home: Home) -> Path:
     """Make one backup and let go of the oldest ones."""
     made = make(engine, home.backups)
-    for old in backups(home)[settings.backups_kept :]:
+    for old in backups(home)[engine.settings.backups_kept :]:
         old.unlink(missing_ok=True)
     return made
 

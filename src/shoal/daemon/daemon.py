@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
@@ -16,45 +18,72 @@ from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.live_settings import LiveSettings
+from shoal.model.event import Kind
 from shoal.services import prices
-from shoal.settings import Home, Settings
+from shoal.settings import Home
 
 WATCH_SECONDS = 5.0
 ARCHIVE_SECONDS = 600.0
+SETTINGS_SECONDS = 1.0
 
 
 class Daemon:
     """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
 
-    def __init__(self, engine: EmbeddedEngine, home: Home, settings: Settings, url: str | None = None) -> None:
-        forge, remark = forge_of(settings)
-        self.executors = Executors(home, settings)
+    def __init__(
+        self,
+        engine: EmbeddedEngine,
+        home: Home,
+        live: LiveSettings,
+        *,
+        url: str | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """`url` is where the server listens. `check` raises AgentError when nothing should be dispatched, because the
+        set-up is at fault.
+        """
+        self._engine = engine
+        self._live = live
+        self._problem: str | None = None
+        forge, remark = forge_of(live())
+        self.executors = Executors(home, live)
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
         self.runner = JobRunner(engine, home, url=url)
         scheduler = Scheduler(engine, self.runner)
         self._broker = Broker(engine)
         self.loops = [
-            Loop("reaper", settings.reap_seconds, lambda: reaper.tick(engine)),
-            Loop("pruner", settings.prune_seconds, lambda: pruner.tick(engine, settings)),
-            Loop("checkpointer", settings.checkpoint_seconds, lambda: checkpointer.tick(engine)),
-            Loop("backup", settings.backup_seconds, lambda: backup.tick(engine, home, settings)),
+            Loop("reaper", lambda: live().reap_seconds, lambda: reaper.tick(engine)),
+            Loop("pruner", lambda: live().prune_seconds, lambda: pruner.tick(engine)),
+            Loop("checkpointer", lambda: live().checkpoint_seconds, lambda: checkpointer.tick(engine)),
+            Loop("backup", lambda: live().backup_seconds, lambda: backup.tick(engine, home)),
             Loop("broker", self._broker.seconds, self._broker.tick, self._broker.wait, vital=False),
-            Loop("supervisor", settings.supervise_seconds, self.supervisor.tick, vital=False),
+            Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),
+            Loop("settings", SETTINGS_SECONDS, self._follow_settings, vital=False),
         ]
         if engine.settler is not None:
             vault = VaultSync(engine)
-            self.loops.append(Loop("vault", settings.vault_sync_seconds, vault.tick, vault.wait, vital=False))
-            if settings.vault_archive_days:
-                self.loops.append(Loop("archiver", ARCHIVE_SECONDS, lambda: archiver.tick(engine), vital=False))
+            self.loops += [
+                Loop("vault", lambda: live().vault_sync_seconds, vault.tick, vault.wait, vital=False),
+                Loop("archiver", ARCHIVE_SECONDS, lambda: archiver.tick(engine), vital=False),
+            ]
         self._dispatcher: Dispatcher | None = None
-        if settings.dispatch.executor is not None:
-            place = self.executors.get(settings.dispatch.executor)
-            self._dispatcher = Dispatcher(Ledger(engine, actor="shoal"), place, settings.dispatch, logs=home.logs)
-            seconds = settings.dispatch.poll_seconds
-            self.loops.append(Loop("dispatch", seconds, self._dispatcher.tick, vital=False))
-            self.loops.append(Loop("beats", self._dispatcher.beat_seconds, self._dispatcher.beat, vital=False))
+        if (executor := live().dispatch.executor) is not None:
+            dispatcher = self._dispatcher = Dispatcher(
+                Ledger(engine, actor="shoal"),
+                self.executors.get(executor),
+                lambda: live().dispatch,
+                logs=home.logs,
+                hold=lambda: self.executors.hold(executor),
+                check=check,
+            )
+            self.loops += [
+                Loop("dispatch", lambda: live().dispatch.poll_seconds, dispatcher.tick, vital=False),
+                Loop("logs", lambda: live().dispatch.poll_seconds, dispatcher.follow, vital=False),
+                Loop("beats", lambda: dispatcher.beat_seconds, dispatcher.beat, vital=False),
+            ]
         self._watch = Loop("watch", WATCH_SECONDS, self._revive)
 
     def start(self) -> None:
@@ -73,13 +102,23 @@ class Daemon:
             loop.join(seconds)
         self._broker.close()
         self.supervisor.close()
+        self.executors.close()
         if self._dispatcher is not None:
             self._dispatcher.close()
-        self.executors.close()
 
     def report(self) -> dict[str, dict[str, Any]]:
         """How each loop is."""
         return {loop.name: loop.report() for loop in self.loops}
+
+    def _follow_settings(self) -> None:
+        """Notice a changed file although nobody asks for a setting; a broken one is told of once."""
+        self._live()
+        problem = self._live.problem
+        if problem is not None and problem != self._problem:
+            line = re.search(r"\bline (\d+)", problem)
+            data = {"reason": problem} | ({"line": int(line[1])} if line else {})
+            self._engine.write(lambda tx: tx.emit(Kind.SETTINGS_REFUSED, data=data))
+        self._problem = problem
 
     def _revive(self) -> None:
         for loop in self.loops:

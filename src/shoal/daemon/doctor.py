@@ -37,7 +37,8 @@ def examine(home: Home) -> list[Finding]:
     try:
         settings = home.settings()
     except ShoalError as error:
-        return [*findings, Finding("settings", False, error.message)]
+        running = "; a server that runs keeps the settings from before" if read_instance(home) else ""
+        return [*findings, Finding("settings", False, f"{error.message}{running}")]
     findings.append(_space(home))
     findings.append(_forge(settings))
     instance = read_instance(home)

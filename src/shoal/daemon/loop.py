@@ -15,6 +15,7 @@ from shoal.errors import ShoalError
 log = structlog.get_logger()
 LATE_FACTOR = 5.0
 LATE_GRACE_SECONDS = 60.0
+LOOK_SECONDS = 5.0  # how late a loop may notice that its time has become shorter
 
 
 class Loop:
@@ -26,19 +27,19 @@ class Loop:
     def __init__(
         self,
         name: str,
-        seconds: float,
+        seconds: float | Callable[[], float],
         tick: Callable[[], Any],
         wait: Callable[[threading.Event], None] | None = None,
         *,
         vital: bool = True,
     ) -> None:
-        """`wait`, in place of the fixed time, returns when a tick is called for or the event is set.
+        """`seconds` may change. `wait`, in place of a time, returns when a tick is called for or the event is set.
 
         A server is healthy when its `vital` loops are.
         """
         self.vital = vital
         self.name = name
-        self.seconds = seconds
+        self._seconds = seconds if callable(seconds) else lambda: seconds
         self._tick = tick
         self._wait = wait or self._wait_its_time
         self._stopping = threading.Event()
@@ -48,6 +49,11 @@ class Loop:
         self._last_seconds = 0.0
         self._began = monotonic_seconds()
         self._latest = monotonic_seconds()
+
+    @property
+    def seconds(self) -> float:
+        """How often it ticks."""
+        return self._seconds()
 
     def start(self) -> None:
         """Begin, or begin again when the thread has died."""
@@ -102,4 +108,7 @@ class Loop:
             self._last_seconds = self._latest - began
 
     def _wait_its_time(self, stopping: threading.Event) -> None:
-        stopping.wait(self.seconds * random.uniform(0.9, 1.1))  # noqa: S311
+        began, jitter = monotonic_seconds(), random.uniform(0.9, 1.1)  # noqa: S311
+        while (left := began + self.seconds * jitter - monotonic_seconds()) > 0:
+            if stopping.wait(min(left, LOOK_SECONDS)):
+                return

@@ -9,15 +9,14 @@ from functools import partial
 
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import audit, events, stats
-from shoal.settings import Settings
 
 DAY_MS = 86_400_000
 
 
-def tick(engine: EmbeddedEngine, settings: Settings) -> int:
+def tick(engine: EmbeddedEngine) -> int:
     """Prune what is older than the setting; how many events."""
     engine.write(stats.counts)  # its cursor is how far pruning may go
-    older_than = engine.clock.now_ms() - settings.event_days * DAY_MS
+    older_than = engine.clock.now_ms() - engine.settings.event_days * DAY_MS
     pruned = 0
     while batch := engine.write(partial(events.prune, older_than=older_than)):
         pruned += batch

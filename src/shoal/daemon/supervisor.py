@@ -24,6 +24,7 @@ from shoal.errors import ForgeError, LockLost, Refused, StoreError
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.session import Branch
+from shoal.model.supervision import Action, Rule
 from shoal.model.task import Task
 from shoal.services import Tx, orphans, qa, supervision
 from shoal.services.orphans import Rescue
@@ -144,7 +145,7 @@ class Supervisor:
                 action = one.action(now, self._engine.settings)
                 if action is None:
                     continue
-                due_at = one.warn_at if action == "warn" else one.fail_at
+                due_at = one.warn_at if action is Action.WARN else one.fail_at
                 if inquiry is not None and self._is_proposed(inquiry, one.task, late_ms=now - due_at):
                     continue
                 act = partial(supervision.act_on_overdue, task=one.task.id, attempt=one.task.attempt)
@@ -229,6 +230,6 @@ def _rescue(left: Left) -> Rescue:
     ]
     return Rescue(
         pull_requests=[one.url for one in left.pull_requests],
-        opened=[{"rule": "orphan", **msgspec.to_builtins(one)} for one in left.opened],
+        opened=[{"rule": Rule.ORPHAN.value, **msgspec.to_builtins(one)} for one in left.opened],
         message=" ".join([*said, *left.remarks]),
     )

@@ -80,7 +80,8 @@ class VaultSync:
         if self._failures:
             limit = min(limit, RETRY_SECONDS * 2 ** min(self._failures - 1, 10))
         while (left := limit - (monotonic_seconds() - began)) > 0 and not stopping.is_set():
-            self._engine.wait_for_events(max(0, self._looked), min(left, LOOK_SECONDS))
+            seconds = min(left, LOOK_SECONDS)
+            self._engine.wait_for_events(max(0, self._looked), seconds, poll_seconds=seconds)
             if self._is_called_for():
                 rest = max(settings.vault_sync_delay_seconds, REST_SHARE * self._seconds)
                 gap = self._ended + GAP_SECONDS - monotonic_seconds()
@@ -178,9 +179,11 @@ class VaultSync:
         def remember(tx: Tx) -> None:
             was = sync.recall(tx)
             if error is None:
-                outcome = sync.Outcome(last_sync=tx.now, commits=was.commits + commits)
+                outcome = sync.SyncHistory(last_sync=tx.now, commits=was.commits + commits)
             else:
-                outcome = sync.Outcome(was.last_sync, last_error=error, failed_at=tx.now, commits=was.commits + commits)
+                outcome = sync.SyncHistory(
+                    was.last_sync, last_error=error, failed_at=tx.now, commits=was.commits + commits
+                )
             sync.remember(tx, outcome)
 
         self._engine.write(remember)

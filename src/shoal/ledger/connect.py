@@ -12,6 +12,7 @@ from shoal.clock import Clock
 from shoal.errors import StoreMissing
 from shoal.ledger.ledger import Ledger
 from shoal.ledger.world import Sources
+from shoal.live_settings import LiveSettings
 from shoal.services.outside import TokenSource
 from shoal.settings import Home, Settings, find_home
 
@@ -42,14 +43,20 @@ def connect(
         from shoal.ledger.remote import RemoteEngine
 
         return Ledger(RemoteEngine(address), actor=who)
-    return open_ledger(address, settings=find_home(home).settings(), actor=who, create=True, clock=clock)
+    return open_ledger(address, settings=LiveSettings(find_home(home)), actor=who, create=True, clock=clock)
 
 
 def open_home(
-    place: Home, *, actor: str, clock: Clock | None = None, settings: Settings | None = None, create: bool = False
+    place: Home,
+    *,
+    actor: str,
+    clock: Clock | None = None,
+    settings: Settings | LiveSettings | None = None,
+    create: bool = False,
 ) -> Ledger:
-    """The ledger in the database of a home."""
-    settings = settings or place.settings()
+    """The ledger in the database of a home. Without `settings` it follows those of the home's file."""
+    live = settings or LiveSettings(place)
+    settings = live() if isinstance(live, LiveSettings) else live
     address = place.database_address(settings)
     place.expect_database(address)
     if not place.exists and not create:
@@ -58,7 +65,7 @@ def open_home(
     app = AppOfHome(place, settings, clock)
     return open_ledger(
         address,
-        settings=settings,
+        settings=live,
         actor=actor,
         create=create,
         clock=clock,
@@ -70,7 +77,7 @@ def open_home(
 def open_ledger(
     address: str,
     *,
-    settings: Settings,
+    settings: Settings | LiveSettings,
     actor: str,
     create: bool,
     clock: Clock | None = None,
@@ -84,7 +91,8 @@ def open_ledger(
     from shoal.ledger.embedded import EmbeddedEngine, VaultPlace
     from shoal.store.connect import open_database
 
-    database = open_database(address, create=create, patience_seconds=settings.patience_seconds)
+    patience = (settings() if isinstance(settings, LiveSettings) else settings).patience_seconds
+    database = open_database(address, create=create, patience_seconds=patience)
     return Ledger(
         EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault), sources=sources),
         actor=actor,

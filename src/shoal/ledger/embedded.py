@@ -33,16 +33,17 @@ class EmbeddedEngine:
         self,
         database: Database,
         *,
-        settings: Settings,
+        settings: Settings | Callable[[], Settings],
         clock: Clock | None = None,
         vault: VaultPlace | None = None,
         sources: Sources | None = None,
     ) -> None:
+        """`settings` are asked for at each use, when they can be."""
         self.database = database
-        self.settings = settings
+        self._settings = settings if callable(settings) else lambda: settings
         self.clock = clock or SystemClock()
         self.sources = sources or Sources()
-        self.identity = _identity(database, settings.prefix)
+        self.identity = _identity(database, self.settings.prefix)
         # Entered by itself: Ctrl-C inside of Condition.__enter__ would leave it locked for ever.
         self._lock = threading.Lock()
         self._committed = threading.Condition(self._lock)
@@ -50,13 +51,18 @@ class EmbeddedEngine:
         database.on_commit = self._tell
         self.settler: Settler | None = None
         if vault is not None:
-            self.settler = Settler(vault.folder, vault.spool, settings, read=self.read, tell=self._submit)
+            self.settler = Settler(vault.folder, vault.spool, self.settings, read=self.read, tell=self._submit)
             database.journal = self.settler
 
     @property
     def address(self) -> str:
         """The database's address."""
         return self.database.address
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings()
 
     def call(self, verb: Verb[Any, Any], args: tuple[Any, ...], given: dict[str, Any], actor: str) -> Any:
         """Check the input, run the verb in a transaction, answer after its commit."""
@@ -118,8 +124,11 @@ class EmbeddedEngine:
             write=lambda work: self.write(work, actor),
         )
 
-    def wait_for_events(self, after: int, seconds: float) -> bool:
-        """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling."""
+    def wait_for_events(self, after: int, seconds: float, *, poll_seconds: float | None = None) -> bool:
+        """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling.
+
+        A loop that can hear of other processes a little later says so by `poll_seconds`: polling costs an idle server.
+        """
         deadline = monotonic_seconds() + seconds
         while True:
             commits, seen = self._commits, self.database.changed(None)
@@ -129,7 +138,7 @@ class EmbeddedEngine:
                 left = deadline - monotonic_seconds()
                 if left <= 0:
                     return False
-                poll = self.database.poll_seconds
+                poll = poll_seconds or self.database.poll_seconds
                 with self._lock:
                     if self._commits == commits:
                         self._committed.wait(min(left, poll * random.uniform(0.75, 1.25)))  # noqa: S311

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from shoal.model.session import Branch
 from shoal.model.task import Task
 
+RESCUE_LIMIT = 5_000_000  # bytes of a bundle or patch; as JSON it fits into `body_limit_bytes`
 Key = Annotated[
     str, Meta(min_length=1, max_length=200, pattern=r"^[\w.-]+(?![\s\S])", description="Letters, digits, . _ and -")
 ]
@@ -26,12 +28,14 @@ class ContentKind(StrEnum):
     PROGRESS = "progress"
     ARCHIVE = "archive"
     RESTORE = "restore"
+    RESCUED = "rescued"
 
 
 class Entry(Struct, frozen=True):
     """A piece of content on its way into the vault. `token` stands in the event of the transaction that it belongs to.
 
-    `key` and `value` are what is shared; `base` is the version of the body that a new body replaces, with `whole`
+    `key` and `value` are what is shared; of what was rescued `key` is the file's name, and `text` base64.
+    `base` is the version of the body that a new body replaces, with `whole`
     also what others wrote under its headings.
     """
 
@@ -91,6 +95,28 @@ class Notes(Struct, frozen=True):
     task_id: str
     agent: str
     text: str
+
+
+class Rescue(Struct, frozen=True, kw_only=True):
+    """Work that an attempt could not push. `path` is where the vault has it, a bundle or patch; or it is `missing`."""
+
+    task_id: str
+    attempt: int
+    at: int
+    repository: str
+    reason: str
+    branches: list[Branch]
+    file: str | None = None
+    path: str | None = None
+    bytes: int = 0
+    missing: str | None = None
+
+
+class RescuedFile(Struct, frozen=True):
+    """A bundle or patch."""
+
+    file: str
+    data: bytes
 
 
 class Written(Struct, frozen=True):

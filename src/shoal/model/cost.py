@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from operator import add
 from typing import Annotated, Any
 
@@ -37,13 +38,19 @@ class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempt: Positive | None = None
     agent: Name | None = None
     at: Moment | None = None
+    session: Positive | None = None
+
+
+class Priced(StrEnum):
+    """Where the money of a call is from: the agent said it, the list has it, or nobody knows, and it is null."""
+
+    REPORTED = "reported"
+    LIST = "list"
+    UNKNOWN = "unknown"
 
 
 class Cost(Struct, frozen=True):
-    """One model call on a task's account; its fields stand in the order of the table's columns.
-
-    `priced` says where the money is from: reported, list, or unknown (then it is null).
-    """
+    """One model call on a task's account; its fields stand in the order of the table's columns."""
 
     id: int
     at: int
@@ -58,13 +65,17 @@ class Cost(Struct, frozen=True):
     cache_read_tokens: int
     cache_write_tokens: int
     cost_usd_micros: int | None
-    priced: str
+    priced: Priced
     request_key: str
+    configuration: str | None
     task_id: str
 
 
 class CostSum(Struct, frozen=True):
-    """Costs of one task, agent, model, provider or day, summed exactly. `unpriced` counts the calls without a price."""
+    """Costs of one task, agent, configuration, model, provider or day, summed exactly.
+
+    `unpriced` counts the calls without a price.
+    """
 
     key: str
     calls: int
@@ -111,4 +122,7 @@ def dollars(micros: int) -> str:
 
 def cost_from_row(row: tuple[Any, ...], prefix: str) -> Cost:
     """A cost from its row."""
-    return Cost(*(*row, f"{prefix}{row[2]}"))
+    values = list(row)
+    values[13] = Priced(values[13])
+    values.append(f"{prefix}{row[2]}")
+    return Cost(*values)

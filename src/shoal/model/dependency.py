@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from shoal.model.task import Status
+
 
 class DependencyKind(StrEnum):
     """Kinds of edges; only `blocks` holds a task back. `parent` is kept as the task's parent field."""
@@ -21,10 +23,10 @@ class Dependency(Struct, frozen=True):
 
     blocked: str
     blocked_title: str
-    blocked_status: str
+    blocked_status: Status
     blocker: str
     blocker_title: str
-    blocker_status: str
+    blocker_status: Status
     kind: DependencyKind
     done: bool
     created_at: int
@@ -36,7 +38,7 @@ class Node(Struct, frozen=True):
     id: int
     task_id: str
     title: str
-    status: str
+    status: Status
     priority: int
     estimate_minutes: int | None
 
@@ -64,10 +66,23 @@ class Graph(Struct, frozen=True):
     complete: bool
 
 
+class Reason(StrEnum):
+    """Why a task cannot be claimed."""
+
+    ACTIVE = "active"
+    REVIEW = "review"
+    FINISHED = "finished"
+    HOLD = "hold"
+    BLOCKER = "blocker"
+    TIME = "time"
+    PAUSED = "paused"
+    FULL = "full"
+
+
 class Obstacle(Struct, frozen=True):
     """One reason why a task cannot be claimed, and what would change that."""
 
-    reason: str
+    reason: Reason
     message: str
     task_id: str | None = None
     until: int | None = None

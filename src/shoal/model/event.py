@@ -56,6 +56,7 @@ class Kind(StrEnum):
     TASK_WARNED = "task.warned"
     TASK_STALE = "task.stale"
     TASK_ORPHANED = "task.orphaned"
+    TASK_RESCUED = "task.rescued"
     SESSION_STARTED = "session.started"
     SESSION_SAID = "session.said"
     SESSION_ENDED = "session.ended"
@@ -83,6 +84,7 @@ class Kind(StrEnum):
     RUN_STOPPED = "run.stopped"
     RUN_ENDED = "run.ended"
     RUN_SKIPPED = "run.skipped"
+    SETTINGS_REFUSED = "settings.refused"
     BROADCAST = "broadcast"
 
 
@@ -170,6 +172,7 @@ KIND_MEANINGS = {
     Kind.TASK_WARNED: "an attempt takes longer than was thought; it will be ended",
     Kind.TASK_STALE: "nothing has happened to the task for long",
     Kind.TASK_ORPHANED: "whoever worked on the task is gone, and what was left of it was found",
+    Kind.TASK_RESCUED: "work that could not be pushed was brought to the vault, or could not be either",
     Kind.SESSION_STARTED: "an agent began, or went on with, a session about the task",
     Kind.SESSION_SAID: "the agent said something",
     Kind.SESSION_ENDED: "a run of the agent ended",
@@ -197,6 +200,7 @@ KIND_MEANINGS = {
     Kind.RUN_STOPPED: "a run of a job was asked to end",
     Kind.RUN_ENDED: "a run of a job ended",
     Kind.RUN_SKIPPED: "a slot was skipped, because a run of its job was under way",
+    Kind.SETTINGS_REFUSED: "a changed shoal.toml cannot be meant, and the settings before it stay in force",
     Kind.BROADCAST: "a message to everyone",
 }
 

@@ -62,7 +62,7 @@ SECTIONS: dict[Part, tuple[str, ...]] = {
     Part.TOOL_RESULTS: ("tool_result",),
     Part.DYNAMIC: (
         *("task", "body", "dependencies", "history", "results", "context", "notes", "comment"),
-        *("memory", "workspace", "message", "failure", "next", "time"),
+        *("memory", "workspace", "workspace_notes", "message", "failure", "next", "time"),
     ),
 }
 # Characters, of all sections of a name together. What they hold is cut there, and says so.
@@ -81,6 +81,7 @@ LIMITS = {
     "comment": 8_000,
     "memory": 8_000,
     "workspace": 4_000,
+    "workspace_notes": 6_000,
     "message": 20_000,
     "failure": 20_000,
 }

@@ -16,7 +16,7 @@ from shoal.model.fields import NO_NUL, Count, Moment, Name
 PREVIEW_LIMIT = 500
 MESSAGE_LIMIT = 4000
 Preview = Annotated[str, Meta(max_length=PREVIEW_LIMIT, pattern=NO_NUL, description="The beginning of a longer text.")]
-Message = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
+MessageText = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
 
 
 class Outcome(StrEnum):
@@ -53,7 +53,7 @@ class Said(Struct, frozen=True, tag="said", tag_field="item"):
 
     key: Name
     role: Literal["assistant", "reasoning", "user", "system"]
-    text: Message
+    text: MessageText
     at: Moment | None = None
 
 
@@ -86,7 +86,7 @@ class Finished(Struct, frozen=True, tag="finished", tag_field="item"):
     """The agent's own last word on a run: the final text, and what it says that all of it cost."""
 
     ok: bool
-    text: Message = ""
+    text: MessageText = ""
     error: Preview | None = None
     turns: Count | None = None
     cost_usd_micros: Count | None = None
@@ -102,6 +102,7 @@ class Session(Struct, frozen=True):
     `attempt` is the latest that continued it, `runs` how often the agent was started in it, `malformed` how many lines
     of its stream could not be read. A limit that is null does not hold; `stop` says which one was exceeded. `log` is a
     file on the worker's machine. Without `outcome` a run is under way; it is `lost` when the attempt lost the task.
+    `configuration` names what the agent's requests begin with: settings and the stable part of the prompt.
     """
 
     id: int
@@ -122,12 +123,13 @@ class Session(Struct, frozen=True):
     runs: int
     turns: int
     malformed: int
-    outcome: str | None
+    outcome: Outcome | None
     error: str | None
     started_at: int
     ended_at: int | None
     takes_messages: bool
     stop: str | None
+    configuration: str | None
     task_id: str
 
 
@@ -156,15 +158,23 @@ class Line(Struct, frozen=True):
     tool: ToolCall | None = None
 
 
+class Delivery(StrEnum):
+    """How a message gets to an agent: while it runs, when it has ended what it is at, or at the next run."""
+
+    LIVE = "live"
+    NEXT_TURN = "next_turn"
+    NEXT_RUN = "next_run"
+
+
 class Told(Struct, frozen=True):
-    """A message to whoever works on a task. `delivery` says how it gets there: live, next_turn or next_run."""
+    """A message to whoever works on a task. `delivery` says how it gets there."""
 
     id: int
     task_id: str
     actor: str
     text: str
     at: int
-    delivery: str
+    delivery: Delivery
     delivered_at: int | None = None
 
 
@@ -189,6 +199,7 @@ def session_from_row(row: tuple[Any, ...], prefix: str) -> Session:
     """A session from its row; branches are stored as JSON text, none as NULL."""
     values = list(row)
     values[11] = _branches(values[11]) if values[11] else []
+    values[18] = Outcome(values[18]) if values[18] else None
     values[22] = values[22] == 1
     values.append(f"{prefix}{values[1]}")
     return Session(*values)

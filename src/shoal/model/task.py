@@ -246,10 +246,18 @@ class Claim(Struct, frozen=True):
     key: str
 
 
+class ClaimResult(StrEnum):
+    """What a claim came to."""
+
+    CLAIMED = "claimed"
+    NONE = "none"
+    HELD = "held"
+
+
 class ClaimOutcome(Struct, frozen=True):
     """What a claim came to: `claimed`, `none` (see reason) or `held` by someone (see retry_after_ms)."""
 
-    outcome: Annotated[str, Meta(description="claimed, none or held")]
+    outcome: ClaimResult
     claims: list[Claim] = []
     reason: str | None = None
     retry_after_ms: int | None = None
@@ -263,6 +271,7 @@ class Completion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     summary: Text | None = None
     result: Any = None
     actual_minutes: Minutes | None = None
+    seal: Name | None = None
 
 
 def priority_of(given: int | str, *, field: str = "priority") -> int:

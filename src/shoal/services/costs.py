@@ -13,10 +13,11 @@ import msgspec
 from msgspec import Meta
 
 from shoal.errors import BadInput
-from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Usage, cost_from_row
+from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Priced, Usage, cost_from_row
 from shoal.model.event import Kind
 from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
 from shoal.model.page import Page, position
+from shoal.model.session import Session, session_from_row
 from shoal.model.task import Task
 from shoal.services.prices import list_price
 from shoal.services.refs import get_task, task_number, unknown
@@ -29,7 +30,7 @@ COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_to
 _json = msgspec.json.Encoder().encode
 
 
-class Spent(NamedTuple):
+class Charge(NamedTuple):
     """A model call and whose account it goes on; `at` is epoch milliseconds."""
 
     usage: Usage
@@ -38,6 +39,16 @@ class Spent(NamedTuple):
     session: int | None
     agent: str
     at: int
+    configuration: str | None = None
+
+
+class AgentCosts(NamedTuple):
+    """What an agent used with a model, the sum's key; `last_day` counts from 1970-01-01 UTC."""
+
+    agent: str
+    configuration: str
+    last_day: int
+    sum: CostSum
 
 
 @verb("POST /costs", repeatable=True)
@@ -45,9 +56,9 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
     """Put model calls on their tasks' accounts, all of them or none. Each is counted once, by its request key.
 
     A call whose key is known already is left as it was, whatever it says now. An attempt may have ended or lost its
-    lease: the money was spent. Without an agent it is the actor's.
+    lease: the money was spent. Without an agent it is the session's, or the actor's.
     """
-    tasks = _tasks(tx, costs)
+    tasks, sessions = _tasks(tx, costs), _sessions(tx, costs)
     spent = []
     for place, cost in enumerate(costs):
         task = tasks[cost.task]
@@ -57,8 +68,13 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
                 "for a call outside of any",
                 field=f"costs[{place}].attempt",
             )
+        session = None if cost.session is None else sessions.get(cost.session)
+        if cost.session is not None and (session is None or session.task != task.id):
+            raise BadInput(f"{task.task_id} has no session {cost.session}", field=f"costs[{place}].session")
         at = tx.now if cost.at is None else cost.at
-        spent.append(Spent(cost, task, cost.attempt, None, cost.agent or tx.actor, at))
+        agent = cost.agent or (tx.actor if session is None else session.agent)
+        configuration = None if session is None else session.configuration
+        spent.append(Charge(cost, task, cost.attempt, cost.session, agent, at, configuration))
     return put(tx, spent)
 
 
@@ -87,12 +103,12 @@ def list_(
 def sums(
     tx: Tx,
     *,
-    by: Literal["task", "agent", "model", "provider", "day"] = "task",
+    by: Literal["task", "agent", "configuration", "model", "provider", "day"] = "task",
     task: TaskRef | None = None,
     since: Annotated[Moment | None, Meta(description="Only calls at this moment or later.")] = None,
     limit: Limit = 100,
 ) -> list[CostSum]:
-    """What was used and spent, added up exactly by task, agent, model, provider or day.
+    """What was used and spent, added up exactly by task, agent, configuration of an agent, model, provider or day.
 
     Those with the most money first; days newest first, in UTC.
     """
@@ -109,9 +125,12 @@ def sums(
     return [CostSum(_key(tx, by, key), *counted) for key, *counted in rows]
 
 
-def by_agent_and_model(tx: Tx) -> dict[tuple[str, str], CostSum]:
-    """What each agent used with each model since the ledger began."""
-    return {(agent, model): CostSum(model, *found) for agent, model, *found in tx.all("costs.by_agent_and_model")}
+def by_agent(tx: Tx) -> list[AgentCosts]:
+    """What each agent used with each model in each of its configurations since the ledger began."""
+    return [
+        AgentCosts(agent, configuration, day, CostSum(model, *found))
+        for agent, model, configuration, day, *found in tx.all("costs.by_agent")
+    ]
 
 
 def of_tasks(tx: Tx, tasks: list[Task]) -> list[int]:
@@ -119,20 +138,21 @@ def of_tasks(tx: Tx, tasks: list[Task]) -> list[int]:
     return [int(row[0]) for [row] in tx.many("costs.of_task", [{"task": task.id} for task in tasks])]
 
 
-def count(
-    tx: Tx, *, task: Task, attempt: int | None, session: int | None, agent: str, usages: list[Usage], at: int
-) -> CostOutcome:
-    """Put the model calls of one agent on a task's account. What is known by its request key stays as it was."""
-    return put(tx, [Spent(usage, task, attempt, session, agent, at) for usage in usages])
+def count(tx: Tx, *, task: Task, attempt: int | None, session: Session, usages: list[Usage], at: int) -> CostOutcome:
+    """Put the model calls of a session on its task's account. What is known by its request key stays as it was."""
+    return put(
+        tx,
+        [Charge(usage, task, attempt, session.id, session.agent, at, session.configuration) for usage in usages],
+    )
 
 
-def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
+def put(tx: Tx, spent: Iterable[Charge]) -> CostOutcome:
     """The same for calls of several tasks and agents.
 
     Call it once in a transaction: it takes rows in one order, so that transactions that meet wait and don't deadlock.
     """
     calls = list(spent)
-    first: dict[str, Spent] = {}
+    first: dict[str, Charge] = {}
     for call in calls:
         first.setdefault(call.usage.request_key, call)
     keys = _encoded({"request_key": key} for key in first)
@@ -144,7 +164,7 @@ def put(tx: Tx, spent: Iterable[Spent]) -> CostOutcome:
     inserted = tx.all("costs.insert", rows=_encoded(rows.values()))
     counted = [rows[key] for (key,) in inserted]
     if counted:
-        sums = _summed(counted, "task", "day", "agent", "provider", "model")
+        sums = _summed(counted, "task", "day", "agent", "provider", "model", "configuration")
         tx.all("costs.add", rows=_encoded(sums))
         _tell(tx, counted, {call.task.id: call.task for call in calls})
     unpriced = sum(row["cost_usd_micros"] is None for row in counted)
@@ -160,18 +180,24 @@ def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
     return {ref: tx.task(rows[0]) for ref, rows in zip(numbers, found, strict=True)}
 
 
+def _sessions(tx: Tx, costs: list[NewCost]) -> dict[int, Session]:
+    ids = sorted({cost.session for cost in costs if cost.session is not None})
+    rows = (row for found in tx.many("sessions.get", [{"id": id} for id in ids]) for row in found)
+    return {row[0]: session_from_row(row, tx.identity.prefix) for row in rows}
+
+
 def _key(tx: Tx, by: str, key: Any) -> str:
     if by == "task":
         return tx.shown(key)
     return date.fromordinal(EPOCH + key).isoformat() if by == "day" else str(key)
 
 
-def _row(call: Spent) -> dict[str, Any]:
+def _row(call: Charge) -> dict[str, Any]:
     usage = call.usage
-    cost, priced = usage.cost_usd_micros, "reported"
+    cost, priced = usage.cost_usd_micros, Priced.REPORTED
     if cost is None:
         cost = list_price(usage, call.at)
-        priced = "unknown" if cost is None else "list"
+        priced = Priced.UNKNOWN if cost is None else Priced.LIST
     return {
         "at": call.at,
         "day": call.at // DAY_MS,
@@ -188,6 +214,7 @@ def _row(call: Spent) -> dict[str, Any]:
         "cost_usd_micros": cost,
         "priced": priced,
         "request_key": usage.request_key,
+        "configuration": call.configuration or "",
     }
 
 

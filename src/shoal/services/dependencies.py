@@ -102,10 +102,10 @@ def dependencies(tx: Tx, *, task: TaskRef, limit: Limit = 1000) -> list[Dependen
             Dependency(
                 blocked=tx.shown(blocked),
                 blocked_title=waiter,
-                blocked_status=waits,
+                blocked_status=Status(waits),
                 blocker=tx.shown(blocker),
                 blocker_title=title,
-                blocker_status=status,
+                blocker_status=Status(status),
                 kind=DependencyKind(kind),
                 done=bool(done),
                 created_at=created_at,

@@ -118,6 +118,19 @@ def take_cursor(tx: Tx, name: str) -> int:
     return int(row[0])
 
 
+def next_stretch(tx: Tx, name: str, *, limit: int) -> tuple[int, int, bool]:
+    """What a reader, which begins with what happens from now on, is to read next: behind an event, up to another.
+
+    Whether there is more behind that. The reader moves its cursor itself, when it has read.
+    """
+    horizon = tx.horizon()
+    if tx.one("events.cursor", name=name) is None:
+        tx.all("events.begin_cursor", name=name, position=horizon, now=tx.now)
+    after = take_cursor(tx, name)
+    upto = max(after, min(horizon, after + limit))
+    return after, upto, upto < horizon
+
+
 def move_cursor(tx: Tx, name: str, position: int) -> None:
     """Move a reader on."""
     tx.all("events.move_cursor", name=name, position=position, now=tx.now)

@@ -1,4 +1,4 @@
-"""Leases: who has a task, until when. How an attempt ends well or badly: outcomes.py.
+"""Leases: who has a task, until when. How an attempt ends well: outcomes.py; badly: failures.py.
 
 The fence is (task, attempt): every write of a worker names it, and a stale one finds no row and gets LeaseLost.
 A lease that has run out still counts until someone takes the task back; after that nothing revives it.
@@ -16,8 +16,8 @@ from shoal.errors import LeaseLost
 from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Name, Percent, Positive, Seconds, TaskRef, Text
-from shoal.model.task import Claim, ClaimOutcome, Status, Task
-from shoal.services import queues, tasks
+from shoal.model.task import Claim, ClaimOutcome, ClaimResult, Status, Task
+from shoal.services import failures, queues, tasks
 from shoal.services.changes import change, follow_labels, place
 from shoal.services.refs import get_task, lock_task, task_number, unknown
 from shoal.services.transaction import Tx
@@ -62,7 +62,7 @@ def claim_each(tx: Tx, calls: list[Call]) -> Callable[[], list[ClaimOutcome]]:
         for task, call in zip(taken, calls, strict=False):
             _tell(tx, task, actor=call.actor)
         follow_labels(tx, *taken)
-        claimed = [ClaimOutcome("claimed", [_claimed(tx, task)]) for task in taken]
+        claimed = [ClaimOutcome(ClaimResult.CLAIMED, [_claimed(tx, task)]) for task in taken]
         # Those who got nothing look again one by one: the queue may be limited, or something may have come due.
         return claimed + [claim(tx.acting_as(call.actor), **call.input) for call in calls[len(taken) :]]
 
@@ -98,7 +98,7 @@ def claim(
             taken = _take(tx, queue, filters, limit, terms)
         if not taken:
             return _nothing(tx, queue)
-    return ClaimOutcome("claimed", [_claimed(tx, one) for one in taken])
+    return ClaimOutcome(ClaimResult.CLAIMED, [_claimed(tx, one) for one in taken])
 
 
 @verb("POST /tasks/beat", repeatable=True)
@@ -173,16 +173,14 @@ def release(
     """
     found = lock_task(tx, task)
     held(tx, found, attempt)
-    fields: dict[str, Any] = {"worker": None, "leased_until": None, "releases": found.releases + 1}
-    if found.releases + 1 > tx.settings.release_limit:
-        fields |= {"failures": found.failures + 1, "releases": 0, "last_error": "released too many times in a row"}
-        if found.failures + 1 >= found.max_attempts:
-            fields |= {"status": Status.FAILED, "completed_at": tx.now}
-            return change(tx, found, Kind.TASK_FAILED, fields, attempt=found.attempt)
     run_at = max(found.run_at, tx.now + 1000 * delay_seconds) if delay_seconds else found.run_at
-    fields |= {"run_at": run_at} | place(found, tx.now, run_at=run_at)
     data = {"reason": reason} if reason else None
-    return change(tx, found, Kind.TASK_RELEASED, fields, data=data, attempt=found.attempt)
+    kind = Kind.TASK_RELEASED
+    if found.releases + 1 > tx.settings.release_limit:
+        error = "released too many times in a row"
+        return failures.end_badly(tx, found, error, attempt=found.attempt, run_at=run_at, again=kind, told=data)
+    fields: dict[str, Any] = {"worker": None, "leased_until": None, "releases": found.releases + 1, "run_at": run_at}
+    return change(tx, found, kind, fields | place(found, tx.now, run_at=run_at), data=data, attempt=found.attempt)
 
 
 def make_ready(tx: Tx) -> int:
@@ -226,9 +224,7 @@ def _end_overrun(tx: Tx, number: int, attempt: int, session: int, stop: str) -> 
     if task.status is not Status.ACTIVE or task.attempt != attempt:
         return False
     error = f"{stop} in session {session}, and its worker went on"
-    fields: dict[str, Any] = {"failures": task.failures + 1, "last_error": error, "worker": None, "leased_until": None}
-    fields |= {"status": Status.FAILED, "completed_at": tx.now}
-    change(tx, task, Kind.TASK_FAILED, fields, attempt=attempt)
+    failures.end_badly(tx, task, error, attempt=attempt, permanent=True)
     return True
 
 
@@ -281,30 +277,30 @@ def _claim_named(tx: Tx, ref: str | int, terms: dict[str, Any]) -> ClaimOutcome:
         taken = tx.task(row)
         _tell(tx, taken)
         follow_labels(tx, taken)
-        return ClaimOutcome("claimed", [_claimed(tx, taken)])
+        return ClaimOutcome(ClaimResult.CLAIMED, [_claimed(tx, taken)])
     found = get_task(tx, found.id)
     if found.status is Status.ACTIVE and found.leased_until is not None:
         return ClaimOutcome(
-            "held",
+            ClaimResult.HELD,
             reason=f"{found.task_id} is held by {found.worker}",
             retry_after_ms=max(0, found.leased_until - tx.now),
         )
     if found.status is Status.QUEUED:
-        return ClaimOutcome("none", reason=f"queue {found.queue} is paused or full")
+        return ClaimOutcome(ClaimResult.NONE, reason=f"queue {found.queue} is paused or full")
     reason = f"{found.task_id} is {found.status.value}; `shoal ready --explain {found.task_id}` says why"
     wait = found.run_at - tx.now if found.status is Status.SCHEDULED else None
-    return ClaimOutcome("none", reason=reason, retry_after_ms=wait)
+    return ClaimOutcome(ClaimResult.NONE, reason=reason, retry_after_ms=wait)
 
 
 def _nothing(tx: Tx, queue: str) -> ClaimOutcome:
     row = tx.one("queues.get", name=queue)
     if row is not None and row[1]:
-        return ClaimOutcome("none", reason=f"queue {queue} is paused")
+        return ClaimOutcome(ClaimResult.NONE, reason=f"queue {queue} is paused")
     if row is not None and row[3] is not None and queues.room(tx, queue) == 0:
-        return ClaimOutcome("none", reason=f"queue {queue} has its {row[3]} tasks active")
+        return ClaimOutcome(ClaimResult.NONE, reason=f"queue {queue} has its {row[3]} tasks active")
     due = tx.one("tasks.next_due")
     wait = due[0] - tx.now if due and due[0] is not None else None
-    return ClaimOutcome("none", reason=f"nothing is ready in queue {queue}", retry_after_ms=wait)
+    return ClaimOutcome(ClaimResult.NONE, reason=f"nothing is ready in queue {queue}", retry_after_ms=wait)
 
 
 def _tell(tx: Tx, task: Task, actor: str | None = None) -> None:

@@ -11,6 +11,7 @@ from shoal.model.content import ContentKind
 from shoal.model.cost import Usage
 from shoal.model.event import Kind
 from shoal.model.migration import Migration, OldTask, RefusedTask
+from shoal.model.repository import check_repositories
 from shoal.model.task import WAITING, Status, Task, priority_of, waiting_status
 from shoal.services import costs, dependencies
 from shoal.services.changes import add_labels, encoded
@@ -39,7 +40,7 @@ def migrate(
     existing: dict[str, int] = {}
     refused: list[RefusedTask] = []
     made: list[Task] = []
-    spent: list[costs.Spent] = []
+    spent: list[costs.Charge] = []
     for old in tasks:
         try:
             known = _known(tx, old)
@@ -47,6 +48,8 @@ def migrate(
                 raise Refused(f"{old.slug or old.name!r} is the slug of another file of this vault; change one of them")
             if known is not None:
                 existing[old.name] = known
+            else:
+                check_repositories(old.repos)
             if known is not None or dry_run:
                 continue
             task, problems = _bring(tx, old, created | existing)
@@ -97,7 +100,7 @@ def _bring(tx: Tx, old: OldTask, numbers: dict[str, int]) -> tuple[Task, list[st
     return task, problems
 
 
-def _spent(tx: Tx, task: Task, micros: int) -> costs.Spent:
+def _spent(tx: Tx, task: Task, micros: int) -> costs.Charge:
     """All that a task cost before it came here, as one call; nobody knows any more which there were."""
     usage = Usage(
         request_key=f"{WORKER}:{task.task_id}",
@@ -106,7 +109,7 @@ def _spent(tx: Tx, task: Task, micros: int) -> costs.Spent:
         cost_usd_micros=micros,
     )
     at = task.completed_at or task.claimed_at or task.created_at
-    return costs.Spent(usage, task, None, None, task.assignee or tx.actor, at)
+    return costs.Charge(usage, task, None, None, task.assignee or tx.actor, at)
 
 
 def _relations(tx: Tx, old: OldTask, numbers: dict[str, int]) -> tuple[list[int], int | None, list[str]]:

@@ -15,10 +15,12 @@ from msgspec import Struct
 from shoal.model.content import ContentKind
 from shoal.model.dependency import DependencyKind
 from shoal.model.event import Kind
-from shoal.model.session import Branch
+from shoal.model.repository import without_login
+from shoal.model.session import Branch, Outcome
+from shoal.model.supervision import Rule
 from shoal.model.task import NewTask, Status, Task
-from shoal.services import dependencies, events, tasks
-from shoal.services.changes import change, place, require
+from shoal.services import dependencies, events, failures, tasks
+from shoal.services.changes import change, require
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 
@@ -90,13 +92,7 @@ def rescue(tx: Tx, *, task: int, attempt: int, gone: bool, left: Rescue) -> Task
     if left.message:
         data = _told(tx, found, f"{ended}. {left.message}")
         tx.emit(Kind.TASK_ORPHANED, found, was=found.status.value, attempt=attempt, data=data)
-    fields: dict[str, Any] = {"failures": found.failures + 1, "last_error": ended, **nobody}
-    if found.failures + 1 >= found.max_attempts:
-        fields |= {"status": Status.FAILED, "completed_at": tx.now}
-    else:
-        fields |= place(found, tx.now)
-    data = {"error": ended, "rule": "orphan"}
-    return change(tx, found, Kind.TASK_EXPIRED, fields, data=data, attempt=attempt)
+    return failures.lose(tx, found, ended, told={"rule": Rule.ORPHAN.value})
 
 
 def investigate(tx: Tx) -> tuple[int, bool]:
@@ -104,17 +100,13 @@ def investigate(tx: Tx) -> tuple[int, bool]:
 
     One per task for ever, none of investigations, none of what failed before this was first called.
     """
-    horizon = tx.horizon()
-    if tx.one("events.cursor", name=CURSOR) is None:
-        tx.all("events.begin_cursor", name=CURSOR, position=horizon, now=tx.now)
-    after = events.take_cursor(tx, CURSOR)
-    if horizon <= after:
+    after, upto, more = events.next_stretch(tx, CURSOR, limit=EVENTS_PER_LOOK)
+    if upto == after:
         return 0, False
-    upto = min(horizon, after + EVENTS_PER_LOOK)
     failed = dict.fromkeys(task for (task,) in tx.all("orphans.given_up", after=after, upto=upto))
     made = sum(_investigate(tx, get_task(tx, number)) for number in failed)
     events.move_cursor(tx, CURSOR, upto)
-    return made, upto < horizon
+    return made, more
 
 
 def lose_sessions(tx: Tx, *, limit: int = PAGE) -> int:
@@ -122,7 +114,7 @@ def lose_sessions(tx: Tx, *, limit: int = PAGE) -> int:
     rows = sorted(tx.all("orphans.lose_sessions", before=tx.now - SESSION_GRACE_MS, now=tx.now, limit=limit))
     for session, task, attempt in rows:
         found = get_task(tx, task)
-        data = {"session": session, "outcome": "lost", "rule": "orphan"}
+        data = {"session": session, "outcome": Outcome.LOST.value, "rule": Rule.ORPHAN.value}
         tx.emit(Kind.SESSION_ENDED, found, was=found.status.value, attempt=attempt, data=data)
     return len(rows)
 
@@ -139,7 +131,7 @@ def _investigate(tx: Tx, failed: Task) -> bool:
         priority=1,
         queue=failed.queue,
         labels=["investigation"],
-        repos=failed.repos,
+        repos=[without_login(name) for name in failed.repos],
         external_key=name,
         request_id=name,
         body=_question(failed) if tx.has_vault else None,
@@ -161,7 +153,7 @@ def _question(failed: Task) -> str:
 
 def _told(tx: Tx, task: Task, message: str) -> dict[str, Any]:
     """What an event tells of an orphan; it also stands under the notes of its file."""
-    data: dict[str, Any] = {"rule": "orphan", "message": message}
+    data: dict[str, Any] = {"rule": Rule.ORPHAN.value, "message": message}
     if tx.has_vault and tx.vault.archived(task.task_id) is None:
         data["content"] = tx.lay_down(task.id, ContentKind.DISCOVERY, message)
     return data

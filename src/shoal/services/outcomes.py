@@ -5,7 +5,6 @@ A terminal status is entered once.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -17,11 +16,12 @@ from shoal.model.event import Kind
 from shoal.model.fields import Delay, Minutes, Name, Positive, Score, TaskRef, Text
 from shoal.model.result import RESULT_DEPTH, RESULT_LIMIT, is_deep
 from shoal.model.task import ClaimOutcome, Completion, Feedback, Status, Task
-from shoal.services import leases
+from shoal.services import failures, leases, seals
 from shoal.services.changes import change, place, require
 from shoal.services.dependencies import release_dependents
 from shoal.services.leases import held, lost
 from shoal.services.refs import lock_task, task_number
+from shoal.services.seals import Seal
 from shoal.services.transaction import Tx
 from shoal.services.verb import Call, verb
 from shoal.store.database import Row
@@ -33,7 +33,7 @@ class CompletionOutcome(msgspec.Struct, frozen=True):
     """What became of one completion of a batch: its task's status, or why it was refused."""
 
     task: str
-    status: str | None = None
+    status: Status | None = None
     error: str | None = None
     code: str | None = None
 
@@ -64,20 +64,21 @@ def complete(
     summary: Text | None = None,
     result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
     actual_minutes: Minutes | None = None,
+    seal: Seal | None = None,
 ) -> Task:
     """End a task well. It is completed, or goes to review when it `requires_qa`; tasks that waited for it go on.
 
-    A worker names its `attempt`, and has ended its agent's session before; repeating its own completion changes
-    nothing. Without `attempt` a person ends a task that nobody holds.
+    A worker names its `attempt`, and has ended its agent's session before; where that had a `seal`, it names that too.
+    Repeating its own completion changes nothing. Without `attempt` a person ends a task that nobody holds.
     """
     number = task_number(tx, task)
     stored = stored_result(result)
     given = {"summary": summary, "result": stored, "actual_minutes": actual_minutes}
     if attempt is None:
         return _complete_unheld(tx, number, given)
-    row = tx.one("leases.complete", id=number, attempt=attempt, now=tx.now, **given)
+    row = tx.one("leases.complete", id=number, attempt=attempt, now=tx.now, seal=seals.hashed(seal), **given)
     if row is None:
-        return _already_completed(tx, number, attempt)
+        return _already_completed(tx, number, attempt, seal)
     return _completed(tx, tx.task(row), Status.ACTIVE)
 
 
@@ -103,7 +104,8 @@ def _hands_over(given: dict[str, Any]) -> tuple[str, str | None]:
 def handover_each(tx: Tx, calls: list[Call]) -> Callable[[], list[Handover | ShoalError]]:
     """Several handovers within one queue: all completions by one statement, then all claims by another."""
     ended = [
-        Completion(**{name: call.input[name] for name in ("task", "attempt", "summary", "result")}) for call in calls
+        Completion(**{name: call.input[name] for name in ("task", "attempt", "summary", "result", "seal")})
+        for call in calls
     ]
     completed = _complete_together(tx, ended, [call.actor for call in calls])
 
@@ -133,9 +135,10 @@ def handover(
     type: Name | None = None,
     summary: Text | None = None,
     result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+    seal: Seal | None = None,
 ) -> Handover:
     """Complete a task and claim the next of a queue, in one transaction and one round trip."""
-    done = complete(tx, task=task, attempt=attempt, summary=summary, result=result)
+    done = complete(tx, task=task, attempt=attempt, summary=summary, result=result, seal=seal)
     return Handover(done, leases.claim(tx, worker=worker, agent=agent, queue=queue, type=type))
 
 
@@ -162,7 +165,8 @@ def fail(
         return found
     else:
         held(tx, found, attempt)
-    return end_badly(tx, found, error, attempt=attempt, permanent=permanent, retry_after_seconds=retry_after_seconds)
+    run_at = None if retry_after_seconds is None else tx.now + 1000 * retry_after_seconds
+    return failures.end_badly(tx, found, error, attempt=attempt, permanent=permanent, run_at=run_at)
 
 
 @verb("POST /tasks/{task}/submit")
@@ -173,13 +177,14 @@ def submit(
     attempt: Positive,
     summary: Text | None = None,
     result: Annotated[Any, Meta(description="Small JSON, 64 KiB at most.")] = None,
+    seal: Seal | None = None,
 ) -> Task:
     """End an attempt whose work a person must judge: the task goes to review, whether it `requires_qa` or not."""
     found = lock_task(tx, task)
     if found.status is Status.REVIEW and found.attempt == attempt and found.worker is not None:
         return found
     held(tx, found, attempt)
-    _refuse_running(tx, found)
+    _refuse_agent(tx, found, seal)
     require(found, "submit")
     fields: dict[str, Any] = {"status": Status.REVIEW, "leased_until": None}
     if summary is not None:
@@ -217,36 +222,6 @@ def feedback(
     return change(tx, found, Kind.TASK_RATED, {"feedback": Feedback(quality, timeliness, notes)})
 
 
-def end_badly(
-    tx: Tx,
-    found: Task,
-    error: str,
-    *,
-    attempt: int | None,
-    permanent: bool = False,
-    retry_after_seconds: int | None = None,
-    told: dict[str, Any] | None = None,
-) -> Task:
-    """End an attempt of a task that the transaction has locked; `told` stands in the event as well."""
-    failures = found.failures + (attempt is not None)
-    fields: dict[str, Any] = {"failures": failures, "last_error": error, "worker": None, "leased_until": None}
-    if permanent or failures >= found.max_attempts:
-        fields |= {"status": Status.FAILED, "completed_at": tx.now}
-        return change(tx, found, Kind.TASK_FAILED, fields, attempt=attempt, data=told)
-    wait = retry_wait_ms(tx, failures) if retry_after_seconds is None else 1000 * retry_after_seconds
-    run_at = tx.now + wait
-    fields |= {"run_at": run_at, "releases": 0} | place(found, tx.now, run_at=run_at)
-    data = {"retry_after_ms": wait, **(told or {})}
-    return change(tx, found, Kind.TASK_RETRIED, fields, attempt=attempt, data=data)
-
-
-def retry_wait_ms(tx: Tx, failures: int) -> int:
-    """The wait before the next attempt: doubling from the base, capped, with half of it drawn by chance."""
-    exponent = min(max(failures - 1, 0), 30)
-    whole = min(tx.settings.retry_base_seconds * 2**exponent, tx.settings.retry_cap_seconds)
-    return int(1000 * whole * random.uniform(0.5, 1.0))  # noqa: S311
-
-
 def _complete_together(
     tx: Tx, completions: list[Completion], actors: list[str]
 ) -> Callable[[], list[Task | tuple[str, ShoalError]]]:
@@ -262,7 +237,7 @@ def _complete_together(
             continue
         numbers.append(number)
         given = {"summary": one.summary, "result": result, "actual_minutes": one.actual_minutes}
-        ends.setdefault(number, {"id": number, "attempt": one.attempt, **given})
+        ends.setdefault(number, {"id": number, "attempt": one.attempt, "seal": seals.hashed(one.seal), **given})
     rows = tx.later("leases.complete_many", rows=_encode(list(ends.values())).decode(), now=tx.now)
 
     def answers() -> list[Task | tuple[str, ShoalError]]:
@@ -288,7 +263,7 @@ def _answer(tx: Tx, one: Completion, number: int | ShoalError, done: dict[int, T
     if task is not None and task.attempt == one.attempt:
         return task
     try:
-        return _already_completed(tx, number, one.attempt)
+        return _already_completed(tx, number, one.attempt, one.seal)
     except ShoalError as error:
         return tx.shown(number), error
 
@@ -302,13 +277,13 @@ def _completed(tx: Tx, done: Task, was: Status) -> Task:
     return done
 
 
-def _already_completed(tx: Tx, number: int, attempt: int) -> Task:
+def _already_completed(tx: Tx, number: int, attempt: int, seal: str | None) -> Task:
     """A repeated completion by the attempt that completed the task is answered; any other is too late."""
     row = tx.one("tasks.get", id=number)
     task = None if row is None else tx.task(row)
     ended_by_it = task is not None and task.attempt == attempt and task.worker is not None
     if task is not None and task.status is Status.ACTIVE and task.attempt == attempt:
-        _refuse_running(tx, task)
+        _refuse_agent(tx, task, seal)
     if task is None or not ended_by_it or task.status not in {Status.COMPLETED, Status.REVIEW}:
         lost(tx, number, attempt)
     return task
@@ -341,7 +316,7 @@ def _refuse_held(task: Task, verb: str) -> None:
         )
 
 
-def _refuse_running(tx: Tx, task: Task) -> None:
+def _refuse_agent(tx: Tx, task: Task, seal: str | None) -> None:
     """While a session of the attempt is under way, its agent works: whoever runs it ends the session, and judges."""
     row = tx.one("sessions.running", task=task.id, attempt=task.attempt)
     if row is not None:
@@ -350,6 +325,7 @@ def _refuse_running(tx: Tx, task: Task) -> None:
             f"completes the task. `shoal release {task.task_id}` takes the task from it",
             field="attempt",
         )
+    seals.require(tx, task, task.attempt, seal)
 
 
 def stored_result(result: Any) -> str | None:

@@ -11,16 +11,17 @@ from typing import Any
 from msgspec import Struct
 
 from shoal.adapters.vault import sections as page_sections
+from shoal.model.content import Rescue
 from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.prompt import LIMITS, Failure, Section, ToolResult, cut, one_line
 from shoal.model.search import Term
 from shoal.model.session import Branch, Told
 from shoal.model.task import Task
-from shoal.services import instructions, memory, tasks
+from shoal.services import instructions, memory, rescues, tasks
 from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 
-HISTORY, COMMENTS, DEPENDENCIES, BRANCHES, MESSAGES = 5, 10, 20, 20, 100
+HISTORY, COMMENTS, DEPENDENCIES, BRANCHES, MESSAGES, RESCUES = 5, 10, 20, 20, 100, 5
 ENDINGS = {
     Kind.TASK_RETRIED: "failed",
     Kind.TASK_FAILED: "failed for good",
@@ -183,8 +184,8 @@ def recalled(tx: Tx, task: Task, query: list[Term]) -> list[Section]:
     return _some("memory", cut("\n".join(lines), LIMITS["memory"], more="shoal search WORDS"))
 
 
-def workspace(task: Task, place: Place | None) -> Section:
-    """Where the work is done, and on which branches."""
+def workspace(tx: Tx, task: Task, place: Place | None) -> Section:
+    """Where the work is done, on which branches, and what earlier attempts could not push to them."""
     lines = []
     if place is not None and place.workspace:
         lines.append(f"folder: {one_line(place.workspace, 500)}")
@@ -193,7 +194,22 @@ def workspace(task: Task, place: Place | None) -> Section:
         lines.append(f"{one_line(one.repository, 200)}: branch {one_line(one.branch, 200)}{since}")
     if not lines and task.repos:
         lines.append("Your working folder is a checkout; the branch of this task is checked out in it.")
+    lines += [_rescued(one) for one in rescues.rescues(tx, task=task.id)[-RESCUES:]]
     return Section("workspace", cut("\n".join(lines), LIMITS["workspace"], more="git branch") or "An empty folder.")
+
+
+def workspace_notes(noted: list[str]) -> list[Section]:
+    """What happened to the working folder: what was found in it, brought to it, or could not be done."""
+    share = LIMITS["workspace_notes"] // max(1, len(noted)) - 3
+    text = "\n".join(f"- {one_line(one, max(20, share))}" for one in noted)
+    return _some("workspace_notes", cut(text, LIMITS["workspace_notes"], more="the worker's log"))
+
+
+def _rescued(one: Rescue) -> str:
+    where = f"it is in the vault as {one.path}" if one.path else f"it is lost, {one.missing}"
+    names = ", ".join(branch.branch for branch in one.branches)
+    why = one_line(one.reason, 200)
+    return f"attempt {one.attempt} could not push its work on {one.repository} ({one_line(names, 200)}): {why}; {where}"
 
 
 def messages(told: list[Told]) -> list[Section]:

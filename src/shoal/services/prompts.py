@@ -14,7 +14,7 @@ from msgspec import Meta
 from shoal.adapters.vault import sections as page_sections
 from shoal.errors import NotFound, VaultError
 from shoal.model.event import Event, Kind, event_from_row
-from shoal.model.fields import Name, Positive, TaskRef
+from shoal.model.fields import Name, Positive, TaskRef, Text
 from shoal.model.prompt import (
     LIMITS,
     Cause,
@@ -71,6 +71,9 @@ def prompt(
         list[Told] | None, Meta(description="Messages to pass on; what waits in the ledger when left out.")
     ] = None,
     failures: Annotated[list[Failure], Meta(max_length=200)] = [],  # noqa: B006
+    workspace_notes: Annotated[
+        list[Text], Meta(max_length=200, description="What happened to the working folder, as its worker knows it.")
+    ] = [],  # noqa: B006
 ) -> Prompt:
     """What an agent would be told about a task; nothing is changed, and no message counts as delivered.
 
@@ -106,7 +109,8 @@ def prompt(
         *sections.notes(tx, found, texts),
         *sections.comments(tx, found),
         *sections.recalled(tx, found, query),
-        sections.workspace(found, place),
+        sections.workspace(tx, found, place),
+        *sections.workspace_notes(workspace_notes),
         *sections.messages(told),
         *sections.failed(failures),
         Section("next", instructions.next_step(way, cause, things=things, again=bool(history))),

@@ -11,6 +11,7 @@ import msgspec
 
 from shoal.model.dependency import DependencyKind
 from shoal.model.event import Kind
+from shoal.model.repository import without_login
 from shoal.model.session import Branch
 from shoal.model.task import Criterion, NewTask, Status, Task
 from shoal.services import dependencies, events, orphans, outcomes, tasks
@@ -26,7 +27,7 @@ VERDICTS = {"approve": True, "reject": False}
 _OF = re.compile(r"qa-(\D+\d+)-(\d+)")
 
 
-class Conclusion(msgspec.Struct, frozen=True):
+class QaResult(msgspec.Struct, frozen=True):
     """What a QA task's result must say."""
 
     verdict: str
@@ -41,12 +42,8 @@ def follow(tx: Tx) -> bool:
     """
     if not tx.settings.qa_tasks:
         return False
-    horizon = tx.horizon()
-    if tx.one("events.cursor", name=CURSOR) is None:
-        tx.all("events.begin_cursor", name=CURSOR, position=horizon, now=tx.now)
-    after = events.take_cursor(tx, CURSOR)
-    upto = min(horizon, after + EVENTS_PER_LOOK)
-    if upto <= after:
+    after, upto, more = events.next_stretch(tx, CURSOR, limit=EVENTS_PER_LOOK)
+    if upto == after:
         return False
     for number, kind in tx.all("qa.events", after=after, upto=upto):
         found = get_task(tx, number)
@@ -55,7 +52,7 @@ def follow(tx: Tx) -> bool:
         else:
             _conclude(tx, found)
     events.move_cursor(tx, CURSOR, upto)
-    return upto < horizon
+    return more
 
 
 def _request(tx: Tx, submitted: Task) -> None:
@@ -67,7 +64,7 @@ def _request(tx: Tx, submitted: Task) -> None:
         type=TYPE,
         priority=submitted.priority,
         queue=submitted.queue,
-        repos=submitted.repos,
+        repos=[without_login(name) for name in submitted.repos],
         labels=["qa"],
         external_key=name,
         request_id=name,
@@ -88,7 +85,7 @@ def _conclude(tx: Tx, done: Task) -> None:
     if found.status is not Status.REVIEW or found.attempt != int(of[2]):
         return
     try:
-        conclusion = msgspec.convert(done.result, Conclusion)
+        conclusion = msgspec.convert(done.result, QaResult)
         approve = VERDICTS[conclusion.verdict]
     except (msgspec.ValidationError, KeyError):
         message = f"{done.task_id} is done and gave no verdict; `shoal review {found.task_id}` gives one"

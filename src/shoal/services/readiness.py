@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from shoal.model.dependency import DependencyKind, Edge, Explanation, Graph, Node, Obstacle
+from shoal.model.dependency import DependencyKind, Edge, Explanation, Graph, Node, Obstacle, Reason
 from shoal.model.fields import Limit, Name, TaskRef
 from shoal.model.page import Page
 from shoal.model.task import FINISHED, Status, Task
@@ -77,25 +77,27 @@ def graph(
 def _obstacles(tx: Tx, task: Task) -> list[Obstacle]:
     obstacles: list[Obstacle] = []
     if task.status is Status.ACTIVE:
-        obstacles.append(Obstacle("active", f"held by {task.worker} ({task.assignee})", until=task.leased_until))
+        obstacles.append(Obstacle(Reason.ACTIVE, f"held by {task.worker} ({task.assignee})", until=task.leased_until))
     elif task.status is Status.REVIEW:
-        obstacles.append(Obstacle("review", f"awaits a verdict: `shoal review {task.task_id} --approve|--reject`"))
+        obstacles.append(Obstacle(Reason.REVIEW, f"awaits a verdict: `shoal review {task.task_id} --approve|--reject`"))
     elif task.status in FINISHED:
         obstacles.append(
-            Obstacle("finished", f"{task.status.value}; `shoal reopen {task.task_id}` puts it back to work")
+            Obstacle(Reason.FINISHED, f"{task.status.value}; `shoal reopen {task.task_id}` puts it back to work")
         )
     if task.hold_reason is not None:
-        obstacles.append(Obstacle("hold", f"held: {task.hold_reason}; `shoal unhold {task.task_id}` lifts it"))
+        obstacles.append(Obstacle(Reason.HOLD, f"held: {task.hold_reason}; `shoal unhold {task.task_id}` lifts it"))
     waiting_for = tx.all("dependencies.open_blockers", id=task.id, limit=OBSTACLES_SHOWN)
     obstacles.extend(_blocker(tx.task(row), task) for row in waiting_for)
     if task.status is Status.SCHEDULED:
-        obstacles.append(Obstacle("time", "its run_at lies ahead", until=task.run_at))
+        obstacles.append(Obstacle(Reason.TIME, "its run_at lies ahead", until=task.run_at))
     if task.status is Status.QUEUED:
         queue = queues.get(tx, queue=task.queue)
         if queue.paused:
-            obstacles.append(Obstacle("paused", f"queue {queue.name} is paused; `shoal queue resume {queue.name}`"))
+            obstacles.append(
+                Obstacle(Reason.PAUSED, f"queue {queue.name} is paused; `shoal queue resume {queue.name}`")
+            )
         elif queues.room(tx, task.queue) == 0:
-            obstacles.append(Obstacle("full", f"queue {queue.name} has its {queue.concurrency} tasks active"))
+            obstacles.append(Obstacle(Reason.FULL, f"queue {queue.name} has its {queue.concurrency} tasks active"))
     return obstacles
 
 
@@ -106,7 +108,7 @@ def _blocker(blocker: Task, task: Task) -> Obstacle:
             f" and will not complete by itself: `shoal reopen {blocker.task_id}`, "
             f"or `shoal dep remove {task.task_id} {blocker.task_id}`"
         )
-    return Obstacle("blocker", message, task_id=blocker.task_id)
+    return Obstacle(Reason.BLOCKER, message, task_id=blocker.task_id)
 
 
 def _critical_path(found: dict[int, Task], before: dict[int, list[int]]) -> tuple[list[int], int]:

@@ -16,6 +16,7 @@ from shoal.model.cost import dollars
 from shoal.model.event import Kind
 from shoal.model.fields import NO_NUL, Count, Limit, Name, Positive, TaskRef, Text
 from shoal.model.page import Page, position
+from shoal.model.prompt import hash_of
 from shoal.model.session import (
     MESSAGE_LIMIT,
     Branch,
@@ -31,14 +32,15 @@ from shoal.model.session import (
     session_from_row,
 )
 from shoal.model.task import Task
-from shoal.services import costs, tells, transcripts
+from shoal.services import costs, instructions, seals, tells, transcripts
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
+from shoal.services.seals import Seal
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 NEWEST = 2**63 - 1
-Place = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
+MachinePath = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
 Branches = Annotated[list[Branch], Meta(max_length=50, description="Where the work stands; empty leaves it as it was.")]
 _json = msgspec.json.Encoder().encode
 
@@ -54,21 +56,33 @@ def begin_session(
     provider: Name | None = None,
     model: Name | None = None,
     workflow: Name | None = None,
-    workspace: Annotated[Place | None, Meta(description="The folder on the worker's machine.")] = None,
-    log: Annotated[Place | None, Meta(description="The whole output, a file on the worker's machine.")] = None,
+    workspace: Annotated[MachinePath | None, Meta(description="The folder on the worker's machine.")] = None,
+    log: Annotated[MachinePath | None, Meta(description="The whole output, a file on the worker's machine.")] = None,
     branches: Branches = [],  # noqa: B006 - never written to
     max_usd_micros: Annotated[Count | None, Meta(description="Millionths of a US dollar.")] = None,
     max_tokens: Annotated[Count | None, Meta(description="Of every kind together.")] = None,
     max_turns: Annotated[Count | None, Meta(description="Turns, or calls of the model where there are more.")] = None,
     takes_messages: Annotated[bool, Meta(description="Whether a message reaches the agent while it runs.")] = False,
     resumes: Annotated[Positive | None, Meta(description="Go on with this session of the task.")] = None,
+    configuration: Annotated[
+        Name | None, Meta(description="What the agent's settings make of its requests, in a word.")
+    ] = None,
+    seal: Seal | None = None,
 ) -> Session:
     """Say that an agent begins to work on a task, or with `resumes` that it goes on with a session: another run.
 
-    The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays.
+    With a `seal` only who names it ends the session, and the attempt well; whoever runs an agent keeps it from that
+    agent, who so cannot say itself that its work is done.
+
+    The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays. The
+    session's configuration is named after what is given and the stable part of the prompt: when either changes, the
+    share of cached input begins anew.
     """
     found = lock_task(tx, task)
     held(tx, found, attempt)
+    if seal is not None:
+        seals.require(tx, found, attempt, seal)
+    before = None if resumes is None else _resumable(tx, resumes, found, kind)
     given: dict[str, Any] = {
         "attempt": attempt,
         "agent": agent,
@@ -82,14 +96,16 @@ def begin_session(
         "max_tokens": max_tokens,
         "max_turns": max_turns,
         "takes_messages": int(takes_messages),
+        "configuration": _configuration(tx, workflow, before, configuration),
+        "seal": None if seal is None else seals.hashed(seal),
     }
-    if resumes is None:
+    if before is None:
         row = tx.one("sessions.begin", task=found.id, kind=kind, now=tx.now, **given)
         assert row is not None  # noqa: S101 - an insert gives its row
         id = int(row[0])
     else:
-        id = resumes
-        _check_resumable(tx, id, found, kind)
+        id = before.id
+        seals.require(tx, found, attempt, seal, session=id)
         tx.all("sessions.resume", id=id, **given)
     begun = get(tx, session=id)
     data = {"session": id, "run": begun.runs, "agent": agent, "kind": kind}
@@ -138,7 +154,7 @@ def record(
     task, found = _hold(tx, session, attempt)
     news = transcripts.add(tx, task, session=session, attempt=attempt, agent=found.agent, items=items)
     if usages := [item.usage for item in items if isinstance(item, Spent)]:
-        costs.count(tx, task=task, attempt=attempt, session=session, agent=found.agent, usages=usages, at=tx.now)
+        costs.count(tx, task=task, attempt=attempt, session=found, usages=usages, at=tx.now)
     turns = _follow(tx, found, items, malformed)
     told = tells.hand_out(tx, task, found, heard=heard, went_on=news.went_on) if found.ended_at is None else []
     return Recorded(told, _stop(tx, found, turns))
@@ -155,9 +171,11 @@ def end(
     turns: Annotated[Count | None, Meta(description="Turns of this run.")] = None,
     cost_usd_micros: Annotated[Count | None, Meta(description="What the agent says that the run cost.")] = None,
     branches: Branches = [],  # noqa: B006 - never written to
+    seal: Seal | None = None,
 ) -> Session:
     """Say how a run of an agent ended. To be done before the attempt itself ends; a second time changes nothing."""
     task, found = _hold(tx, session, attempt)
+    seals.require(tx, task, attempt, seal, session=session)
     if found.ended_at is not None:
         return found
     tx.all(
@@ -229,12 +247,20 @@ def _hold(tx: Tx, id: int, attempt: int) -> tuple[Task, Session]:
     return task, found
 
 
-def _check_resumable(tx: Tx, id: int, task: Task, kind: str) -> None:
+def _configuration(tx: Tx, workflow: str | None, before: Session | None, given: str | None) -> str:
+    """A name for what an agent's requests begin with: its prompt's stable part, and what it says of its settings."""
+    named = workflow or (before.workflow if before is not None else None) or instructions.DEFAULT
+    stable = instructions.stable(tx.settings, named, has_vault=tx.has_vault)
+    return hash_of("\n".join([given or "", *map(str, stable)]))[:8]
+
+
+def _resumable(tx: Tx, id: int, task: Task, kind: str) -> Session:
     found = get(tx, session=id)
     if found.task != task.id:
         raise BadInput(f"session {id} is about {found.task_id}, not {task.task_id}", field="resumes")
     if found.kind != kind:
         raise BadInput(f"session {id} was held with {found.kind}; {kind} cannot go on with it", field="resumes")
+    return found
 
 
 def _follow(tx: Tx, session: Session, items: list[Item], malformed: int) -> int:

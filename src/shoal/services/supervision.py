@@ -6,15 +6,15 @@ transactions, by daemon/supervisor.py; so everything that acts looks again wheth
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from shoal.model.event import Kind
 from shoal.model.fields import Limit
+from shoal.model.supervision import Action, Due, Rule
 from shoal.model.task import Status, Task
-from shoal.services import events, orphans, outcomes
+from shoal.services import events, failures, orphans
 from shoal.services.refs import lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -27,14 +27,6 @@ QUEUED_PER_LOOK = 1000
 PAGE = 500
 
 
-class Rule(StrEnum):
-    """What supervision acts by; it stands in the events as `rule`."""
-
-    TIMEOUT = "timeout"
-    ORPHAN = "orphan"
-    STALE = "stale"
-
-
 class Overdue(Struct, frozen=True):
     """An attempt that has reached the time of its warning, `warn_at`; when it was warned of, and when it is ended."""
 
@@ -44,27 +36,15 @@ class Overdue(Struct, frozen=True):
     fail_at: int
     warned_at: int | None
 
-    def action(self, now: int, settings: Settings) -> str | None:
+    def action(self, now: int, settings: Settings) -> Action | None:
         """`warn`, `fail`, or None while it has been warned of and its time is not over.
 
         However late somebody looks, the warning comes first, and the end a round of supervision after it.
         """
         if self.warned_at is None:
-            return "warn"
+            return Action.WARN
         over = max(self.fail_at, self.warned_at + 1000 * settings.supervise_seconds)
-        return "fail" if now >= over else None
-
-
-class Due(Struct, frozen=True):
-    """What a rule would do to a task now. `since` is when that came due."""
-
-    task_id: str
-    title: str
-    attempt: int
-    rule: Annotated[str, Meta(description="timeout, orphan or stale")]
-    action: Annotated[str, Meta(description="warn, fail, take_back or report")]
-    since: int
-    message: str
+        return Action.FAIL if now >= over else None
 
 
 @verb("GET /supervision")
@@ -77,14 +57,14 @@ def get(tx: Tx, *, limit: Limit = 100) -> list[Due]:
     due = []
     for one in overdue(tx, limit=limit):
         if (action := one.action(tx.now, tx.settings)) is not None:
-            since = one.warn_at if action == "warn" else one.fail_at
+            since = one.warn_at if action is Action.WARN else one.fail_at
             due.append(_due(one.task, Rule.TIMEOUT, action, since, _overtime(tx, one)))
     for task in orphans.expired(tx, limit=limit):
         message = f"the lease of {task.worker} is over; what it pushed is looked for"
-        due.append(_due(task, Rule.ORPHAN, "take_back", task.leased_until or tx.now, message))
+        due.append(_due(task, Rule.ORPHAN, Action.TAKE_BACK, task.leased_until or tx.now, message))
     row = tx.one("events.cursor", name=QUEUED_CURSOR)
     for found, _, since in [*_stale_queued(tx, int(row[0]) if row else 0), *_stale_active(tx)]:
-        due.append(_due(found, Rule.STALE, "report", since, _idle(tx, found, since)))
+        due.append(_due(found, Rule.STALE, Action.REPORT, since, _idle(tx, found, since)))
     return due[:limit]
 
 
@@ -116,7 +96,7 @@ def overdue(tx: Tx, *, after: int = 0, limit: int = PAGE) -> list[Overdue]:
     return [_overdue(tx, tx.task(row[1:]), row[0]) for row in rows]
 
 
-def act_on_overdue(tx: Tx, *, task: int, attempt: int) -> str | None:
+def act_on_overdue(tx: Tx, *, task: int, attempt: int) -> Action | None:
     """Warn of an attempt, or end it, if it is time: which of the two was done.
 
     To fail ends the lease, so that its worker hears at the next beat that it has lost the task and stops its run.
@@ -130,12 +110,12 @@ def act_on_overdue(tx: Tx, *, task: int, attempt: int) -> str | None:
         return None
     action = one.action(tx.now, tx.settings)
     told: dict[str, Any] = {"rule": Rule.TIMEOUT.value, "message": _overtime(tx, one)}
-    if action == "warn":
+    if action is Action.WARN:
         _say(tx, found, Rule.TIMEOUT, happened_at=0)
         told["fails_at"] = max(one.fail_at, tx.now + 1000 * tx.settings.supervise_seconds)
         tx.emit(Kind.TASK_WARNED, found, was=found.status.value, attempt=attempt, data=told)
-    elif action == "fail":
-        outcomes.end_badly(tx, found, _overtime(tx, one), attempt=attempt, told=told)
+    elif action is Action.FAIL:
+        failures.end_badly(tx, found, _overtime(tx, one), attempt=attempt, told=told)
     return action
 
 
@@ -205,5 +185,5 @@ def _idle(tx: Tx, task: Task, since: int) -> str:
     return f"active, and nothing has been heard of it for {hours} hours"
 
 
-def _due(task: Task, rule: Rule, action: str, since: int, message: str) -> Due:
-    return Due(task.task_id, task.title, task.attempt, rule.value, action, since, message)
+def _due(task: Task, rule: Rule, action: Action, since: int, message: str) -> Due:
+    return Due(task.task_id, task.title, task.attempt, rule, action, since, message)

@@ -35,11 +35,14 @@ PROMPT = frozenset(
 )
 # These change nothing in the vault.
 SILENT = (
-    OF_SESSIONS | OF_JOBS | OF_TOKENS | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED}
+    OF_SESSIONS
+    | OF_JOBS
+    | OF_TOKENS
+    | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED, Kind.SETTINGS_REFUSED}
 )
 
 
-class Outcome(Struct, frozen=True):
+class SyncHistory(Struct, frozen=True):
     """What is remembered of the syncs so far."""
 
     last_sync: int | None = None
@@ -103,13 +106,13 @@ def trigger(
     return SyncRequest(int(before[0]) + 1)
 
 
-def recall(tx: Tx) -> Outcome:
+def recall(tx: Tx) -> SyncHistory:
     """What is remembered of the syncs so far."""
     row = tx.one("facts.get", name=FACT)
-    return Outcome() if row is None else msgspec.json.decode(row[0], type=Outcome)
+    return SyncHistory() if row is None else msgspec.json.decode(row[0], type=SyncHistory)
 
 
-def remember(tx: Tx, outcome: Outcome) -> None:
+def remember(tx: Tx, outcome: SyncHistory) -> None:
     """Remember how a sync went."""
     tx.all("facts.set", name=FACT, value=msgspec.json.encode(outcome).decode())
 

@@ -16,6 +16,7 @@ from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef, Text
 from shoal.model.page import Page, position, positions
+from shoal.model.repository import check_repositories
 from shoal.model.task import (
     LIVE,
     NewTask,
@@ -298,6 +299,7 @@ def _row(tx: Tx, new: NewTask, blockers: int, actor: str) -> dict[str, Any]:
     for name in (new.slug, new.external_key):
         if name is not None:
             check_name(tx, name)
+    check_repositories(new.repos)
     return {
         "title": new.title,
         "type": new.type,
@@ -364,6 +366,7 @@ def _checked_changes(tx: Tx, task: Task, given: dict[str, Any]) -> dict[str, Any
     for name in ("slug", "external_key"):
         if fields.get(name) is not None:
             check_name(tx, fields[name])
+    check_repositories(fields.get("repos", []))
     if fields.get("parent") is not None:
         fields["parent"] = dependencies.checked_parent(tx, task, fields["parent"])
     if "queue" in fields and task.status not in LIVE:

@@ -9,7 +9,7 @@ from msgspec import Meta
 from shoal.errors import WrongStatus
 from shoal.model.event import Kind
 from shoal.model.fields import TaskRef
-from shoal.model.session import Message, Session, Told, preview, session_from_row
+from shoal.model.session import Delivery, MessageText, Session, Told, preview, session_from_row
 from shoal.model.task import FINISHED, Status, Task
 from shoal.services import transcripts
 from shoal.services.refs import lock_task
@@ -19,7 +19,7 @@ from shoal.store.database import Row
 
 
 @verb("POST /tasks/{task}/tell", status=201)
-def tell(tx: Tx, *, task: TaskRef, text: Annotated[Message, Meta(min_length=1)]) -> Told:
+def tell(tx: Tx, *, task: TaskRef, text: Annotated[MessageText, Meta(min_length=1)]) -> Told:
     """Tell whoever works on a task something. `delivery` says how it gets there:
 
     `live` to the agent that runs, within seconds; `next_turn` to the same one when it has ended what it is at, because
@@ -34,11 +34,13 @@ def tell(tx: Tx, *, task: TaskRef, text: Annotated[Message, Meta(min_length=1)])
             field="task",
         )
     running = _running(tx, found)
-    delivery = "next_run" if running is None else "live" if running.takes_messages else "next_turn"
-    row = tx.one("tells.add", task=found.id, now=tx.now, actor=tx.actor, text=text, delivery=delivery)
+    delivery = Delivery.NEXT_RUN
+    if running is not None:
+        delivery = Delivery.LIVE if running.takes_messages else Delivery.NEXT_TURN
+    row = tx.one("tells.add", task=found.id, now=tx.now, actor=tx.actor, text=text, delivery=delivery.value)
     assert row is not None  # noqa: S101 - an insert gives its row
     told = _told(tx, row)
-    data = {"told": told.id, "text": preview(text), "delivery": delivery}
+    data = {"told": told.id, "text": preview(text), "delivery": delivery.value}
     if running is not None:
         data |= {"session": running.id, "agent": running.agent}
     tx.emit(Kind.TASK_TOLD, found, was=found.status.value, attempt=running.attempt if running else None, data=data)
@@ -85,4 +87,4 @@ def _running(tx: Tx, task: Task) -> Session | None:
 
 def _told(tx: Tx, row: Row) -> Told:
     id, task, actor, text, at, delivery, delivered_at = row
-    return Told(id, tx.shown(task), actor, text, at, delivery, delivered_at)
+    return Told(id, tx.shown(task), actor, text, at, Delivery(delivery), delivered_at)

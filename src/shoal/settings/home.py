@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from shoal.errors import BadInput, StoreMissing
-from shoal.mistakes import explain, nearest
+from shoal.mistakes import explain, line_of, nearest
 from shoal.settings.settings import TABLES, Settings
 
 CONFIG_FILE = "shoal.toml"
@@ -19,7 +19,8 @@ DATABASE_FILE = "ledger.db"
 
 def _dotted(*names: str) -> str:
     """The beginning of a table's name as TOML writes it."""
-    return ".".join(name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"' for name in names[:2])
+    shown = (re.sub(r"//[^/@]*@", "//", name) for name in names[:2])  # a repository's name may be a URL with a password
+    return ".".join(name if re.fullmatch(r"[\w-]+", name, re.ASCII) else f'"{name}"' for name in shown)
 
 
 class Home:
@@ -57,7 +58,8 @@ class Home:
                 values = tomllib.loads(written.decode())
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise BadInput(f"{self.config} is not valid TOML: {error}", field=CONFIG_FILE) from None
-        self._check(values)
+        text = written.decode()
+        self._check(values, text)
         names = set(Settings.__struct_fields__) - set(TABLES)
         variables = {name: os.environ.get(f"SHOAL_{name.upper()}") for name in names}
         # Elsewhere an empty variable is one that was not set; here it says: no vault.
@@ -67,32 +69,39 @@ class Home:
             return msgspec.convert(values, Settings, strict=False)
         except msgspec.ValidationError as error:
             field, message = explain(error, Settings)
+            if field in values and not variables.get(field) and given.get(field) is None:
+                raise self._wrong(f"{field}: {message}", text, field) from None
             raise BadInput(f"{self.config} or the environment: {field}: {message}", field=CONFIG_FILE) from None
 
-    def _check(self, written: dict[str, Any]) -> None:
+    def _check(self, written: dict[str, Any], text: str) -> None:
         """Refuse what shoal.toml cannot mean, table by table, so that the message names the one that is wrong."""
 
         for name, value in written.items():
             kind = TABLES.get(name)
             if kind is None and isinstance(value, dict):
-                raise self._wrong(f"[{_dotted(name, *value)}] there is no such table{nearest(name, TABLES)}")
+                raise self._wrong(
+                    f"[{_dotted(name, *value)}] there is no such table{nearest(name, TABLES)}", text, name
+                )
             if kind is None and name not in Settings.__struct_fields__:
-                raise self._wrong(f"{name}: there is no such setting{nearest(name, Settings.__struct_fields__)}")
+                near = nearest(name, Settings.__struct_fields__)
+                raise self._wrong(f"{name}: there is no such setting{near}", text, name)
             if kind is None:
                 continue
             is_one = name in ("dispatch", "kubernetes", "broker", "review")
             if not isinstance(value, dict) or not (is_one or all(isinstance(one, dict) for one in value.values())):
                 form = f"[{name}]" if is_one else f"[{name}.NAME]"
-                raise self._wrong(f"{name}: it is written as a table, {form}")
+                raise self._wrong(f"{name}: it is written as a table, {form}", text, name)
             for place, table in [((name,), value)] if is_one else [((name, part), one) for part, one in value.items()]:
                 try:
                     msgspec.convert(table, kind, strict=False)
                 except msgspec.ValidationError as error:
                     field, message = explain(error, kind)
-                    raise self._wrong(f"[{_dotted(*place)}] {field}: {message}") from None
+                    key = re.split(r"[.\[]", field or "", maxsplit=1)[0]
+                    raise self._wrong(f"[{_dotted(*place)}] {field}: {message}", text, *place, key) from None
 
-    def _wrong(self, what: str) -> BadInput:
-        return BadInput(f"{self.config}: {what}", field=CONFIG_FILE)
+    def _wrong(self, what: str, text: str, *path: str) -> BadInput:
+        line = line_of(text, path)
+        return BadInput(f"{self.config}{f', line {line}' if line else ''}: {what}", field=CONFIG_FILE)
 
     def database_address(self, settings: Settings) -> str:
         """The database that these settings name; a relative path is meant from the home."""

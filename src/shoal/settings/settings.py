@@ -66,6 +66,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     workspace_days: Annotated[
         int, Meta(ge=0, le=36500, description="Days for which the folder of a failed attempt is kept.")
     ] = 7
+    ephemeral: Annotated[
+        bool, Meta(description="This home goes with its attempt, as a pod's: what was done in it is pushed at once.")
+    ] = False
     warn_minutes: Annotated[Whole, Meta(description="An attempt is warned of so long after its estimate.")] = 15
     fail_factor: Annotated[float, Meta(ge=1, description="It fails at so many times its estimate.")] = 2.0
     warn_unestimated_minutes: Annotated[Whole, Meta(description="Warned of after, without an estimate.")] = 45

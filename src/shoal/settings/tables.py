@@ -110,6 +110,10 @@ class KubernetesSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         list[DnsName], Meta(max_length=100, description="Secrets whose keys become the pods' environment.")
     ] = []
     env: Annotated[dict[Variable, str], Meta(description="Further environment.")] = {}
+    volume: Annotated[
+        DnsName | None,
+        Meta(description="A PersistentVolumeClaim (ReadWriteMany) for the pods' home, which then stays."),
+    ] = None
     cpu_request: Annotated[Quantity | None, Meta(description="Processors that a pod is sure of, as 500m.")] = None
     cpu_limit: Annotated[Quantity | None, Meta(description="Processors that it may use.")] = None
     memory_request: Annotated[Quantity | None, Meta(description="Memory that a pod is sure of, as 2Gi.")] = None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from shoal.model.task import Claim
 from shoal.settings import SECRETS, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.episodes import ERROR_LIMIT, Conclusion, Episodes, Work
+from shoal.worker.lost import OpenRuns
+from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
@@ -63,18 +67,21 @@ class Attempt:
         groups: Groups,
         terms: Terms,
         workspaces: Workspaces,
+        open_runs: OpenRuns,
         give_up: threading.Event,
     ) -> None:
         self.claim = claim
         self._ledger = ledger
         self._terms = terms
         self._workspaces = workspaces
+        self._open_runs = open_runs
         self._give_up = give_up
         self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
         self._name = f"{claim.task.task_id}.{claim.attempt}"
         self._home = terms.folder / "runs" / self._name
         self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
+        self._seal = secrets.token_hex(16)  # the agent, which knows the attempt, cannot say itself that it is done
         self.fault: str | None = None  # what the worker's set-up lacks, where the attempt could not be made for it
         self._agent: str | None = None
         self.worked = False  # whether its agent could do its work, well or badly
@@ -89,6 +96,7 @@ class Attempt:
         task_log = log.bind(task=task.task_id, attempt=self.claim.attempt)
         try:
             self._say(lambda: self._ledger.tasks.start(task.id, attempt=self.claim.attempt))
+            self._open_runs.settle(task.task_id)
             conclusion = self._come_to_a_conclusion()
             if conclusion is None:
                 task_log.warning("attempt lost")
@@ -154,17 +162,17 @@ class Attempt:
         workspace = self._prepare(run_command)
         done = False
         try:
-            for note in workspace.notes:
-                log.info("workspace", task=task.task_id, note=note)
             work = Work(
                 claim=self.claim,
                 choice=choice,
+                actor=self._actor(choice),
                 workspace=workspace,
                 environment=environment | workspace.environment | {"SHOAL_WORKSPACE": str(workspace.folder)},
                 limits=limits,
                 home=self._home,
                 log_file=self.log_file,
                 result_file=self._result_file,
+                seal=self._seal,
                 timeout_seconds=self._terms.timeout_seconds,
             )
             conclusion = Episodes(
@@ -173,6 +181,7 @@ class Attempt:
                 settings=self._terms.settings,
                 processes=self._processes,
                 run_command=run_command,
+                open_runs=self._open_runs,
                 give_up=self._give_up,
                 say=self._say,
             ).run()
@@ -181,6 +190,8 @@ class Attempt:
             self.worked = not conclusion.fault
         finally:
             workspace.close(remove=done)
+            for note in workspace.take_notes():
+                log.info("workspace", task=task.task_id, note=note)
         return conclusion
 
     def _choose(self) -> Choice:
@@ -199,12 +210,28 @@ class Attempt:
                 task,
                 self.claim.attempt,
                 branches=[branch for session in reversed(earlier) for branch in session.branches],
+                rescued=self._rescued() if task.repos else [],
                 run_command=run_command,
                 stop=lambda: self._processes.stop_reason is not None,
+                late=self._processes.is_late,
             )
         except WorkspaceError:
             self._processes.check()  # it may be for this that it could not be made
             raise
+
+    def _rescued(self) -> list[Rescued]:
+        """What earlier attempts could not push, and how to get it."""
+        task = self.claim.task.id
+
+        def fetch(file: str) -> bytes:
+            data: bytes = self._say(lambda: self._ledger.tasks.rescued_file(task, file=file)).data
+            return data
+
+        return [
+            Rescued(f"{one.task_id}.{one.attempt}", one.repository, one.branches, partial(fetch, one.file))
+            for one in self._say(lambda: self._ledger.tasks.rescues(task))
+            if one.file is not None and one.branches
+        ]
 
     def _conclude(self, conclusion: Conclusion) -> None:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""
@@ -213,7 +240,9 @@ class Attempt:
         if conclusion.how in ("complete", "submit"):
             self._say(lambda: report(self._ledger, self.claim, conclusion))
             end = tasks.complete if conclusion.how == "complete" else tasks.submit
-            self._say(lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result))
+            self._say(
+                lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result, seal=self._seal)
+            )
         elif conclusion.how == "release":
             delay = 0 if self._processes.stop_reason else self._terms.retry_later_seconds
             self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
@@ -252,7 +281,11 @@ class Attempt:
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
         own = {name: value for name, value in os.environ.items() if name not in SECRETS}
-        return own | named | place | where | {"SHOAL_ACTOR": self._ledger.actor}
+        return own | named | place | where | {"SHOAL_ACTOR": self._actor(choice)}
+
+    def _actor(self, choice: Choice) -> str:
+        """Who an agent is in the ledger, so that its notes are its own: by its name, unless it has none."""
+        return self._ledger.actor if self._terms.command else choice.name
 
 
 def _cut(text: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.adapters.git.mirror import Mirror
+from shoal.adapters.git.repository import Rejected
 from shoal.adapters.git.worktree import KEPT, Worktree
 from shoal.errors import GitError
 from shoal.model.session import Branch
@@ -16,7 +17,9 @@ from shoal.worker.place import Part
 class Checkout:
     """A worktree, and the task's branch in it. `base` is the commit that the branch left its upstream at."""
 
-    def __init__(self, worktree: Worktree, part: Part, *, attempt: str, push: bool = False) -> None:
+    def __init__(
+        self, worktree: Worktree, part: Part, *, attempt: str, push: bool = False, ephemeral: bool = False
+    ) -> None:
         self.worktree = worktree
         self.part = part
         self.repository = part.repository
@@ -25,9 +28,12 @@ class Checkout:
         self.base = part.base
         self.notes: list[str] = []
         self.is_whole = False
+        self.unpushed: dict[str, tuple[str, str]] = {}
+        """By branch: its commit that could not be pushed at the last `keep`, and why."""
         self._said: set[str] = set()
         self._attempt = attempt
-        self._push = push
+        self._push = push or ephemeral
+        self._ephemeral = ephemeral
         self._mirror = worktree.mirror
         self._git = worktree.mirror.git
 
@@ -133,15 +139,28 @@ class Checkout:
                 self.notes.append(f"{self._attempt} began a repository of its own: its commits are kept on {branch}")
 
     def _push_all(self, branches: Iterable[str]) -> None:
+        self.unpushed = {}
         for branch in branches:
             commit = self._git.commit_of(f"refs/heads/{branch}")
             # A branch without any work of its own is nothing that others should see.
             if commit is None or commit == self.base or self._mirror.pushed(branch, commit):
                 continue
             try:
-                self._mirror.push(branch)
+                self._push_one(branch, commit)
             except GitError as error:
                 self.notes.append(f"{branch} was not pushed: {error.message}")
+                self.unpushed[branch] = commit, error.message
+
+    def _push_one(self, branch: str, commit: str) -> None:
+        try:
+            self._mirror.push(branch)
+        except Rejected:
+            other = f"{KEPT}/{self._attempt}-{commit[:8]}"
+            if not self._ephemeral or branch == other:
+                raise
+            self._mirror.keep(other, commit)
+            self._mirror.push(other)
+            self.notes.append(f"{branch} has gone on at the remote without {self._attempt}: its work is on {other}")
 
     def _others(self) -> list[tuple[str, str]]:
         pattern = f"refs/heads/{KEPT}/{self._attempt}-*"

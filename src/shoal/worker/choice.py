@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from shoal.adapters import agents
 from shoal.errors import AgentError
+from shoal.model.prompt import hash_of
 from shoal.model.task import Task
 from shoal.settings import AgentSettings, Settings, WorkflowSettings
 
@@ -36,6 +39,13 @@ def choose(task: Task, settings: Settings) -> Choice:
                 return Choice(name, agent, task.model or agent.model)
     name = default(settings)
     return Choice(name, agents[name], task.model or agents[name].model)
+
+
+def configuration(choice: Choice, workflow: WorkflowSettings) -> str:
+    """A name for what the settings make of an agent's requests; its limits and the tasks that it takes do not count."""
+    agent = choice.settings
+    told = [agent.kind, agent.program, choice.model, agent.args, agent.env, workflow.allowed_tools, workflow.env]
+    return hash_of(msgspec.json.encode(told, order="sorted").decode())
 
 
 def objection(task: Task, settings: Settings) -> str | None:

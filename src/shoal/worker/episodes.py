@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,14 @@ from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
 from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
-from shoal.errors import LeaseLost, ShoalError
+from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
-from shoal.model.cost import NewCost
 from shoal.model.prompt import Failure, Prompt, Way
-from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Spent
+from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started
 from shoal.model.task import Claim
 from shoal.settings import Settings, WorkflowSettings
-from shoal.worker.choice import Choice
+from shoal.worker.choice import Choice, configuration
+from shoal.worker.lost import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.pull_requests import pull_requests
 from shoal.worker.result import read_result, whole_result
@@ -40,6 +41,8 @@ RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
 TAIL_BYTES = 4000
 ERROR_LIMIT = 4000
+NOTES, NOTE_LIMIT = 200, 4000
+NAME_LIMIT = 200
 
 
 class Conclusion(Struct, frozen=True, kw_only=True):
@@ -60,17 +63,20 @@ class Conclusion(Struct, frozen=True, kw_only=True):
 class Work(Struct, frozen=True, kw_only=True):
     """What an attempt works with: its task, its agent, its folder, and where on this machine the rest of it stands.
 
-    `home` is for files of the runs, `environment` for whatever runs in the folder.
+    The agent is `actor` in the ledger. `home` is for files of the runs, `environment` for whatever runs in the folder,
+    the `seal` for nobody else.
     """
 
     claim: Claim
     choice: Choice
+    actor: str
     workspace: Workspace
     environment: dict[str, str]
     limits: Limits
     home: Path
     log_file: Path
     result_file: Path
+    seal: str
     timeout_seconds: float | None
 
 
@@ -85,24 +91,28 @@ class Episodes:
         settings: Settings,
         processes: Processes,
         run_command: RunCommand,
+        open_runs: OpenRuns,
         give_up: threading.Event,
         say: Callable[[Callable[[], Any]], Any],
     ) -> None:
         """`say` repeats a call to the ledger until it is heard."""
         self._work = work
         self._claim = work.claim
+        self._task = work.claim.task
         self._choice = work.choice
         self._workspace = work.workspace
         self._ledger = ledger
         self._settings = settings
         self._processes = processes
         self._run_command = run_command
+        self._open_runs = open_runs
         self._give_up = give_up
         self._say = say
         self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
         self._environment = work.environment
         self._session: Session | None = None
         self._heard = 0
+        self._notes: list[str] = []
 
     def run(self) -> Conclusion:
         """Run the agent until its work holds, or not. Raises Stopped and LeaseLost."""
@@ -150,7 +160,7 @@ class Episodes:
             outcome, error = Outcome.FAILED, problem.message
             raise
         finally:
-            branches = self._workspace.keep(f"{self._claim.task.task_id}: what attempt {attempt} left uncommitted")
+            branches = self._keep()
             with suppress(LeaseLost):
                 self._say(
                     lambda: self._ledger.sessions.end(
@@ -160,9 +170,38 @@ class Episodes:
                         error=error or None,
                         cost_usd_micros=reported,
                         branches=branches,
+                        seal=self._work.seal,
                     )
                 )
+            self._open_runs.forget(session)
         return ended, branches
+
+    def _keep(self) -> list[Branch]:
+        task_id, attempt = self._claim.task.task_id, self._claim.attempt
+        try:
+            return self._workspace.keep(f"{task_id}: what attempt {attempt} left uncommitted")
+        finally:
+            self._take_notes()
+            if self._settings.ephemeral:
+                self._bring_away()
+
+    def _bring_away(self) -> None:
+        """Send what could not be pushed along with the report: this home goes."""
+        for one in self._workspace.unpushed():
+            send = partial(
+                self._ledger.tasks.rescue,
+                self._claim.task.id,
+                attempt=self._claim.attempt,
+                repository=one.repository[:NAME_LIMIT],
+                reason=one.reason[:ERROR_LIMIT],
+                name=one.name,
+                data=one.data,
+                branches=one.branches,
+            )
+            try:
+                self._say(send)
+            except (ShoalError, OSError) as error:
+                log.error("work is lost with this home", task=self._claim.task.task_id, reason=str(error))
 
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
@@ -170,14 +209,17 @@ class Episodes:
         waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
+        self._take_notes()
+        notes, self._notes = self._notes, []
         prompt: Prompt = self._say(
-            lambda: self._ledger.tasks.prompt(
+            lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
                 task.id,
                 agent=self._choice.name,
                 way=way,
                 session=session.id,
                 failures=failures,
                 told=waiting.told,
+                workspace_notes=[note.replace("\x00", "")[:NOTE_LIMIT] for note in notes[:NOTES]],
             )
         )
         settings = self._choice.settings
@@ -215,6 +257,12 @@ class Episodes:
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
 
+    def _take_notes(self) -> None:
+        """Log what happened to the workspace meanwhile, and have it for the next prompt."""
+        for note in self._workspace.take_notes():
+            log.warning("workspace", task=self._claim.task.task_id, attempt=self._claim.attempt, note=note)
+            self._notes.append(note)
+
     def _begin(self) -> Session:
         task, choice, settings = self._claim.task, self._choice, self._choice.settings
         resumes = None if self._session is None else self._session.id
@@ -223,6 +271,9 @@ class Episodes:
             if earlier and (earlier[0].agent, earlier[0].kind) == (choice.name, settings.kind):
                 resumes = earlier[0].id
         agent = agents.agent(settings)
+        branches: list[Branch] = []
+        with suppress(GitError, OSError):  # they are told at the end again; now, for whoever goes on when we die
+            branches = self._workspace.branches()
         return self._ledger.tasks.begin_session(
             task.id,
             attempt=self._claim.attempt,
@@ -234,30 +285,26 @@ class Episodes:
             workspace=str(self._workspace.folder),
             log=str(self._work.log_file),
             takes_messages=agent.takes_messages,
+            branches=branches,
             max_usd_micros=None if settings.max_usd is None else round(settings.max_usd * 1_000_000),
             max_tokens=settings.max_tokens,
             max_turns=settings.max_turns,
             resumes=resumes,
+            configuration=configuration(choice, self._workflow),
+            seal=self._work.seal,
         )
 
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
+        for item in items:
+            if isinstance(item, Started) and item.provider_session is not None:
+                self._open_runs.remember(session, item.provider_session)
         try:
             return self._ledger.sessions.record(
                 session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard
             )
         except LeaseLost:
             # The money was spent all the same.
-            costs = [
-                NewCost(
-                    **msgspec.structs.asdict(item.usage),
-                    task=self._claim.task.id,
-                    attempt=self._claim.attempt,
-                    agent=self._choice.name,
-                )
-                for item in items
-                if isinstance(item, Spent)
-            ]
-            if costs:
+            if costs := costs_of(items, session, attempt=self._claim.attempt):
                 self._ledger.costs.record(costs=costs)
             raise
 
@@ -278,7 +325,8 @@ class Episodes:
         return Conclusion(how="fail", text=(why if behind in why else f"{why}\n{behind}").strip())
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
-        task = self._claim.task
+        # As it is now: people change what they ask for while an agent works.
+        task = self._task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
         verdict = verify(
             task,
             folder=self._workspace.folder,
@@ -311,7 +359,7 @@ class Episodes:
             text=text,
             result=result,
             report="\n\n".join(part for part in (report, "\n".join(lines)) if part),
-            pull_requests=pull_requests(text, self._claim.task, self._settings.repositories),
+            pull_requests=pull_requests(text, self._task, self._settings.repositories),
         )
 
     def _final_text(self, ended: Ended) -> str:

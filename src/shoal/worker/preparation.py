@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from shoal.adapters.git.mirror import Mirror
 from shoal.adapters.git.tree import remove_tree
-from shoal.adapters.git.worktree import Worktree, forget
+from shoal.adapters.git.worktree import KEPT, Worktree, forget
 from shoal.adapters.processes.commands import RunCommand
 from shoal.clock import Clock
-from shoal.errors import GitError, WorkspaceError
+from shoal.errors import GitError, LeaseLost, ShoalError, WorkspaceError
 from shoal.model.session import Branch
 from shoal.model.task import Task
 from shoal.settings import RepositorySettings
@@ -25,10 +26,21 @@ TAKE_OVER_SECONDS = 5.0  # for the worker of an earlier attempt to be gone
 Wanted = Sequence[tuple[Mirror, RepositorySettings]]
 
 
+class Rescued(NamedTuple):
+    """What an attempt could not push to a repository: its branches, and what fetches the bundle that has them."""
+
+    attempt: str
+    repository: str
+    branches: list[Branch]
+    fetch: Callable[[], bytes]
+
+
 class Preparation:
     """One preparing of one attempt's folder. `checkouts` and `notes` fill as it goes."""
 
-    def __init__(self, root: Path, place: Place, task: Task, attempt: int, clock: Clock) -> None:
+    def __init__(
+        self, root: Path, place: Place, task: Task, attempt: int, clock: Clock, *, ephemeral: bool = False
+    ) -> None:
         self.checkouts: list[Checkout] = []
         self.notes: list[str] = []
         self._root = root
@@ -36,13 +48,23 @@ class Preparation:
         self._task = task
         self._attempt = attempt
         self._clock = clock
+        self._ephemeral = ephemeral
         self._has_begun = False
 
-    def make(self, wanted: Wanted, earlier: Iterable[Branch], run_command: RunCommand | None) -> None:
+    def make(
+        self,
+        wanted: Wanted,
+        earlier: Iterable[Branch],
+        run_command: RunCommand | None,
+        rescued: Sequence[Rescued] = (),
+    ) -> None:
         """Make the folder. Raises WorkspaceError, GitError and OSError; then `undo` is called for."""
         for mirror, _ in wanted:
             self.notes += mirror.refresh()
             self._take_over(mirror)
+            for one in rescued:
+                if one.repository == str(mirror):
+                    self._take_in(mirror, one)
         self._clear()
         self._remember()
         self._has_begun = True
@@ -82,7 +104,9 @@ class Preparation:
         )
         self._remember(part)
         worktree = Worktree.add(mirror, folder, branch, reason=f"Shoal: {self._place.name}")
-        self.checkouts.append(Checkout(worktree, part, attempt=self._place.name, push=settings.push))
+        self.checkouts.append(
+            Checkout(worktree, part, attempt=self._place.name, push=settings.push, ephemeral=self._ephemeral)
+        )
 
     def _free_folder(self, repository: str) -> Path:
         """The folder of one of several repositories, called as it is; as its owner too when two are called the same."""
@@ -115,6 +139,27 @@ class Preparation:
                     worktree.detach()
             if not own:
                 other.release()
+
+    def _take_in(self, mirror: Mirror, one: Rescued) -> None:
+        """Bring what an earlier attempt could not push to its branches, and beside those that have gone on without."""
+        missing = [branch for branch in one.branches if mirror.git.commit_of(branch.head) is None]
+        if not missing:
+            return
+        try:
+            mirror.take_in(one.fetch(), [branch.branch for branch in missing])
+            for branch in missing:
+                name, ref = branch.branch, f"refs/heads/{branch.branch}"
+                here = mirror.git.commit_of(ref) or mirror.git.commit_of(f"refs/remotes/origin/{name}")
+                if here is None or mirror.git.holds(branch.head, here):
+                    mirror.git.run("update-ref", "-m", "shoal: rescued", ref, branch.head)
+                else:
+                    name = f"{KEPT}/{one.attempt}-{branch.head[:8]}"
+                    mirror.keep(name, branch.head)
+                self.notes.append(f"what {one.attempt} could not push was brought to {name}")
+        except LeaseLost:
+            raise
+        except (ShoalError, OSError) as error:
+            self.notes.append(f"what {one.attempt} could not push to {mirror} cannot be brought here: {error}")
 
     def _free(self, worktree: Worktree, other: Place, *, alone: bool, remove: bool) -> None:
         record = other.read() or Record(0, ready=True)

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from shoal.adapters.processes.groups import NO_LIMITS, Groups, Limits
+from shoal.clock import monotonic_seconds
+
+KEEP_SECONDS = 40.0  # for what was done to be kept and pushed, when the grace time of a stopped attempt is over
 
 
 class Stopped(Exception):
@@ -26,6 +29,7 @@ class Processes:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self.stop_reason: str | None = None
+        self._late_at = float("inf")
 
     def start(
         self,
@@ -59,10 +63,15 @@ class Processes:
     def stop(self, reason: str, grace_seconds: float) -> None:
         """Start nothing any more, and end what runs; the first reason stays."""
         with self._lock:
-            self.stop_reason = self.stop_reason or reason
+            if self.stop_reason is None:
+                self.stop_reason, self._late_at = reason, monotonic_seconds() + grace_seconds + KEEP_SECONDS
             process = self._process
         if process is not None and process.poll() is None:
             self.end(process, grace_seconds)
+
+    def is_late(self) -> bool:
+        """Whether a stopped attempt has had its time to bring what it did to safety."""
+        return monotonic_seconds() > self._late_at
 
     def check(self) -> None:
         """Raise Stopped when the attempt was told to stop."""

@@ -260,7 +260,8 @@ class Run:
                     for item in items:
                         self._note(item)
                     # What was spent is reported at once: a worker that is killed takes with it what it has not said.
-                    urgent = len(self._items) >= BATCH or any(isinstance(item, Spent) for item in items)
+                    # By the session's name the rest is found then.
+                    urgent = len(self._items) >= BATCH or any(isinstance(item, Spent | Started) for item in items)
                 if urgent or self._over:
                     self._woken.set()
 

@@ -11,14 +11,14 @@ from queue import SimpleQueue
 import msgspec
 import structlog
 
-from shoal.adapters.processes.groups import Groups
 from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import FINISHED, Claim, Status, Task
-from shoal.worker.attempt import Attempt, Terms
+from shoal.pause import SETUP_AT_FAULT
+from shoal.worker.attempt import Terms
 from shoal.worker.beats import Beats
 from shoal.worker.episodes import RETRY_LATER
-from shoal.worker.workspaces import Workspaces
+from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
 ASK_AGAIN_SECONDS = 1.0
@@ -27,25 +27,25 @@ FAILED = 1
 
 
 class SingleAttempt:
-    """Carries out a claim. `run` answers with the exit code: 0 completed, 75 given back, 1 failed, 5 not ours any more,
-    7 nobody to report to.
+    """Carries out a claim. `run` answers with the exit code: 0 completed, 75 given back, 78 given back because the
+    set-up is at fault, 1 failed, 5 not ours any more, 7 nobody to report to.
     """
 
     def __init__(self, ledger: Ledger, claim: Claim, terms: Terms, *, lease_seconds: int) -> None:
         self._ledger = ledger
         self._terms = terms
         self._lease_seconds = lease_seconds
-        self._groups = Groups()
-        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
-        self._give_up = threading.Event()
+        self._workshop = Workshop(ledger, terms)
         self._ended = threading.Event()
+        self._stopping = threading.Event()
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
         self._claim = claim
-        self.attempt = self._attempt(claim)
+        self.attempt = self._workshop.attempt(claim)
 
     def run(self) -> int:
         """Begin, work, report."""
-        threading.Thread(target=self._heed, name="shoal_heed", daemon=True).start()
+        for watch in (self._heed, self._workshop.settle):
+            threading.Thread(target=watch, name=f"shoal_{watch.__name__.strip('_')}", daemon=True).start()
         beats = Beats(
             self._ledger,
             worker=self._claim.worker,
@@ -57,14 +57,17 @@ class SingleAttempt:
         try:
             before = self._begin()
             # The task as it is now: the claim that came along has only what fits into an environment.
-            self.attempt = self._attempt(msgspec.structs.replace(self._claim, task=before))
+            self.attempt = self._workshop.attempt(msgspec.structs.replace(self._claim, task=before))
             beats.start()
             if not self._calls_to_stop.empty():
-                self._give_up.set()
+                self._workshop.give_up.set()
             worker = threading.Thread(target=self.attempt.run, name=before.task_id)
             worker.start()
             worker.join()
-            return self._exit_code(before)
+            code = self._exit_code(before)
+            if self.attempt.fault is not None:
+                log.error("the set-up is at fault, no task's", reason=self.attempt.fault)
+                code = SETUP_AT_FAULT
         except (LeaseLost, NotFound) as error:
             log.warning("attempt not begun", reason=error.message)
             return LeaseLost.exit_code
@@ -73,27 +76,22 @@ class SingleAttempt:
             return ServerUnreachable.exit_code
         finally:
             self._ended.set()
-            self._groups.close()
+            self._workshop.close()
+        if not (self._terms.settings.ephemeral or self._stopping.is_set()):
+            # In a home for such attempts alone, a volume of pods, nobody else clears up.
+            self._workshop.sweep()
+        return code
 
     def stop(self) -> None:
         """Give the task back, after the grace time by force. May be called by a signal handler."""
         self._calls_to_stop.put(None)
 
-    def _attempt(self, claim: Claim) -> Attempt:
-        return Attempt(
-            claim,
-            ledger=self._ledger,
-            groups=self._groups,
-            terms=self._terms,
-            workspaces=self._workspaces,
-            give_up=self._give_up,
-        )
-
     def _heed(self) -> None:
         self._calls_to_stop.get()
+        self._stopping.set()
         self.attempt.stop("released", self._terms.grace_seconds)
         self._ended.wait(REPORT_SECONDS)
-        self._give_up.set()
+        self._workshop.give_up.set()
 
     def _begin(self) -> Task:
         """Renew the lease, and see that nobody has begun this attempt before: a pod may be started twice."""
@@ -105,7 +103,7 @@ class SingleAttempt:
                 break
             except (ServerUnreachable, StoreError) as error:
                 log.warning("beginning waits", reason=error.message)
-                if self._give_up.wait(ASK_AGAIN_SECONDS):
+                if self._workshop.give_up.wait(ASK_AGAIN_SECONDS):
                     raise
         if task.status is not Status.ACTIVE or (task.attempt, task.worker) != (claim.attempt, claim.worker):
             raise LeaseLost(f"{task.task_id} is {task.status.value}, and attempt {claim.attempt} no longer has it")

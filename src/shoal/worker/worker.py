@@ -13,20 +13,18 @@ from queue import SimpleQueue
 import structlog
 from msgspec import Struct
 
-from shoal.adapters.processes.groups import Groups
-from shoal.clock import SystemClock, monotonic_seconds
-from shoal.errors import AgentError, ServerUnreachable, StoreError
+from shoal.clock import monotonic_seconds
+from shoal.errors import ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import Claim
+from shoal.pause import FIRST_SECONDS, Pause
+from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
-from shoal.worker.pause import Pause
-from shoal.worker.workspaces import Workspaces
+from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
 REPORT_SECONDS = 5.0  # for the last reports of a worker that ends
-SWEEP_SECONDS = 3600.0
-FAULTS = 3  # in a row, after which a worker that is to end when its queues are empty gives up
 STOP_SECONDS = 1.0  # how late an idle worker may notice that it is to stop
 
 
@@ -40,29 +38,34 @@ class Orders(Struct, frozen=True):
     type: str | None = None
     label: str | None = None
     until_empty: bool = False
-    pause_seconds: float = 15.0  # after the first fault of the worker's set-up
+    pause_seconds: float = FIRST_SECONDS  # after the first fault of the worker's set-up
 
 
 class Worker:
     """Runs an agent for each task until it is stopped; its id is new at every start."""
 
     def __init__(
-        self, ledger: Ledger, orders: Orders, terms: Terms, *, on_change: Callable[[str], None] | None = None
+        self,
+        ledger: Ledger,
+        orders: Orders,
+        terms: Terms,
+        *,
+        settings: Callable[[], Settings] | None = None,
+        on_change: Callable[[str], None] | None = None,
     ) -> None:
+        """`settings` are asked for with each claim; without, those of the terms hold to the end."""
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._ledger = ledger
         self._orders = orders
         self._terms = terms
-        self._workspaces = Workspaces(terms.folder, terms.settings.repositories)
         self._say = on_change or (lambda _: None)
-        self._groups = Groups()
+        self._workshop = Workshop(ledger, terms, settings)
         self._pause = Pause(orders.pause_seconds)
         self._running: dict[threading.Thread, Attempt] = {}
         self._changed = threading.Condition()
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
         self._stopping = threading.Event()
         self._ended = threading.Event()
-        self._give_up = threading.Event()
         self._beats = Beats(
             ledger,
             worker=self.id,
@@ -77,8 +80,8 @@ class Worker:
 
         Raises AgentError in place of the latter when the worker's set-up was at fault several times in a row.
         """
-        for watch in (self._heed, self._sweep):
-            threading.Thread(target=watch, name=f"shoal{watch.__name__}", daemon=True).start()
+        threading.Thread(target=self._heed, name="shoal_heed", daemon=True).start()
+        threading.Thread(target=self._workshop.tend, args=(self._ended,), name="shoal_tend", daemon=True).start()
         self._beats.start()
         try:
             position: int | None = None
@@ -99,11 +102,13 @@ class Worker:
                 else:
                     position = None
             self._finish()
+            if not self._stopping.is_set():
+                self._workshop.settle()
         finally:
             self._ended.set()
-            self._groups.close()
+            self._workshop.close()
         if self._given_up:
-            raise AgentError(f"given up after {FAULTS} faults of the set-up in a row, the last: {self._pause.reason}")
+            raise self._pause.error
 
     def stop(self) -> None:
         """Take nothing new; what runs may finish within the grace time. A second call ends it at once."""
@@ -112,7 +117,7 @@ class Worker:
 
     @property
     def _given_up(self) -> bool:
-        return self._orders.until_empty and self._pause.faults >= FAULTS
+        return self._orders.until_empty and self._pause.is_hopeless
 
     def _heed(self) -> None:
         self._calls_to_stop.get()
@@ -153,14 +158,7 @@ class Worker:
         return taken
 
     def _begin(self, claim: Claim) -> None:
-        attempt = Attempt(
-            claim,
-            ledger=self._ledger,
-            groups=self._groups,
-            terms=self._terms,
-            workspaces=self._workspaces,
-            give_up=self._give_up,
-        )
+        attempt = self._workshop.attempt(claim)
         thread = threading.Thread(target=self._carry_out, args=(attempt,), name=claim.task.task_id)
         with self._changed:
             self._running[thread] = attempt
@@ -233,7 +231,7 @@ class Worker:
         for thread in threads:
             thread.join(max(0.0, deadline - monotonic_seconds()))
         # Whatever still cannot be reported comes back when its lease ends.
-        self._give_up.set()
+        self._workshop.give_up.set()
         for thread in threads:
             thread.join()
 
@@ -243,15 +241,3 @@ class Worker:
     def _attempts(self) -> list[Attempt]:
         with self._changed:
             return list(self._running.values())
-
-    def _sweep(self) -> None:
-        """Remove the folders of attempts that ended long ago, now and then."""
-        while True:
-            now, days = SystemClock().now_ms(), self._terms.settings.workspace_days
-            try:
-                for name in self._workspaces.sweep(now, days):
-                    log.info("workspace removed", attempt=name, days=days)
-            except OSError as error:
-                log.warning("workspaces cannot be swept", reason=str(error))
-            if self._ended.wait(SWEEP_SECONDS):
-                return

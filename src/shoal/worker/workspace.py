@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.clock import Clock, SystemClock
 from shoal.errors import GitError, WorkspaceError
+from shoal.model.content import RESCUE_LIMIT
 from shoal.model.session import Branch
 from shoal.worker.checkout import Checkout
 from shoal.worker.place import Place, Record
+
+
+class Unpushed(Struct, frozen=True, kw_only=True):
+    """Work that could not be pushed, and why: a bundle of branches or a patch; no `data` when that is too large."""
+
+    repository: str
+    reason: str
+    name: str
+    data: bytes | None
+    branches: list[Branch]
 
 
 class Workspace:
@@ -38,6 +52,7 @@ class Workspace:
         self._clock = clock
         self._teardown: Callable[[], list[str]] = teardown
         self._is_kept = False
+        self._patches: dict[Path, tuple[Path, str]] = {}
 
     @classmethod
     def in_place(cls, folder: Path) -> Workspace:
@@ -49,6 +64,11 @@ class Workspace:
         """What everything that runs here should have: git takes no repository around the home for this one."""
         return {} if self._place is None else {"GIT_CEILING_DIRECTORIES": str(self._place.folder.parent)}
 
+    def take_notes(self) -> list[str]:
+        """The notes that have come since the last time."""
+        notes, self.notes = self.notes, []
+        return notes
+
     def keep(self, message: str, *, author: str | None = None) -> list[Branch]:
         """Commit what is uncommitted, and push where that is wanted; where the work stands now.
 
@@ -57,6 +77,7 @@ class Workspace:
         """
         problems = []
         for checkout in self.checkouts:
+            self._patches.pop(checkout.folder, None)
             try:
                 checkout.keep(message, author=author)
             except (GitError, OSError) as error:
@@ -68,6 +89,17 @@ class Workspace:
         if problems:
             raise WorkspaceError("; ".join(problems))
         return self.branches()
+
+    def unpushed(self) -> list[Unpushed]:
+        """What of the last `keep` is nowhere but in this home, though it was to be pushed: files that bring it away."""
+        found = []
+        for checkout in self.checkouts:
+            if checkout.unpushed:
+                found.append(_bundled(checkout))
+            patch = self._patches.get(checkout.folder)
+            if patch is not None:
+                found.append(_patched(checkout, *patch))
+        return found
 
     def branches(self) -> list[Branch]:
         """Where the work stands: per repository the task's branch, with its commits since it left its upstream."""
@@ -127,6 +159,7 @@ class Workspace:
         except (GitError, OSError) as error:
             why = f"no commit ({reason}) and no patch ({error}) could be made"
             return [f"{checkout.repository} could not be kept: {why}; the work is in {checkout.folder}, which stays"]
+        self._patches[checkout.folder] = patch, str(reason)
         self.notes.append(f"{checkout.repository} could not be committed to ({reason}); the work is in {patch}")
         return []
 
@@ -143,3 +176,32 @@ class Workspace:
                 ]
         with suppress(OSError):
             self._place.write(Record(self._clock.now_ms(), ready=True, parts=parts))
+
+
+def _bundled(checkout: Checkout) -> Unpushed:
+    """The branches of a checkout that could not be pushed."""
+    heads = {branch: commit for branch, (commit, _) in checkout.unpushed.items()}
+    reason = next(iter(checkout.unpushed.values()))[1]
+    data = None
+    try:
+        data = checkout.worktree.mirror.bundle(heads, RESCUE_LIMIT)
+    except (GitError, OSError) as error:
+        reason = f"{reason}; and no bundle of it could be made: {error}"
+    counted = {one.branch: one for one in checkout.branches()}
+    empty = Branch(checkout.repository, "", checkout.base, "")
+    branches = [replace(counted.get(name, empty), branch=name, head=head) for name, head in heads.items()]
+    name = _file_name(checkout.repository, " ".join(heads.values()), "bundle")
+    return Unpushed(repository=checkout.repository, reason=reason, name=name, data=data, branches=branches)
+
+
+def _patched(checkout: Checkout, patch: Path, reason: str) -> Unpushed:
+    """What could not be committed."""
+    data = patch.read_bytes() if patch.stat().st_size <= RESCUE_LIMIT else None
+    name = _file_name(checkout.repository, hashlib.sha256(data or b"").hexdigest(), "patch")
+    return Unpushed(repository=checkout.repository, reason=reason, name=name, data=data, branches=[])
+
+
+def _file_name(repository: str, what: str, end: str) -> str:
+    """web-1a2b3c4d.bundle: another one for other work."""
+    words = re.findall(r"[A-Za-z0-9][\w-]*", repository.removesuffix(".git"), re.ASCII)
+    return f"{(words or ['work'])[-1][:60]}-{hashlib.sha256(what.encode()).hexdigest()[:8]}.{end}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ from shoal.model.task import Task
 from shoal.settings import RepositorySettings
 from shoal.worker.checkout import Checkout, checkout_of
 from shoal.worker.place import Place, Record, places
-from shoal.worker.preparation import Preparation, Wanted, discard, tear_down
+from shoal.worker.preparation import Preparation, Rescued, Wanted, discard, tear_down
 from shoal.worker.workspace import Workspace
 
 MIRRORS = "mirrors"
@@ -33,13 +33,17 @@ class Workspaces:
         *,
         token: Callable[[str], str | None] = lambda _: None,
         clock: Clock | None = None,
+        ephemeral: bool = False,
     ) -> None:
-        """`token` gives what to log in with to the repository of a name."""
+        """`token` gives what to log in with to the repository of a name. What is done in an `ephemeral` home is pushed
+        whether or not a repository asks for it.
+        """
         # Without links in it: git tells where its worktrees are by their real paths.
         self._root = root.resolve()
         self._repositories = repositories
         self._token = token
         self._clock = clock or SystemClock()
+        self._ephemeral = ephemeral
 
     def prepare(
         self,
@@ -47,22 +51,26 @@ class Workspaces:
         attempt: int,
         *,
         branches: Iterable[Branch] = (),
+        rescued: Sequence[Rescued] = (),
         run_command: RunCommand | None = None,
         stop: Callable[[], bool] | None = None,
+        late: Callable[[], bool] | None = None,
     ) -> Workspace:
         """The folder of an attempt, with its repositories checked out and set up.
 
-        `branches` are those that earlier attempts told of: the last is gone on with. What an earlier attempt left
-        uncommitted in its folder is committed to its branch before. Cloning and fetching end when `stop` says so.
+        `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what
+        they could not push. What an earlier attempt left
+        uncommitted in its folder is committed to its branch before. Cloning and fetching end when `stop` says so, a
+        push when `late` does.
         Raises WorkspaceError, and no folder is left then.
         """
         place = Place(self._root, f"{task.task_id}.{attempt}")
-        wanted = self._wanted(task, stop)
+        wanted = self._wanted(task, stop, late)
         if not place.take():
             raise WorkspaceError(f"{place.name} is being worked on by another process of this home")
-        preparation = Preparation(self._root, place, task, attempt, self._clock)
+        preparation = Preparation(self._root, place, task, attempt, self._clock, ephemeral=self._ephemeral)
         try:
-            preparation.make(wanted, branches, run_command)
+            preparation.make(wanted, branches, run_command, rescued)
         except BaseException as error:
             preparation.undo()
             place.release()
@@ -98,13 +106,14 @@ class Workspaces:
                 self._mirror_at(path, path.stem).tidy()
         return gone
 
-    def _wanted(self, task: Task, stop: Callable[[], bool] | None) -> Wanted:
+    def _wanted(self, task: Task, stop: Callable[[], bool] | None, late: Callable[[], bool] | None) -> Wanted:
         found: dict[str, tuple[Mirror, RepositorySettings]] = {}
         for name in task.repos:
             settings = self._repositories.get(name) or RepositorySettings()
             address = address_of(name, settings.url)
             path = self._root / MIRRORS / address.mirror
-            mirror = Mirror(path, address, clock=self._clock, token=self._token(address.name), stop=stop)
+            token = self._token(address.name)
+            mirror = Mirror(path, address, clock=self._clock, token=token, stop=stop, late=late)
             found.setdefault(address.name, (mirror, settings))
         return list(found.values())
 

@@ -42,7 +42,7 @@ class Block(Struct, frozen=True):
     is_error: bool | None = None
 
 
-class Message(Struct, frozen=True):
+class ApiMessage(Struct, frozen=True):
     """A message of a conversation."""
 
     content: str | list[Block] = ""
@@ -56,7 +56,7 @@ class Event(Struct, frozen=True):
     """A part of an answer as it streams in."""
 
     type: str
-    message: Message | None = None
+    message: ApiMessage | None = None
     usage: Tokens | None = None
 
 
@@ -79,7 +79,7 @@ class Line(Head, frozen=True):
     replay: bool = msgspec.field(default=False, name="isReplay")
     source: str | None = msgspec.field(default=None, name="promptSource")
     origin: Any = None
-    message: Message | None = None
+    message: ApiMessage | None = None
     event: Event | None = None
 
 
@@ -110,7 +110,7 @@ class Result(Head, frozen=True):
     models: dict[Name, Sums] = msgspec.field(default_factory=dict, name="modelUsage")
 
 
-class Told(Struct, frozen=True):
+class QueuedCommand(Struct, frozen=True):
     """A message that the transcript has as read in the middle of a turn."""
 
     prompt: str | list[Block] = ""
@@ -227,7 +227,7 @@ class Reading:
                 yield Said(key, "user", preview(block.text or "", MESSAGE_LIMIT), at)
 
     def _attachment(self, line: Attachment) -> Iterator[Item]:
-        told = msgspec.json.decode(line.attachment, type=Told)
+        told = msgspec.json.decode(line.attachment, type=QueuedCommand)
         if told.mode != "prompt" or told.source_uuid is None:
             return
         parts = [Block("text", told.prompt)] if isinstance(told.prompt, str) else told.prompt
@@ -275,7 +275,7 @@ class Reading:
         else:
             yield ToolEnded(call, preview(text), duration_ms=duration, at=at)
 
-    def _begin(self, line: Line, message: Message) -> str:
+    def _begin(self, line: Line, message: ApiMessage) -> str:
         session = line.session_id or line.session or self._session
         key = f"{session}:{message.id}"[:KEY_LIMIT]
         self._calls.begin(key, message.model or "unknown", message.usage or Tokens(), self._at(line))

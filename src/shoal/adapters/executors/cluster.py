@@ -72,9 +72,10 @@ class Cluster:
         except (Absent, NameTaken):
             return  # gone, or another one has its name by now
 
-    def log(self, pod: str, container: str, limit_bytes: int) -> bytes:
-        """What a pod has printed. Raises Absent."""
-        return self._call("GET", f"pods/{pod}/log", params={"container": container, "limitBytes": str(limit_bytes)})
+    def log(self, pod: str, container: str, limit_bytes: int, since: str | None = None) -> bytes:
+        """What a pod has printed from a second on, each line behind its time. Raises Absent."""
+        params = {"container": container, "limitBytes": str(limit_bytes), "timestamps": "true"}
+        return self._call("GET", f"pods/{pod}/log", params=params | ({"sinceTime": since} if since else {}))
 
     def list(self, kind: str, labels: Mapping[str, str]) -> Sequence[Answer]:
         """All objects with these labels."""

@@ -31,7 +31,8 @@ ENDED = frozenset({State.SUCCEEDED, State.FAILED})
 
 class Spawned(Struct, frozen=True, kw_only=True):
     """An attempt as its executor has it. `worker` is the claim's, without the executor's name before it; `reason` is
-    why it waits or failed. An `incomplete` one was never let go, and only who holds its claim can do so.
+    why it waits or failed; `code` is what it ended with, negative for a signal. An `incomplete` one was never let go,
+    and only who holds its claim can do so.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Spawned(Struct, frozen=True, kw_only=True):
     state: State
     reason: str | None = None
     incomplete: bool = False
+    code: int | None = None
 
 
 class Executor(Protocol):
@@ -64,8 +66,8 @@ class Executor(Protocol):
         """All attempts of this ledger that were started and not yet deleted."""
         ...
 
-    def logs(self, spawned: Spawned, path: Path) -> None:
-        """Write what an attempt printed to a file, if there is anything that is not there yet."""
+    def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
+        """Bring what an attempt has printed into a file, as far as it is not there yet; with `last` to its end."""
         ...
 
     def delete(self, spawned: Spawned) -> None:

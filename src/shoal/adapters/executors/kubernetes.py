@@ -6,13 +6,14 @@ let go. Each step may be repeated: a Job whose making was not acknowledged is fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from shoal.adapters.executors import manifests
 from shoal.adapters.executors.cluster import Absent, Cluster, NameTaken
 from shoal.adapters.executors.executor import ENDED, Spawned, State
+from shoal.adapters.executors.pod_log import PodLog
 from shoal.errors import BadInput, ExecutorError, ExecutorUnreachable
 from shoal.model.task import Claim
 from shoal.settings import KubernetesSettings
@@ -26,13 +27,19 @@ class KubernetesExecutor:
 
     name = "kubernetes"
 
-    def __init__(self, settings: KubernetesSettings, *, arguments: Sequence[str] = ()) -> None:
-        """`arguments` are those of `shoal run-attempt`. Raises BadInput when a setting is missing."""
+    def __init__(
+        self, current: Callable[[], KubernetesSettings], *, arguments: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        """`arguments` are those of `shoal run-attempt`; both are asked for with each Job.
+
+        Raises BadInput when a setting is missing.
+        """
+        settings = current()
         for given, what in (("image", "the pods' image"), ("url", "where the pods reach Shoal")):
             if getattr(settings, given) is None:
                 raise BadInput(f"[kubernetes] {given} is not set in shoal.toml: {what}", field=given)
         assert settings.url is not None  # noqa: S101 - just checked
-        self._settings = settings
+        self._current = current
         self._url = settings.url
         self._arguments = arguments
         self._cluster = Cluster(namespace=settings.namespace, context=settings.context, kubeconfig=settings.kubeconfig)
@@ -41,7 +48,9 @@ class KubernetesExecutor:
     def spawn(self, claim: Claim, environment: Mapping[str, str]) -> None:
         """Make the Job, its Secret, and let it go; whatever of it is there already stays as it is."""
         name = manifests.job_name(claim)
-        wanted = manifests.job(claim, self._settings, url=self._url, arguments=self._arguments, environment=environment)
+        wanted = manifests.job(
+            claim, self._current(), url=self._url, arguments=self._arguments(), environment=environment
+        )
         try:
             job = self._cluster.create("jobs", wanted)
         except NameTaken:
@@ -65,20 +74,21 @@ class KubernetesExecutor:
         """All Jobs of this ledger that are not being deleted."""
         return self._look({})
 
-    def logs(self, spawned: Spawned, path: Path) -> None:
+    def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
         """What the pod printed; nothing when there is no pod, or it never began."""
-        for pod in self._cluster.list("pods", {"batch.kubernetes.io/job-name": spawned.name}):
-            try:
-                text = self._cluster.log(pod["metadata"]["name"], manifests.CONTAINER, LOG_LIMIT_BYTES)
-            except ExecutorUnreachable:
-                raise
-            except ExecutorError:
-                continue  # its container has not begun
-            if text:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_suffix(".part")
-                part.write_bytes(text)
-                part.replace(path)
+        pods = self._cluster.list("pods", {"batch.kubernetes.io/job-name": spawned.name})
+        names = [pod["metadata"]["name"] for pod in pods if pod.get("status", {}).get("containerStatuses")]
+        if not names:
+            return
+        with PodLog(path, worker=spawned.worker) as file:
+            for name in names:
+                try:
+                    told = self._cluster.log(name, manifests.CONTAINER, LOG_LIMIT_BYTES, file.since(name))
+                except ExecutorUnreachable:
+                    raise
+                except ExecutorError:
+                    continue  # its container has not begun
+                file.add(name, told, last=last)
 
     def delete(self, spawned: Spawned) -> None:
         """Remove the Job; its pod is asked to end, and goes with its Secret."""
@@ -128,6 +138,7 @@ def _spawned(job: Object, pod: Object | None) -> Spawned:
         state=state,
         reason=reason,
         incomplete=bool(job["spec"].get("suspend")) and state not in ENDED,
+        code=next((ended["exitCode"] for ended in _ended(pod)), None),
     )
 
 
@@ -156,13 +167,16 @@ def _state(job: Object, pod: Object | None) -> tuple[State, str | None]:
 
 def _end(pod: Object | None) -> str | None:
     """How the container ended."""
+    for ended in _ended(pod):
+        return _said(f"{ended.get('reason', 'ended')}, exit code {ended['exitCode']}", ended.get("message"))
     status = (pod or {}).get("status", {})
-    for one in status.get("containerStatuses") or []:
-        ended = one["state"].get("terminated")
-        if ended:
-            return _said(f"{ended.get('reason', 'ended')}, exit code {ended['exitCode']}", ended.get("message"))
     told = _said(status.get("reason"), status.get("message"))
     return told or None
+
+
+def _ended(pod: Object | None) -> list[Object]:
+    statuses = (pod or {}).get("status", {}).get("containerStatuses") or []
+    return [one["state"]["terminated"] for one in statuses if one["state"].get("terminated")]
 
 
 def _said(reason: str | None, message: str | None) -> str:

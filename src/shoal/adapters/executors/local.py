@@ -1,7 +1,7 @@
 """Attempts as processes beside the dispatcher, each in a group of its own. They end with it, however it ends.
 
-`run-attempt --tied` ends when its standard input does, which a dead dispatcher no longer holds open; its own keeper
-then ends the command.
+`run-attempt --tied` ends when its standard input does, which a dead dispatcher no longer holds open; its reapers then
+end what it started.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from shoal.adapters.executors.executor import Spawned, State, carried, worker_name
@@ -29,8 +29,8 @@ class LocalExecutor:
     name = "local"
     scope: str | None = None
 
-    def __init__(self, *, home: Path, logs: Path, arguments: Sequence[str]) -> None:
-        """`arguments` are those of `shoal run-attempt`."""
+    def __init__(self, *, home: Path, logs: Path, arguments: Callable[[], Sequence[str]]) -> None:
+        """`arguments` are those of `shoal run-attempt`, asked for with each."""
         self._home = home
         self._logs = logs
         self._arguments = arguments
@@ -55,7 +55,7 @@ class LocalExecutor:
                         "--tied",
                         "--logs",
                         str(self._logs),
-                        *self._arguments,
+                        *self._arguments(),
                     ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
@@ -78,19 +78,9 @@ class LocalExecutor:
         self._reap()
         with self._lock:
             running = list(self._running.items())
-        return [
-            Spawned(
-                name=f"{claim.task.task_id}.{claim.attempt}",
-                task=claim.task.task_id,
-                attempt=claim.attempt,
-                worker=worker,
-                state=_state(process.poll()),
-                reason=_reason(process.poll()),
-            )
-            for worker, (claim, process) in running
-        ]
+        return [_spawned(worker, claim, process.poll()) for worker, (claim, process) in running]
 
-    def logs(self, spawned: Spawned, path: Path) -> None:
+    def logs(self, spawned: Spawned, path: Path, *, last: bool) -> None:
         """Nothing: the attempt wrote its log there itself."""
 
     def delete(self, spawned: Spawned) -> None:
@@ -127,14 +117,16 @@ class LocalExecutor:
             self._ending = left
 
 
-def _state(code: int | None) -> State:
-    if code is None:
-        return State.RUNNING
-    return State.FAILED if code else State.SUCCEEDED
-
-
-def _reason(code: int | None) -> str | None:
-    return f"the process ended with {code}" if code else None
+def _spawned(worker: str, claim: Claim, code: int | None) -> Spawned:
+    return Spawned(
+        name=f"{claim.task.task_id}.{claim.attempt}",
+        task=claim.task.task_id,
+        attempt=claim.attempt,
+        worker=worker,
+        state=State.RUNNING if code is None else State.FAILED if code else State.SUCCEEDED,
+        reason=f"the process ended with {code}" if code else None,
+        code=code,
+    )
 
 
 def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
@@ -147,7 +139,7 @@ def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The attempt itself; what it started ends by its keeper."""
+    """The attempt itself; what it started ends by its reapers."""
     if process.poll() is None:
         process.kill()
         process.wait()

@@ -18,7 +18,8 @@ NAME_LIMIT = 63
 DIGEST_LENGTH = 6
 CONTAINER = "attempt"
 HOME = "/shoal"
-END_SECONDS = 60  # for an agent that must end, to keep its work
+GRACE_SECONDS = 20  # for an agent that must end
+END_SECONDS = 90  # for all of it: the agent, keeping and pushing what it did, the report
 MANAGED_BY = {"app.kubernetes.io/managed-by": "shoal"}
 Manifest = dict[str, Any]
 
@@ -66,7 +67,7 @@ def job(
 ) -> Manifest:
     """The Job of an attempt, not yet let go. One pod, once: it is the ledger that tries again."""
     marked = labels(claim, url)
-    pod = {
+    pod: Manifest = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -81,6 +82,9 @@ def job(
         "containers": [_container(claim, settings, url=url, arguments=arguments, environment=environment)],
         "volumes": _volumes(settings),
     }
+    if settings.volume:
+        # Or every pod would wait until all files of all attempts had been looked at.
+        pod["securityContext"]["fsGroupChangePolicy"] = "OnRootMismatch"
     if settings.service_account:
         pod["serviceAccountName"] = settings.service_account
     if settings.node_selector:
@@ -112,12 +116,15 @@ def job(
 def _container(
     claim: Claim, settings: KubernetesSettings, *, url: str, arguments: Sequence[str], environment: Mapping[str, str]
 ) -> Manifest:
-    ours = {"SHOAL_URL": url, "SHOAL_HOME": HOME}
+    ours = {"SHOAL_URL": url, "SHOAL_HOME": HOME, "SHOAL_EPHEMERAL": "false" if settings.volume else "true"}
+    home: Manifest = {"name": "home", "mountPath": HOME}
+    if settings.volume:
+        home["subPath"] = ledger_label(url)  # every ledger has a T42
     named = {"HOME": HOME, "PYTHONUNBUFFERED": "1"} | settings.env | dict(environment) | ours
     container: Manifest = {
         "name": CONTAINER,
         "image": settings.image,
-        "command": ["shoal", "run-attempt", "--echo", *map(_literally, arguments)],
+        "command": ["shoal", "run-attempt", "--echo", "--grace", str(GRACE_SECONDS), *map(_literally, arguments)],
         "env": [{"name": name, "value": _literally(value)} for name, value in named.items()],
         # The last one wins: no other Secret may put a claim in the place of this one.
         "envFrom": [{"secretRef": {"name": name}} for name in [*settings.secrets, job_name(claim)]],
@@ -127,7 +134,7 @@ def _container(
             "readOnlyRootFilesystem": settings.read_only_root,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "home", "mountPath": HOME}, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": [home, {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
     if settings.config:
         container["volumeMounts"].append(
@@ -148,7 +155,8 @@ def _container(
 
 
 def _volumes(settings: KubernetesSettings) -> list[Manifest]:
-    volumes: list[Manifest] = [{"name": "home", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    home: Manifest = {"persistentVolumeClaim": {"claimName": settings.volume}} if settings.volume else {"emptyDir": {}}
+    volumes: list[Manifest] = [{"name": "home", **home}, {"name": "tmp", "emptyDir": {}}]
     if settings.config:
         volumes.append({"name": "config", "configMap": {"name": settings.config}})
     return volumes

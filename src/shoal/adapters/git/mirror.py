@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +27,8 @@ FETCH_SECONDS = 3600.0
 REMOTE_HEAD = "refs/shoal/remote-head"
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 FETCHED = "shoal-fetched"  # when the last fetch began
+RESCUED = "refs/shoal/rescued"
+LOOSE_SHARE = 4  # objects by themselves may take so many times what they take in a bundle
 REMOVED = "removed-"  # what is left of worktrees whose removal was cut short
 STALE_LOCK_MS = 60_000  # git has its own locks for milliseconds; a killed one leaves them for ever
 SETTINGS = {
@@ -52,12 +55,15 @@ class Mirror:
         clock: Clock,
         token: str | None = None,
         stop: Callable[[], bool] | None = None,
+        late: Callable[[], bool] | None = None,
     ) -> None:
+        """Clones and fetches end when `stop` says so; a push, which brings work to safety, when `late` does."""
         self.path = path
         self.address = address
         self._clock = clock
         self._token = token
         self._stop = stop
+        self._late = late
         self._settings = SETTINGS | ({"remote.origin.url": address.url} if address.url else {})
         self.git = self.program(path)
 
@@ -127,11 +133,30 @@ class Mirror:
         ref = f"refs/heads/{branch}"
         try:
             command = ("push", "--quiet", "--no-verify", "--recurse-submodules=no", "origin")
-            self.program(self.path, stop=self._stop).run(*command, f"{ref}:{ref}", environment=self._login())
+            self.program(self.path, stop=self._late).run(*command, f"{ref}:{ref}", environment=self._login())
         except GitError as error:
             if "[rejected]" in error.message or "non-fast-forward" in error.message:
                 raise Rejected(error.message) from None
             raise
+
+    def bundle(self, branches: Iterable[str], limit_bytes: int) -> bytes | None:
+        """What the remote does not have of these branches, for `take_in`; None when it is larger. Raises GitError."""
+        wanted = [*(f"refs/heads/{branch}" for branch in branches), "--not", "--remotes=origin"]
+        size = int(self.git.text("rev-list", "--objects", "--disk-usage", *wanted))
+        if size > limit_bytes * LOOSE_SHARE:
+            return None
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "work.bundle"
+            self.program(self.path, stop=self._late).run("bundle", "create", "--quiet", str(file), *wanted)
+            return file.read_bytes() if file.stat().st_size <= limit_bytes else None
+
+    def take_in(self, bundle: bytes, branches: Iterable[str]) -> None:
+        """Bring the commits of a bundle's branches here, to refs/shoal/rescued. Raises GitError and OSError."""
+        refs = [f"+refs/heads/{branch}:{RESCUED}/{branch}" for branch in branches]
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch) / "work.bundle"
+            file.write_bytes(bundle)
+            self.git.run("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-gc", str(file), *refs)
 
     def keep(self, branch: str, commit: str) -> None:
         """Have a branch at a commit, if there is none of that name yet."""

@@ -100,7 +100,7 @@ class Commands:
     def __call__(
         self, command: Sequence[str], folder: Path, *, seconds: float, environment: Mapping[str, str] | None = None
     ) -> Ran:
-        """Run a command to its end; whatever it left behind in its group ends with it."""
+        """Run a command to its end; whatever it left behind ends with it."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab", buffering=0) as log:
             _write(log, f"$ {shlex.join(command)}\n".encode("utf-8", "replace"))

@@ -1,10 +1,9 @@
-"""Process groups: started for a command, ended whole, and ended by the keeper when this process dies."""
+"""Process groups: started for a command, ended whole with all that came of them, also when this process dies."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -14,13 +13,10 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-from shoal.adapters.processes.keeper import MARK, signal_strays
+from shoal.adapters.processes import reaper
 
-STRAY_ROUNDS = 20
-KEEPER = Path(__file__).with_name("keeper.py")
-# The new group tells the keeper of itself before it becomes the command: a worker killed in between could not.
-# Its errors go to the keeper until then, so nothing in between may write there.
-ANNOUNCED = f'echo "+$$" >&2; export {MARK}=$$; %sexec "$@" %s'
+REAPER = Path(reaper.__file__)
+LAST_SECONDS = reaper.STUBBORN_SECONDS + 10  # for a reaper to end in
 
 
 class Limits(Struct, frozen=True):
@@ -48,16 +44,11 @@ NO_LIMITS = Limits()
 
 
 class Groups:
-    """The process groups of one worker."""
+    """The process groups of one worker, each under a reaper of its own (reaper.py)."""
 
     def __init__(self) -> None:
-        self._keeper = subprocess.Popen(  # noqa: S603 - our own script
-            [sys.executable, "-I", "-S", str(KEEPER)],
-            stdin=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
         self._lock = threading.Lock()
+        self._controls: dict[subprocess.Popen[bytes], int] = {}
 
     def start(
         self,
@@ -72,52 +63,65 @@ class Groups:
     ) -> subprocess.Popen[bytes]:
         """Start a command in a group of its own; subprocess.PIPE as input or output is for the caller to serve.
 
-        Errors go where the output goes, or to a file that was opened for appending. Raises OSError.
+        What is returned is its reaper, which ends as the command does, when nothing that it started is left.
+        Errors go where the output goes, or to a file. Raises OSError.
         """
-        # Opened anew by path: a shell takes only numbers below 10 after >&, and this one may be higher.
-        number = errors if errors is None or isinstance(errors, int) else errors.fileno()
-        to = "2>&1" if number is None else f"2>>/dev/fd/{number}"
-        return subprocess.Popen(  # noqa: S603 - running commands is what a worker is for
-            ["/bin/sh", "-c", ANNOUNCED % (limits.as_shell(), to), "shoal", *command],
-            stdin=stdin,
-            stdout=output,
-            stderr=self._keeper.stdin,
-            env=dict(environment),
-            cwd=folder,
-            start_new_session=True,
-            pass_fds=() if number is None else (number,),
-        )
+        become = ["/bin/sh", "-c", f'{limits.as_shell()}exec "$@"', "shoal", *command]
+        orders, control = os.pipe()
+        try:
+            process = subprocess.Popen(  # noqa: S603 - running commands is what a worker is for
+                [sys.executable, "-I", "-S", str(REAPER), str(orders), environment.get(reaper.LOCALE, ""), *become],
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT if errors is None else errors,
+                env=dict(environment),
+                cwd=folder,
+                start_new_session=True,
+                pass_fds=(orders,),
+            )
+        except BaseException:
+            os.close(control)
+            raise
+        finally:
+            os.close(orders)
+        with self._lock:
+            self._controls[process] = control
+        return process
 
     def end(self, process: subprocess.Popen[bytes], grace_seconds: float) -> None:
-        """TERM to the whole group; KILL after the grace time, or at once when the command itself has ended."""
-        group = process.pid
+        """TERM to all that runs, KILL after the grace time; what the command leaves when it ends is killed at once."""
         if process.poll() is None:
-            _signal(group, signal.SIGTERM)
+            self._order(process, reaper.ASK)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace_seconds)
-            signal_strays(group, signal.SIGTERM)
-        _signal(group, signal.SIGKILL)
-        process.wait()
-        # What is killed may have started another one just before.
-        rounds = 0
-        while signal_strays(group, signal.SIGKILL) and rounds < STRAY_ROUNDS:
-            rounds += 1
-        self._tell(f"-{group}")
+        self._order(process, reaper.END)
+        _await(process)
+        self._forget(process)
 
     def close(self) -> None:
-        """Dismiss the keeper."""
-        assert self._keeper.stdin is not None  # noqa: S101 - opened as a pipe
-        with contextlib.suppress(BrokenPipeError):
-            self._keeper.stdin.close()
-        self._keeper.wait()
+        """End what has not been ended."""
+        with self._lock:
+            left = list(self._controls)
+        for process in left:
+            self._forget(process)  # which the reaper takes for our end
+        for process in left:
+            _await(process)
 
-    def _tell(self, line: str) -> None:
-        assert self._keeper.stdin is not None  # noqa: S101 - opened as a pipe
+    def _order(self, process: subprocess.Popen[bytes], order: bytes) -> None:
         with self._lock, contextlib.suppress(BrokenPipeError):
-            self._keeper.stdin.write(line + "\n")
-            self._keeper.stdin.flush()
+            if process in self._controls:
+                os.write(self._controls[process], order)
+
+    def _forget(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            control = self._controls.pop(process, None)
+        if control is not None:
+            os.close(control)
 
 
-def _signal(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+def _await(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(LAST_SECONDS)
+    except subprocess.TimeoutExpired:  # somebody has stopped it
+        process.kill()
+        process.wait()

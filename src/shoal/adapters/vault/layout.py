@@ -78,6 +78,10 @@ class Layout(Struct, frozen=True):
         """The progress log of a task."""
         return self.context / f"{task_id}.progress.jsonl"
 
+    def rescue_file(self, name: str) -> PurePosixPath:
+        """A bundle or patch with work that could not be pushed; its name begins with the task."""
+        return self.context / name
+
     def notes_file(self, task_id: str, agent: str) -> PurePosixPath:
         """The private notes of an agent on a task."""
         return self.notes / f"{task_id}.{fit(agent)}.md"

@@ -16,19 +16,20 @@ from pathlib import Path
 
 import msgspec
 
+from shoal.adapters.vault.files import sync_folder
 from shoal.model.content import Entry
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class SpoolLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A line of the log: an entry, or the tokens of those that are done with."""
 
     entry: Entry | None = None
     done: list[str] = []
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(SpoolLine).decode
 
 
 class Spool:
@@ -43,7 +44,7 @@ class Spool:
 
     def lay_down(self, entries: list[Entry]) -> None:
         """Bring entries to the disk."""
-        lines = b"".join(_encode(Line(entry)) + b"\n" for entry in entries)
+        lines = b"".join(_encode(SpoolLine(entry)) + b"\n" for entry in entries)
         with self._lock:
             if self._path is None:
                 self._begin()
@@ -58,7 +59,7 @@ class Spool:
             if self._descriptor < 0:
                 return
             if self._open:
-                self._append(_encode(Line(done=tokens)) + b"\n")
+                self._append(_encode(SpoolLine(done=tokens)) + b"\n")
             else:
                 os.ftruncate(self._descriptor, 0)
             os.fdatasync(self._descriptor)
@@ -122,11 +123,7 @@ class Spool:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._path = unnamed.rename(path)
         for folder in (self.folder, self.folder.parent):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(folder)
 
     def _append(self, lines: bytes) -> None:
         size = os.fstat(self._descriptor).st_size

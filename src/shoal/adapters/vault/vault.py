@@ -13,6 +13,7 @@ import json
 import os
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from shoal.model.task import Task
 
 PATIENCE_SECONDS = 30.0
 NAP_SECONDS = 0.002
+RESCUES = (".bundle", ".patch")
 _progress_line = msgspec.json.Decoder(ProgressLine, strict=False).decode
 
 
@@ -133,6 +135,10 @@ class Vault:
         """The files of all notes on a task."""
         return sorted(self.folder(self.layout.notes).glob(f"{task_id}.*.md"))
 
+    def rescued(self, name: str) -> bytes:
+        """A bundle or patch with work that could not be pushed. Raises NotFound."""
+        return files.read_bytes(self.path(self.layout.rescue_file(name)))
+
     def knowledge(self, path: str) -> str:
         """The text of a knowledge note, without its front matter; nothing when it is gone or cannot be read."""
         try:
@@ -192,6 +198,9 @@ class Vault:
                     self._add(self.layout.progress_file(task_id), "", json.dumps(line, ensure_ascii=False) + "\n")
                 case ContentKind.ARCHIVE:
                     self.archive(facts.task, f"{file_moment(entry.at)}-{entry.token[:8]}")
+                case ContentKind.RESCUED:
+                    path = self.path(self.layout.rescue_file(str(entry.key)))
+                    files.write_bytes(path, b64decode(entry.text))
                 case ContentKind.RESTORE:
                     return self.restore(task_id)
         return []
@@ -216,7 +225,10 @@ class Vault:
             own = [place] if place is not None else []
             beside = [self.layout.context_file(task.task_id), self.layout.progress_file(task.task_id)]
             own += [one for one in beside if (self.root / one).is_file()]
-            own += [PurePosixPath(path.relative_to(self.root)) for path in self.notes_of(task.task_id)]
+            others = [
+                path for end in RESCUES for path in self.folder(self.layout.context).glob(f"{task.task_id}.*{end}")
+            ]
+            own += [PurePosixPath(path.relative_to(self.root)) for path in [*self.notes_of(task.task_id), *others]]
             archive.pack(self.root, own, self.path(self.layout.archive_file(task.task_id, name)))
 
     def restore(self, task_id: str) -> list[PurePosixPath]:

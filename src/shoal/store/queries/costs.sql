@@ -6,14 +6,15 @@ SELECT c.request_key FROM {{rows}} JOIN costs AS c ON c.request_key = value ->> 
 -- Model calls, each once; rows: a JSON array of objects. What is known by its key leaves its row out.
 INSERT INTO costs (
   at, task, attempt, session, agent, provider, model, input_tokens, output_tokens, cache_read_tokens,
-  cache_write_tokens, cost_usd_micros, priced, request_key
+  cache_write_tokens, cost_usd_micros, priced, request_key, configuration
 )
 SELECT
   CAST(value ->> 'at' AS BIGINT), CAST(value ->> 'task' AS BIGINT), CAST(value ->> 'attempt' AS INTEGER),
   CAST(value ->> 'session' AS BIGINT), value ->> 'agent', value ->> 'provider', value ->> 'model',
   CAST(value ->> 'input_tokens' AS BIGINT), CAST(value ->> 'output_tokens' AS BIGINT),
   CAST(value ->> 'cache_read_tokens' AS BIGINT), CAST(value ->> 'cache_write_tokens' AS BIGINT),
-  CAST(value ->> 'cost_usd_micros' AS BIGINT), value ->> 'priced', value ->> 'request_key'
+  CAST(value ->> 'cost_usd_micros' AS BIGINT), value ->> 'priced', value ->> 'request_key',
+  NULLIF(value ->> 'configuration', '')
 FROM {{rows}}
 WHERE TRUE
 ON CONFLICT (request_key) DO NOTHING
@@ -23,17 +24,17 @@ RETURNING request_key
 -- Bring what was just recorded into the sums; rows: a JSON array of objects, each key once.
 INSERT INTO cost_sums (
   task, day, agent, provider, model, calls, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,
-  cost_usd_micros, unpriced
+  cost_usd_micros, unpriced, configuration
 )
 SELECT
   CAST(value ->> 'task' AS BIGINT), CAST(value ->> 'day' AS INTEGER), value ->> 'agent', value ->> 'provider',
   value ->> 'model', CAST(value ->> 'calls' AS BIGINT), CAST(value ->> 'input_tokens' AS BIGINT),
   CAST(value ->> 'output_tokens' AS BIGINT), CAST(value ->> 'cache_read_tokens' AS BIGINT),
   CAST(value ->> 'cache_write_tokens' AS BIGINT), CAST(value ->> 'cost_usd_micros' AS BIGINT),
-  CAST(value ->> 'unpriced' AS BIGINT)
+  CAST(value ->> 'unpriced' AS BIGINT), value ->> 'configuration'
 FROM {{rows}}
 WHERE TRUE
-ON CONFLICT (task, day, agent, provider, model) DO UPDATE SET
+ON CONFLICT (task, day, agent, provider, model, configuration) DO UPDATE SET
   calls = cost_sums.calls + excluded.calls,
   input_tokens = cost_sums.input_tokens + excluded.input_tokens,
   output_tokens = cost_sums.output_tokens + excluded.output_tokens,
@@ -46,7 +47,7 @@ ON CONFLICT (task, day, agent, provider, model) DO UPDATE SET
 -- A page of the calls, oldest first. Each filter is a range of an index, for the reason that tasks.newest gives.
 SELECT
   id, at, task, attempt, session, agent, provider, model, input_tokens, output_tokens, cache_read_tokens,
-  cache_write_tokens, cost_usd_micros, priced, request_key
+  cache_write_tokens, cost_usd_micros, priced, request_key, configuration
 FROM costs
 WHERE id > :after
   AND (task, id) > (:task, :after) AND (task, id) <= (:task, 9223372036854775807)             -- if task
@@ -72,6 +73,7 @@ CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(input_tokens) AS BIGINT) AS input_
 SELECT
   task AS key,                                                             -- if by_task
   agent AS key,                                                            -- if by_agent
+  CASE WHEN configuration = '' THEN agent ELSE agent || ' ' || configuration END AS key, -- if by_configuration
   model AS key,                                                            -- if by_model
   provider AS key,                                                         -- if by_provider
   day AS key,                                                              -- if by_day
@@ -85,7 +87,8 @@ FROM (
     task, CAST(at / 86400000 AS INTEGER), agent, provider, model, 1,       -- if since
     input_tokens, output_tokens, cache_read_tokens, cache_write_tokens,    -- if since
     COALESCE(cost_usd_micros, 0),                                          -- if since
-    CASE WHEN cost_usd_micros IS NULL THEN 1 ELSE 0 END                    -- if since
+    CASE WHEN cost_usd_micros IS NULL THEN 1 ELSE 0 END,                   -- if since
+    COALESCE(configuration, '')                                            -- if since
   FROM costs WHERE at >= :since AND at < :day * CAST(86400000 AS BIGINT)   -- if since
     AND task = :of_task                                                    -- if of_task
 ) AS both_parts
@@ -99,9 +102,11 @@ LIMIT :limit
 -- What a task has cost so far.
 SELECT CAST(COALESCE(SUM(cost_usd_micros), 0) AS BIGINT) FROM cost_sums WHERE task = :task
 
--- name: by_agent_and_model
--- Everything, by agent and model.
-SELECT agent, model, {{added}} FROM cost_sums GROUP BY agent, model ORDER BY agent, model
+-- name: by_agent
+-- Everything, by agent, model and configuration, and the last day of each.
+SELECT agent, model, configuration, MAX(day), {{added}} FROM cost_sums
+GROUP BY agent, model, configuration
+ORDER BY agent, model, configuration
 
 -- name: first_day
 -- The first of the latest days with costs.

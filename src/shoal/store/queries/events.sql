@@ -52,6 +52,10 @@ LIMIT :limit
 -- The event that tells of a piece of content, if its transaction was committed.
 SELECT id FROM events WHERE task = :task AND data LIKE :token LIMIT 1
 
+-- name: rescues
+-- What attempts at a task could not push, newest first.
+SELECT * FROM events WHERE task = :task AND kind = 'task.rescued' ORDER BY id DESC LIMIT :limit
+
 -- name: later
 -- An event of one kind about a task behind another one.
 SELECT id FROM events WHERE task = :task AND id > :after AND kind = :kind AND data LIKE :data LIMIT 1

@@ -3,14 +3,9 @@
 status = 'active', attempt = attempt + 1, claimed_at = :now, started_at = NULL, updated_at = :now,
   progress = NULL, progress_message = NULL
 
--- part: queue_is_open
--- A paused queue gives nothing; one with a limit is claimed from by number, its row locked.
-NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL))
-
--- name: claim
--- The first tasks of an open queue, taken by one worker. From a queue with a limit: candidates, then claim_one.
-WITH picked AS MATERIALIZED (
-  SELECT t.id FROM tasks AS t
+-- part: first_of_queue
+-- From an open queue, in the order of claims; what another claimer is about to take is passed over.
+FROM tasks AS t
   WHERE t.queue = :queue
     AND t.status = 'queued'
     AND t.type = :type                                                     -- if type
@@ -18,6 +13,15 @@ WITH picked AS MATERIALIZED (
   ORDER BY t.priority, t.run_at, t.id
   LIMIT :limit
   {{skip_locked}}
+
+-- part: queue_is_open
+-- A paused queue gives nothing; one with a limit is claimed from by number, its row locked.
+NOT EXISTS (SELECT 1 FROM queues WHERE name = :queue AND (paused = 1 OR concurrency IS NOT NULL))
+
+-- name: claim
+-- The first tasks of an open queue, taken by one worker. From a queue with a limit: candidates, then claim_one.
+WITH picked AS MATERIALIZED (
+  SELECT t.id {{first_of_queue}}
 )
 UPDATE tasks SET worker = :worker, assignee = :agent, leased_until = :leased_until, {{begun}}
 WHERE id IN (SELECT id FROM picked)
@@ -42,14 +46,7 @@ RETURNING *
 -- name: claim_each
 -- One task for each of several claimers of an open queue; rows: a JSON array, place counts from 1 in their order.
 WITH picked AS MATERIALIZED (
-  SELECT t.id, t.priority, t.run_at FROM tasks AS t
-  WHERE t.queue = :queue
-    AND t.status = 'queued'
-    AND t.type = :type                                                     -- if type
-    AND {{queue_is_open}}
-  ORDER BY t.priority, t.run_at, t.id
-  LIMIT :limit
-  {{skip_locked}}
+  SELECT t.id, t.priority, t.run_at {{first_of_queue}}
 ), placed AS MATERIALIZED (
   SELECT id, ROW_NUMBER() OVER (ORDER BY priority, run_at, id) AS place FROM picked
 ), claimers AS MATERIALIZED (
@@ -118,11 +115,10 @@ UPDATE tasks SET progress = COALESCE(:progress, progress), progress_message = CO
 WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
 RETURNING *
 
--- part: no_agent_runs
--- No session of the attempt is under way: an agent is not the one to say that its work is done.
-NOT EXISTS (
-  SELECT 1 FROM sessions AS s WHERE s.task = tasks.id AND s.attempt = tasks.attempt AND s.ended_at IS NULL
-)
+-- part: of_the_attempt
+-- An agent is not the one to say that its work is done: no session of the attempt may be under way, nor be sealed by
+-- somebody else.
+SELECT 1 FROM sessions AS s WHERE s.task = tasks.id AND s.attempt = tasks.attempt
 
 -- name: complete
 -- The attempt ended well; a task that needs a review waits for it.
@@ -133,7 +129,8 @@ UPDATE tasks SET
   result = COALESCE(:result, result),
   actual_minutes = COALESCE(:actual_minutes, (:now - claimed_at) / 60000),
   leased_until = NULL, updated_at = :now
-WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL AND {{no_agent_runs}}
+WHERE id = :id AND attempt = :attempt AND leased_until IS NOT NULL
+  AND NOT EXISTS ({{of_the_attempt}} AND (s.ended_at IS NULL OR s.seal <> :seal))
 RETURNING *
 
 -- name: complete_many
@@ -142,7 +139,7 @@ WITH ended AS (
   SELECT
     CAST(value ->> 'id' AS BIGINT) AS id, CAST(value ->> 'attempt' AS INTEGER) AS attempt,
     value ->> 'summary' AS summary, value ->> 'result' AS result,
-    CAST(value ->> 'actual_minutes' AS INTEGER) AS actual_minutes
+    CAST(value ->> 'actual_minutes' AS INTEGER) AS actual_minutes, value ->> 'seal' AS seal
   FROM {{rows}}
 )
 UPDATE tasks SET
@@ -154,11 +151,11 @@ UPDATE tasks SET
   leased_until = NULL, updated_at = :now
 FROM ended
 WHERE tasks.id = ended.id AND tasks.attempt = ended.attempt AND tasks.leased_until IS NOT NULL
-  AND {{no_agent_runs}}
+  AND NOT EXISTS ({{of_the_attempt}} AND (s.ended_at IS NULL OR s.seal <> ended.seal))
 RETURNING {{returning}}
 
 -- name: expire
--- Take back leases that ended without a word. Few tasks are active at a time, so this reads them all.
+-- Take back leases that ended without a word, many at once: the rule of failures.lose. Few tasks are active at a time, so this reads them all.
 -- While a supervisor promises to look for what was left in repositories, the tasks that have some are left to it.
 WITH picked AS MATERIALIZED (
   SELECT t.id FROM tasks AS t
@@ -175,7 +172,7 @@ UPDATE tasks SET
   status = CASE WHEN failures + 1 >= max_attempts THEN 'failed' ELSE 'queued' END,
   completed_at = CASE WHEN failures + 1 >= max_attempts THEN :now ELSE NULL END,
   queued_at = CASE WHEN failures + 1 >= max_attempts THEN queued_at ELSE :now END,
-  failures = failures + 1,
+  failures = failures + 1, releases = 0,
   last_error = 'attempt ' || CAST(attempt AS TEXT) || ' by ' || worker || ' ended without a word',
   worker = NULL, leased_until = NULL, updated_at = :now
 WHERE id IN (SELECT id FROM picked)

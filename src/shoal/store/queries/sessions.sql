@@ -3,16 +3,16 @@
 s.id, s.task, s.attempt, s.agent, s.kind, s.provider, s.model, s.workflow, s.provider_session, s.workspace, s.log,
   s.branches, s.max_usd_micros, s.max_tokens, s.max_turns, s.runs, s.turns, s.malformed,
   CASE WHEN s.ended_at IS NULL AND (t.attempt <> s.attempt OR t.leased_until IS NULL) THEN 'lost' ELSE s.outcome END,
-  s.error, s.started_at, s.ended_at, s.takes_messages, s.stop
+  s.error, s.started_at, s.ended_at, s.takes_messages, s.stop, s.configuration
 
 -- name: begin
 -- A new session.
 INSERT INTO sessions (
   task, attempt, agent, kind, provider, model, workflow, workspace, log, branches, max_usd_micros, max_tokens,
-  max_turns, takes_messages, started_at
+  max_turns, takes_messages, configuration, seal, started_at
 ) VALUES (
   :task, :attempt, :agent, :kind, :provider, :model, :workflow, :workspace, :log, :branches, :max_usd_micros,
-  :max_tokens, :max_turns, :takes_messages, :now
+  :max_tokens, :max_turns, :takes_messages, :configuration, :seal, :now
 )
 RETURNING id
 
@@ -23,7 +23,8 @@ UPDATE sessions SET
   workflow = COALESCE(:workflow, workflow), workspace = COALESCE(:workspace, workspace), log = COALESCE(:log, log),
   branches = COALESCE(:branches, branches), max_usd_micros = COALESCE(:max_usd_micros, max_usd_micros),
   max_tokens = COALESCE(:max_tokens, max_tokens), max_turns = COALESCE(:max_turns, max_turns),
-  takes_messages = :takes_messages, runs = runs + 1, turns_before = turns,
+  takes_messages = :takes_messages, configuration = :configuration, seal = :seal, runs = runs + 1,
+  turns_before = turns,
   outcome = NULL, error = NULL, ended_at = NULL, stop = NULL, stop_at = NULL
 WHERE id = :id
 
@@ -51,6 +52,13 @@ SELECT {{shown}}
 FROM sessions AS s JOIN tasks AS t ON t.id = s.task
 WHERE s.task = :task AND s.attempt = :attempt AND s.ended_at IS NULL
 ORDER BY s.id DESC
+LIMIT 1
+
+-- name: sealed
+-- A session of an attempt that has another seal than this one.
+SELECT id FROM sessions
+WHERE task = :task AND attempt = :attempt AND seal <> :seal
+  AND id = :session                                                        -- if session
 LIMIT 1
 
 -- name: follow

@@ -19,6 +19,13 @@ RETURNING task
 -- When a rule spoke of an attempt.
 SELECT at FROM warnings WHERE task = :task AND attempt = :attempt AND rule = :rule
 
+-- part: stretch_of_queued
+-- The next queued tasks by their numbers, found and not sorted.
+WHERE status = 'queued' AND id > :after                                   -- on sqlite
+  WHERE (status, id) > ('queued', :after) AND (status, id) <= ('queued', 9223372036854775807) -- on postgresql
+  ORDER BY status, id
+  LIMIT :scanned
+
 -- name: stale_queued
 -- Of the next queued tasks by number, those offered for too long and not reported since something happened to them.
 -- PostgreSQL asked for a status and a number walks the primary key; SQLite uses only half of a range of (status, id).
@@ -27,10 +34,7 @@ SELECT q.id, q.queued_at, COALESCE(
 ) AS happened_at
 FROM (
   SELECT id, attempt, queued_at FROM tasks
-  WHERE status = 'queued' AND id > :after                                   -- on sqlite
-  WHERE (status, id) > ('queued', :after) AND (status, id) <= ('queued', 9223372036854775807) -- on postgresql
-  ORDER BY status, id
-  LIMIT :scanned
+  {{stretch_of_queued}}
 ) AS q
 LEFT JOIN warnings AS w ON w.task = q.id AND w.attempt = q.attempt AND w.rule = 'stale'
 WHERE q.queued_at < :before AND (w.at IS NULL OR (
@@ -43,10 +47,7 @@ LIMIT :limit
 -- How many queued tasks the same stretch has, and how far it reaches.
 SELECT COUNT(*), MAX(id) FROM (
   SELECT id FROM tasks
-  WHERE status = 'queued' AND id > :after                                   -- on sqlite
-  WHERE (status, id) > ('queued', :after) AND (status, id) <= ('queued', 9223372036854775807) -- on postgresql
-  ORDER BY status, id
-  LIMIT :scanned
+  {{stretch_of_queued}}
 ) AS q
 
 -- name: stale_active

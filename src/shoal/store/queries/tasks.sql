@@ -1,10 +1,14 @@
--- name: insert
--- One new task; no row comes back when a unique name of it is taken.
-INSERT INTO tasks (
-  title, type, status, priority, queue, labels, parent, assignee, created_by, repos, model, workflow,
+-- part: columns_of_new
+-- What a new task is given.
+title, type, status, priority, queue, labels, parent, assignee, created_by, repos, model, workflow,
   estimate_minutes, deadline, requires_qa, max_attempts, timeout_seconds, run_at, unique_key,
   success_criteria, slug, external_key, discord_thread_id, hold_reason, blockers, request_id,
   created_at, updated_at, queued_at
+
+-- name: insert
+-- One new task; no row comes back when a unique name of it is taken.
+INSERT INTO tasks (
+  {{columns_of_new}}
 ) VALUES (
   :title, :type, :status, :priority, :queue, :labels, :parent, :assignee, :created_by, :repos, :model, :workflow,
   :estimate_minutes, :deadline, :requires_qa, :max_attempts, :timeout_seconds, :run_at, :unique_key,
@@ -37,10 +41,7 @@ SELECT {{follow_ids}} FROM tasks
 -- name: insert_many
 -- Many new tasks in one statement; rows: a JSON array of objects. A taken unique name leaves its row out.
 INSERT INTO tasks (
-  title, type, status, priority, queue, labels, parent, assignee, created_by, repos, model, workflow,
-  estimate_minutes, deadline, requires_qa, max_attempts, timeout_seconds, run_at, unique_key,
-  success_criteria, slug, external_key, discord_thread_id, hold_reason, blockers, request_id,
-  created_at, updated_at, queued_at
+  {{columns_of_new}}
 )
 SELECT
   value ->> 'title', value ->> 'type', value ->> 'status', CAST(value ->> 'priority' AS INTEGER),

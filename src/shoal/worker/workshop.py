@@ -1,0 +1,84 @@
+"""What the attempts of one process share: the folders of their home, the processes they run, the word to give up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+from msgspec.structs import replace
+
+from shoal.adapters.processes.groups import Groups
+from shoal.clock import SystemClock
+from shoal.ledger import Ledger
+from shoal.model.task import Claim
+from shoal.settings import Settings
+from shoal.worker.attempt import Attempt, Terms
+from shoal.worker.lost import OpenRuns
+from shoal.worker.workspaces import Workspaces
+
+log = structlog.get_logger()
+SWEEP_SECONDS = 3600.0
+SETTLE_SECONDS = 60.0
+
+
+class Workshop:
+    """Makes attempts, and clears up behind those that were killed or ended long ago.
+
+    `give_up` is set when reports are not to be repeated any more.
+    """
+
+    def __init__(self, ledger: Ledger, terms: Terms, settings: Callable[[], Settings] | None = None) -> None:
+        """`settings` are asked for with each attempt; without, those of the terms hold to the end."""
+        self._ledger = ledger
+        self._terms = terms
+        self._settings = settings or (lambda: terms.settings)
+        self._groups = Groups()
+        self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
+        self.give_up = threading.Event()
+
+    def attempt(self, claim: Claim) -> Attempt:
+        """The attempt of a claim."""
+        terms = replace(self._terms, settings=self._settings())
+        return Attempt(
+            claim,
+            ledger=self._ledger,
+            groups=self._groups,
+            terms=terms,
+            workspaces=self._workspaces(terms.settings),
+            open_runs=self._open_runs,
+            give_up=self.give_up,
+        )
+
+    def settle(self) -> None:
+        """Say what the agents of killed workers of this home spent."""
+        self._open_runs.settle()
+
+    def tend(self, ended: threading.Event) -> None:
+        """Settle every minute, and remove the folders of attempts of long ago every hour, until `ended` is set."""
+        seconds = 0.0
+        while True:
+            self.settle()
+            if seconds <= 0:
+                self.sweep()
+                seconds = SWEEP_SECONDS
+            if ended.wait(SETTLE_SECONDS):
+                return
+            seconds -= SETTLE_SECONDS
+
+    def sweep(self) -> None:
+        """Remove the folders of attempts of long ago."""
+        settings = self._settings()
+        days = settings.workspace_days
+        try:
+            for name in self._workspaces(settings).sweep(SystemClock().now_ms(), days):
+                log.info("workspace removed", attempt=name, days=days)
+        except OSError as error:
+            log.warning("workspaces cannot be swept", reason=str(error))
+
+    def close(self) -> None:
+        """End with whatever still runs."""
+        self._groups.close()
+
+    def _workspaces(self, settings: Settings) -> Workspaces:
+        return Workspaces(self._terms.folder, settings.repositories, ephemeral=settings.ephemeral)
