@@ -223,9 +223,9 @@ class Dispatching:
         (folder / "claude").write_text(NOT_LOGGED_IN.replace("FOLDER", str(folder)))
         (folder / "claude").chmod(0o755)
         (home.folder / "shoal.toml").write_text(f'[agents.it]\nkind = "claude"\nprogram = ["{folder}/claude"]\n')
-        self.executor = LocalExecutor(home=home.folder, logs=home.logs, arguments=["--retry-later", "1"])
+        self.executor = LocalExecutor(home=home.folder, logs=home.logs, arguments=lambda: ["--retry-later", "1"])
         self.dispatcher = Dispatcher(
-            ledger, self.executor, DispatchSettings(limit=2), logs=home.logs, check=check, pause=Pause(0.5)
+            ledger, self.executor, lambda: DispatchSettings(limit=2), logs=home.logs, check=check, pause=Pause(0.5)
         )
 
     def log_in(self) -> None:
