@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from shoal.ledger.ledger import Ledger
 from shoal.ledger.world import Sources
 from shoal.live_settings import LiveSettings
 from shoal.services.outside import TokenSource
-from shoal.settings import Home, Settings, find_home
+from shoal.settings import BrokerSettings, Home, Settings, find_home
 
 if TYPE_CHECKING:
     from shoal.adapters.forges.github_app import GitHubApp
@@ -62,7 +63,7 @@ def open_home(
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
     folder, spool = place.vault(settings), place.folder / "spool"
-    app = AppOfHome(place, settings, clock)
+    app = AppOfHome(place, live if isinstance(live, LiveSettings) else lambda: settings, clock)
     return open_ledger(
         address,
         settings=live,
@@ -100,23 +101,27 @@ def open_ledger(
 
 
 class AppOfHome:
-    """The GitHub App of a home; its key is read when a token is asked for the first time."""
+    """The GitHub App of a home; its key is read when a token is asked for, for the first time and when it changed."""
 
-    def __init__(self, place: Home, settings: Settings, clock: Clock | None) -> None:
+    def __init__(self, place: Home, settings: Callable[[], Settings], clock: Clock | None) -> None:
         self._place = place
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
         self._app: GitHubApp | None = None
+        self._made_of: tuple[str, BrokerSettings] | None = None
 
     def __call__(self) -> TokenSource:
         """The source of tokens. Raises NotConfigured, which names the settings that are missing."""
+        settings = self._settings()
+        wanted = settings.github_url, settings.broker
         with self._lock:
-            if self._app is None:
+            if self._app is None or self._made_of != wanted:
                 from shoal.adapters.forges import github_app
 
-                url, broker = self._settings.github_url, self._settings.broker
-                self._app = github_app.configured(url, broker, self._place.folder, os.environ, clock=self._clock)
+                # The one before is not closed: somebody may be asking it, and it is let go of with them.
+                self._app = github_app.configured(*wanted, self._place.folder, os.environ, clock=self._clock)
+                self._made_of = wanted
             return self._app
 
     def close(self) -> None:
