@@ -22,6 +22,7 @@
     ├── GitError             git refuses, or takes too long
     ├── ForgeError           a forge (GitHub) refuses
     │   └── ForgeUnreachable it cannot be asked now
+    ├── NotConfigured        what this needs has not been set up
     ├── AgentError           an agent cannot be run as it is configured
     │   └── WorkspaceError   its folder cannot be prepared or kept
     ├── ExecutorError        an executor refuses to start an attempt
@@ -73,7 +74,7 @@ class NotFound(ShoalError):
 
 
 class Forbidden(ShoalError):
-    """The request came from a host or page that may not drive this server."""
+    """The caller may not do this: a page from elsewhere, or a key that does not fit."""
 
     code = "forbidden"
     status = 403
@@ -211,6 +212,14 @@ class ForgeUnreachable(ForgeError):
     code = "forge_unreachable"
     status = 503
     exit_code = 7
+
+
+class NotConfigured(ShoalError):
+    """What this needs has not been set up; the message names the settings."""
+
+    code = "not_configured"
+    status = 503
+    exit_code = 6
 
 
 class AgentError(ShoalError):

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from shoal.adapters.forges.forge import is_branch_of
+from shoal.adapters.forges.forge import Checks, PullRequest, Review, is_branch_of
 from shoal.adapters.forges.github import GitHub, configured
 from shoal.errors import ForgeError, ForgeUnreachable
 from tests.conftest import FakeClock
@@ -259,3 +260,130 @@ def test_repository_is_here_or_elsewhere(repository: str, url: str | None, place
     enterprise = GitHub("https://git.acme.example/api/v3", TOKEN)
     assert enterprise.place("web", "https://git.acme.example/a/b.git") == "a/b"
     assert enterprise.place("web", "https://github.com/a/b.git") is None
+
+
+def listed(api: ForgeApi, github: GitHub, branch: str = "shoal/T1-x", **more: Any) -> PullRequest:
+    made = api.pull(WEB, branch, **more)
+    return github.pull_request(WEB, made["number"])
+
+
+def test_open_pull_requests_of_a_repository_are_all_listed(api: ForgeApi, github: GitHub) -> None:
+    for number in range(1, 131):
+        api.pull(WEB, f"shoal/T{number}-x", state="closed" if number % 10 == 0 else "open")
+    api.pull(WEB, "shoal/T1-fork", owner="stranger")
+    found = github.all_open_pull_requests(WEB)
+    assert len(found) == 117
+    heads = {one["number"]: one["head"]["sha"] for one in api.repositories[WEB].pulls}
+    assert all((one.head, one.default_branch, one.is_draft) == (heads[one.number], "main", False) for one in found)
+    assert len(api.asked) == 2
+
+
+def test_changed_files_have_the_lines_that_were_added(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    patch = (
+        "@@ -1,3 +1,4 @@ def f():\n one\n-two\n+2\n+++ not a header\n three\n@@ -9 +10 @@\n-x\n+y\n\\ No newline at end"
+    )
+    api.change(WEB, 1, "src/a b#.py", status="renamed", previous_filename="old.py", patch=patch, additions=3)
+    api.change(WEB, 1, "gone.py", status="removed", patch="@@ -1 +0,0 @@\n-x", additions=0)
+    api.change(WEB, 1, "logo.png", status="added", patch=None, additions=0)
+    found = github.changed_files(pull)
+    assert found is not None
+    first, gone, logo = found
+    assert (first.path, first.before) == ("src/a b#.py", "old.py")
+    assert first.added == [(2, "2"), (3, "++ not a header"), (10, "y")]
+    assert (gone.added, gone.is_binary, logo.is_binary) == ([], False, True)
+    assert all(one.is_whole for one in found)
+
+
+def test_files_are_those_of_the_head_that_was_asked_about(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    for number in range(250):
+        api.change(WEB, 1, f"src/{number}.py", "x")
+    assert len(github.changed_files(pull) or []) == 250
+    api.push(WEB, 1)
+    assert github.changed_files(pull) is None
+
+
+def test_large_file_without_its_patch_is_read_itself(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    api.repository().contents |= {"a/lock file.json": "{\n}", "huge.txt": "x" * 1_100_000}
+    for path in ("a/lock file.json", "huge.txt", "absent.txt"):
+        api.change(WEB, 1, path, patch=None, additions=2)
+    small, huge, absent = github.changed_files(pull) or []
+    assert (small.added, small.is_whole) == ([(1, "{"), (2, "}")], True)
+    assert (huge.is_whole, absent.is_whole) == (False, False)
+
+
+def test_checks_are_runs_and_statuses_together(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    assert github.checks(WEB, pull.head) == Checks([], [], 0)
+    for conclusion in ("success", "neutral", "skipped"):
+        api.check(WEB, 1, conclusion, conclusion)
+    assert github.checks(WEB, pull.head) == Checks([], [], 3)
+    api.check(WEB, 1, "slow", None)
+    api.repository().statuses[pull.head] = [
+        {"context": "old-ci", "state": "pending"},
+        {"context": "lint", "state": "success"},
+        {"context": "docs", "state": "error"},
+    ]
+    for conclusion in ("failure", "timed_out", "cancelled", "action_required", "stale"):
+        api.check(WEB, 1, conclusion, conclusion)
+    found = github.checks(WEB, pull.head)
+    assert found.pending == ["old-ci", "slow"]
+    assert found.failed == ["action_required", "cancelled", "docs", "failure", "stale", "timed_out"]
+    for number in range(200):
+        api.check(WEB, 1, f"more-{number}")
+    assert github.checks(WEB, pull.head).count == 212
+
+
+def test_review_is_given_to_the_head_that_was_judged(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    assert github.submit_review(pull, approve=False, text="Not yet") == "commented"
+    assert github.submit_review(pull, approve=True, text="Größe") == "approved"
+    api.repositories[WEB].reviews[1].append({"state": "DISMISSED", "user": None, "commit_id": None, "body": None})
+    assert github.reviews(pull) == [
+        Review("shoal", "commented", pull.head, "Not yet"),
+        Review("shoal", "approved", pull.head, "Größe"),
+        Review("", "dismissed", "", ""),
+    ]
+    for _ in range(150):
+        github.submit_review(pull, approve=False, text="x")
+    assert len(github.reviews(pull)) == 153
+
+
+def test_approval_of_ones_own_becomes_a_comment(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github, user={"login": api.user})
+    assert github.submit_review(pull, approve=True, text="Good") == "commented"
+    assert [one.state for one in github.reviews(pull)] == ["commented"]
+    with pytest.raises(ForgeError, match="Body can't be blank"):
+        github.submit_review(pull, approve=False, text="")
+
+
+def test_merge_needs_the_head_that_was_judged(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    api.push(WEB, 1)
+    assert "Head branch was modified" in (github.merge(pull, "squash") or "")
+    assert github.pull_request(WEB, 1).state == "open"
+    pull = github.pull_request(WEB, 1)
+    api.repository().merge_methods = {"squash"}
+    assert github.merge(pull, "rebase") == "Rebase merges are not allowed on this repository."
+    assert github.merge(pull, "squash") is None
+    assert github.merge(pull, "squash") == "Pull Request is not mergeable"
+    assert github.pull_request(WEB, 1).state == "merged"
+    assert api.repositories[WEB].merges == [{"number": 1, "sha": pull.head, "merge_method": "squash"}]
+
+
+def test_absent_pull_request_is_refused(api: ForgeApi, github: GitHub) -> None:
+    pull = listed(api, github)
+    with pytest.raises(ForgeError, match="404 to GET /repos/acme/web/pulls/7"):
+        github.pull_request(WEB, 7)
+    gone = msgspec.structs.replace(pull, repository="acme/gone")
+    for call in (
+        lambda: github.reviews(gone),
+        lambda: github.changed_files(gone),
+        lambda: github.checks("acme/gone", pull.head),
+        lambda: github.merge(gone, "merge"),
+        lambda: github.submit_review(gone, approve=True, text="x"),
+    ):
+        with pytest.raises(ForgeError, match="404"):
+            call()

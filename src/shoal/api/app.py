@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 import structlog
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -26,6 +28,7 @@ from shoal.services import VERBS, Arguments, Verb
 log = structlog.get_logger()
 API = "/api/v1"
 JSON = "application/json"
+OUTSIDE_AT_ONCE = 40
 Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
 _encode = msgspec.json.Encoder().encode
 
@@ -39,6 +42,7 @@ class App:
         self.tailer = Tailer(engine)
         self.metrics = health.Metrics(engine, daemon)
         self.stopping = False
+        self._outside = CapacityLimiter(OUTSIDE_AT_ONCE)
         self._plain: dict[str, dict[str, Handler]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
         for verb in VERBS.values():
@@ -123,8 +127,12 @@ class App:
         return handle
 
     async def _run(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
-        if verb.writes and not verb.reads_vault:
+        if verb.writes and not verb.reads_vault and not verb.outside:
             return await asyncio.wrap_future(self.engine.submit_checked(verb, arguments, actor))
+        if verb.outside:
+            # In threads of their own: a forge that does not answer must not hold up everything else.
+            call = partial(self.engine.call_checked, verb, arguments, actor)
+            return await to_thread.run_sync(call, limiter=self._outside)
         return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 
     async def _body(self, request: Request) -> bytes:

@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("events", "Read an agent's inbox: events of its tasks, and broadcasts."),
     "broadcast": ("events", "Tell every agent something."),
     "costs": ("costs", "What model calls used and cost."),
+    "broker": ("broker", "Short-lived GitHub tokens for tasks: status, registrations, audit."),
     "supervision": ("supervision", "Show what supervision would do to attempts and tasks now."),
     "stats": ("stats", "Counts, ages and throughput."),
     "import": ("transfer", "Import tasks from JSON Lines, CSV or a markdown checklist."),

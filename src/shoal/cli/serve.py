@@ -57,7 +57,7 @@ def run(home: Home, live: LiveSettings, *, any_host: bool) -> None:
         listener = _listen(settings)
         url = _url(listener, settings.host)
         check = set_up_check(live, settings.dispatch.executor, lambda: live().dispatch.command)
-        daemon = Daemon(engine, home, live, check=check)
+        daemon = Daemon(engine, home, live, url=url, check=check)
         app = App(engine, daemon, pages.routes(engine, daemon))
         daemon.start()
         instance.announce(url)

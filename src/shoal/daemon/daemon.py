@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
+from shoal.daemon.broker import Broker
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
+from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
+from shoal.daemon.scheduler import LONGEST_SECONDS, Scheduler
 from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
 from shoal.ledger import Ledger
@@ -29,21 +32,35 @@ class Daemon:
     """Starts the loops, restarts one whose thread has died, stops them in bounded time."""
 
     def __init__(
-        self, engine: EmbeddedEngine, home: Home, live: LiveSettings, *, check: Callable[[], None] | None = None
+        self,
+        engine: EmbeddedEngine,
+        home: Home,
+        live: LiveSettings,
+        *,
+        url: str | None = None,
+        check: Callable[[], None] | None = None,
     ) -> None:
-        """`check` raises AgentError when nothing should be dispatched, because the set-up is at fault."""
+        """`url` is where the server listens. `check` raises AgentError when nothing should be dispatched, because the
+        set-up is at fault.
+        """
         self._engine = engine
         self._live = live
         self._problem: str | None = None
         forge, remark = forge_of(live())
         self.executors = Executors(home, live)
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
+        self.runner = JobRunner(engine, home, url=url)
+        scheduler = Scheduler(engine, self.runner)
+        self._broker = Broker(engine)
         self.loops = [
             Loop("reaper", lambda: live().reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", lambda: live().prune_seconds, lambda: pruner.tick(engine)),
             Loop("checkpointer", lambda: live().checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", lambda: live().backup_seconds, lambda: backup.tick(engine, home)),
+            Loop("broker", self._broker.seconds, self._broker.tick, self._broker.wait, vital=False),
             Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
+            Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
+            Loop("runs", scheduler.beat_seconds, self.runner.beat),
             Loop("settings", SETTINGS_SECONDS, self._follow_settings, vital=False),
         ]
         if engine.settler is not None:
@@ -76,8 +93,10 @@ class Daemon:
         """Stop every loop, waiting so long at most for those that are in the middle of something."""
         for loop in [self._watch, *self.loops]:
             loop.stop()
+        self.runner.stop(seconds)
         for loop in self.loops:
             loop.join(seconds)
+        self._broker.close()
         self.supervisor.close()
         self.executors.close()
         if self._dispatcher is not None:

@@ -1,4 +1,7 @@
-"""Forgets old events, in small batches so that nobody waits long behind one. Tasks are never forgotten."""
+"""Forgets old events and the old audit of tokens, in small batches so that nobody waits long behind one.
+
+Tasks are never forgotten.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from functools import partial
 
 from shoal.clock import DAY_MS
 from shoal.ledger.embedded import EmbeddedEngine
-from shoal.services import events, stats
+from shoal.services import audit, events, stats
 
 
 def tick(engine: EmbeddedEngine) -> int:
@@ -16,4 +19,6 @@ def tick(engine: EmbeddedEngine) -> int:
     pruned = 0
     while batch := engine.write(partial(events.prune, older_than=older_than)):
         pruned += batch
+    while engine.write(audit.prune):
+        pass
     return pruned

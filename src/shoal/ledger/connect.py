@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shoal.clock import Clock
 from shoal.errors import StoreMissing
 from shoal.ledger.ledger import Ledger
+from shoal.ledger.world import Sources
 from shoal.live_settings import LiveSettings
-from shoal.settings import Home, Settings, find_home
+from shoal.services.outside import TokenSource
+from shoal.settings import BrokerSettings, Home, Settings, find_home
+
+if TYPE_CHECKING:
+    from shoal.adapters.forges.github_app import GitHubApp
 
 
 def connect(
@@ -55,8 +63,15 @@ def open_home(
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
     folder, spool = place.vault(now), place.folder / "spool"
+    app = AppOfHome(place, settings if isinstance(settings, LiveSettings) else lambda: now, clock)
     return open_ledger(
-        address, settings=settings, actor=actor, create=create, clock=clock, vault=(folder, spool) if folder else None
+        address,
+        settings=settings,
+        actor=actor,
+        create=create,
+        clock=clock,
+        vault=(folder, spool) if folder else None,
+        sources=Sources(tokens=app, close=app.close),
     )
 
 
@@ -68,15 +83,51 @@ def open_ledger(
     create: bool,
     clock: Clock | None = None,
     vault: tuple[Path, Path] | None = None,
+    sources: Sources | None = None,
 ) -> Ledger:
-    """The ledger in a database, and its vault: the folder, and another one where content waits on its way there."""
+    """The ledger in a database, and its vault: the folder, and another one where content waits on its way there.
+
+    `sources` are where verbs ask for what is outside of both.
+    """
     from shoal.ledger.embedded import EmbeddedEngine, VaultPlace
     from shoal.store.connect import open_database
 
     database = open_database(address, create=create, patience_seconds=_in_force(settings).patience_seconds)
     return Ledger(
-        EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault)), actor=actor
+        EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault), sources=sources),
+        actor=actor,
     )
+
+
+class AppOfHome:
+    """The GitHub App of a home; its key is read when a token is asked for, for the first time and when it changed."""
+
+    def __init__(self, place: Home, settings: Callable[[], Settings], clock: Clock | None) -> None:
+        self._place = place
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._app: GitHubApp | None = None
+        self._made_of: tuple[str, BrokerSettings] | None = None
+
+    def __call__(self) -> TokenSource:
+        """The source of tokens. Raises NotConfigured, which names the settings that are missing."""
+        settings = self._settings()
+        wanted = settings.github_url, settings.broker
+        with self._lock:
+            if self._app is None or self._made_of != wanted:
+                from shoal.adapters.forges import github_app
+
+                # The one before is not closed: somebody may be asking it, and it is let go of with them.
+                self._app = github_app.configured(*wanted, self._place.folder, os.environ, clock=self._clock)
+                self._made_of = wanted
+            return self._app
+
+    def close(self) -> None:
+        """Let go of connections."""
+        with self._lock:
+            if self._app is not None:
+                self._app.close()
 
 
 def default_actor() -> str:

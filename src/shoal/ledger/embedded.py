@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from shoal.clock import Clock, SystemClock, monotonic_seconds
 from shoal.ledger.settler import Settler
+from shoal.ledger.world import Sources, World
 from shoal.services import Arguments, Call, Identity, Tx, Verb
 from shoal.settings import Settings
 from shoal.store.database import Database, Joint, Transaction
@@ -35,11 +36,13 @@ class EmbeddedEngine:
         settings: Settings | Callable[[], Settings],
         clock: Clock | None = None,
         vault: VaultPlace | None = None,
+        sources: Sources | None = None,
     ) -> None:
         """`settings` are asked for at each use, when they can be."""
         self.database = database
         self._settings = settings if callable(settings) else lambda: settings
         self.clock = clock or SystemClock()
+        self.sources = sources or Sources()
         self.identity = _identity(database, self.settings.prefix)
         # Entered by itself: Ctrl-C inside of Condition.__enter__ would leave it locked for ever.
         self._lock = threading.Lock()
@@ -67,6 +70,8 @@ class EmbeddedEngine:
 
     def call_checked(self, verb: Verb[Any, Any], arguments: Arguments, actor: str) -> Any:
         """Run a verb whose input has been checked."""
+        if verb.outside:
+            return verb.run(self.world(actor), arguments)
         if verb.reads_vault and self.settler is not None:
             self.settler.settle()
         if not verb.writes:
@@ -109,6 +114,16 @@ class EmbeddedEngine:
             vault=None if self.settler is None else self.settler.open_vault,
         )
 
+    def world(self, actor: str) -> World:
+        """What a verb is handed that asks the outside world."""
+        return World(
+            self.sources,
+            self.settings,
+            actor,
+            read=lambda work: self.read(work, actor),
+            write=lambda work: self.write(work, actor),
+        )
+
     def wait_for_events(self, after: int, seconds: float, *, poll_seconds: float | None = None) -> bool:
         """Wake at a commit of this process at once, at one of another when the database tells of it, or by polling.
 
@@ -139,6 +154,7 @@ class EmbeddedEngine:
         self.database.finish()
         if self.settler is not None:
             self.settler.close()
+        self.sources.close()
         self.database.close()
 
     def _submit(self, work: Any) -> Future[Any]:

@@ -14,7 +14,20 @@ from typing import Any
 from shoal.clock import monotonic_seconds
 from shoal.errors import LockLost, Refused
 from shoal.ledger.engine import Engine
-from shoal.ledger.nouns import Costs, Events, Locks, Queues, Sessions, Stats, Supervision, Sync, Tasks
+from shoal.ledger.nouns import (
+    Costs,
+    Events,
+    Grants,
+    Jobs,
+    Locks,
+    Queues,
+    Runs,
+    Sessions,
+    Stats,
+    Supervision,
+    Sync,
+    Tasks,
+)
 from shoal.model.event import Event
 from shoal.model.lock import Lock
 from shoal.services import VERBS
@@ -32,10 +45,13 @@ class Ledger:
         self.events = Events(engine, actor)
         self.locks = Locks(engine, actor)
         self.costs = Costs(engine, actor)
+        self.grants = Grants(engine, actor)
         self.sessions = Sessions(engine, actor)
         self.stats = Stats(engine, actor)
         self.sync = Sync(engine, actor)
         self.supervision = Supervision(engine, actor)
+        self.jobs = Jobs(engine, actor)
+        self.runs = Runs(engine, actor)
 
     @property
     def address(self) -> str:

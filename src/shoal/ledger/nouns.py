@@ -39,3 +39,15 @@ class Sync(Noun):
 
 class Supervision(Noun):
     """What is done about attempts that take too long, orphans, and tasks that nobody touches."""
+
+
+class Jobs(Noun):
+    """What fires by the clock."""
+
+
+class Runs(Noun):
+    """Each firing of a job."""
+
+
+class Grants(Noun):
+    """Tokens for tasks and services, and the audit of them."""

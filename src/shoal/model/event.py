@@ -65,9 +65,25 @@ class Kind(StrEnum):
     TOOL_FAILED = "tool.failed"
     COST_RECORDED = "cost.recorded"
     PULL_REQUEST_OPENED = "pull_request.opened"
+    TASK_REGISTERED = "task.registered"
+    TASK_DEREGISTERED = "task.deregistered"
+    TOKEN_ISSUED = "token.issued"  # noqa: S105 - a name
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - a name
+    TOKEN_UNREVOKED = "token.unrevoked"  # noqa: S105 - a name
+    PULL_REQUEST_REVIEWED = "pull_request.reviewed"
+    PULL_REQUEST_MERGED = "pull_request.merged"
     VAULT_UNREADABLE = "vault.unreadable"
     VAULT_CONFLICT = "vault.conflict"
     SYNC_REQUESTED = "sync.requested"
+    JOB_CREATED = "job.created"
+    JOB_CHANGED = "job.changed"
+    JOB_REMOVED = "job.removed"
+    JOB_MISSED = "job.missed"
+    RUN_REQUESTED = "run.requested"
+    RUN_STARTED = "run.started"
+    RUN_STOPPED = "run.stopped"
+    RUN_ENDED = "run.ended"
+    RUN_SKIPPED = "run.skipped"
     SETTINGS_REFUSED = "settings.refused"
     BROADCAST = "broadcast"
 
@@ -82,6 +98,30 @@ OF_SESSIONS = frozenset(
         Kind.TOOL_COMPLETED,
         Kind.TOOL_FAILED,
         Kind.TASK_HEARD,
+    }
+)
+# What fires by the clock.
+OF_JOBS = frozenset(
+    {
+        Kind.JOB_CREATED,
+        Kind.JOB_CHANGED,
+        Kind.JOB_REMOVED,
+        Kind.JOB_MISSED,
+        Kind.RUN_REQUESTED,
+        Kind.RUN_STARTED,
+        Kind.RUN_STOPPED,
+        Kind.RUN_ENDED,
+        Kind.RUN_SKIPPED,
+    }
+)
+# What the broker does; it changes nothing that people read about a task.
+OF_TOKENS = frozenset(
+    {
+        Kind.TASK_REGISTERED,
+        Kind.TASK_DEREGISTERED,
+        Kind.TOKEN_ISSUED,
+        Kind.TOKEN_REVOKED,
+        Kind.TOKEN_UNREVOKED,
     }
 )
 # Those of which a run has so many that nobody finds anything else between them; `no_steps` in events.sql.
@@ -141,9 +181,25 @@ KIND_MEANINGS = {
     Kind.TOOL_FAILED: "a tool failed",
     Kind.COST_RECORDED: "model calls were put on the task's account",
     Kind.PULL_REQUEST_OPENED: "a pull request was opened for the task",
+    Kind.TASK_REGISTERED: "someone said which repositories the task may have tokens for",
+    Kind.TASK_DEREGISTERED: "the task may have no tokens any more",
+    Kind.TOKEN_ISSUED: "a token was made for the task's attempt, or for a service",
+    Kind.TOKEN_REVOKED: "a token was ended before its time",
+    Kind.TOKEN_UNREVOKED: "a token should end and could not be ended; it ends by itself within its hour",
+    Kind.PULL_REQUEST_REVIEWED: "a commit of the task's pull request was approved or commented on",
+    Kind.PULL_REQUEST_MERGED: "the task's pull request was merged",
     Kind.VAULT_UNREADABLE: "a file of the vault cannot be read and was left alone",
     Kind.VAULT_CONFLICT: "two versions of a file could not be made one, and both were kept",
     Kind.SYNC_REQUESTED: "someone asked for a sync of the vault",
+    Kind.JOB_CREATED: "a job was made",
+    Kind.JOB_CHANGED: "a job was changed, enabled or disabled",
+    Kind.JOB_REMOVED: "a job was taken away; its history stays",
+    Kind.JOB_MISSED: "slots of a job passed without a run, and are not made up for",
+    Kind.RUN_REQUESTED: "someone triggered a job",
+    Kind.RUN_STARTED: "a server began a run of a job",
+    Kind.RUN_STOPPED: "a run of a job was asked to end",
+    Kind.RUN_ENDED: "a run of a job ended",
+    Kind.RUN_SKIPPED: "a slot was skipped, because a run of its job was under way",
     Kind.SETTINGS_REFUSED: "a changed shoal.toml cannot be meant, and the settings before it stay in force",
     Kind.BROADCAST: "a message to everyone",
 }

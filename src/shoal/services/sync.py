@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from shoal.model.event import OF_SESSIONS, Kind, event_from_row
+from shoal.model.event import OF_JOBS, OF_SESSIONS, OF_TOKENS, Kind, event_from_row
 from shoal.services import events
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -34,9 +34,12 @@ PROMPT = frozenset(
     }
 )
 # These change nothing in the vault.
-SILENT = OF_SESSIONS | {
-    *(Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED, Kind.SETTINGS_REFUSED),
-}
+SILENT = (
+    OF_SESSIONS
+    | OF_JOBS
+    | OF_TOKENS
+    | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED, Kind.SETTINGS_REFUSED}
+)
 
 
 class SyncHistory(Struct, frozen=True):

@@ -163,6 +163,7 @@ def update(tx: Tx, changes: TaskChanges, *, task: TaskRef) -> UpdatedTask:
     fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
     if not fields:
         return _updated(found, [])
+    _check_reach(tx, found, fields)
     updated = sorted(fields)
     if "run_at" in fields and found.status in {Status.QUEUED, Status.SCHEDULED}:
         fields |= place(found, tx.now, run_at=fields["run_at"])
@@ -372,6 +373,17 @@ def _checked_changes(tx: Tx, task: Task, given: dict[str, Any]) -> dict[str, Any
     if "queue" in fields and task.status not in LIVE:
         raise WrongStatus(f"{task.task_id} is {task.status.value}; its queue no longer matters", field="queue")
     return fields
+
+
+def _check_reach(tx: Tx, task: Task, fields: dict[str, Any]) -> None:
+    """Refuse what would let an attempt at work have tokens for more than it began with."""
+    decides = {"repos", "type"} if tx.settings.broker.types else {"repos"}
+    if task.status is Status.ACTIVE and (name := next(iter(decides & fields.keys()), None)) is not None:
+        raise WrongStatus(
+            f"{task.task_id} is active, and its {name} say what attempt {task.attempt} may reach; "
+            f"`shoal release {task.task_id}` or cancel it, then change them",
+            field=name,
+        )
 
 
 def _updated(task: Task, updated: list[str]) -> UpdatedTask:

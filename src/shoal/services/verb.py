@@ -28,10 +28,12 @@ from msgspec import NODEFAULT, Struct
 
 from shoal.errors import BadInput
 from shoal.mistakes import explain
+from shoal.services.outside import Outside
 from shoal.services.transaction import Tx
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", Tx, Outside)
 # For an input (the struct, or the keywords by name): the kind of calls it can be joined with, or None.
 Joins = Callable[[Any], Hashable | None]
 
@@ -69,13 +71,14 @@ class Verb(Generic[P, R]):
 
     def __init__(
         self,
-        function: Callable[Concatenate[Tx, P], R],
+        function: Callable[Concatenate[Any, P], R],
         *,
         route: str,
         writes: bool,
         status: int,
         repeatable: bool,
         reads_vault: bool,
+        outside: bool,
         joins: Joins,
         joined: Joined | None,
     ) -> None:
@@ -88,12 +91,13 @@ class Verb(Generic[P, R]):
         self.status = status
         self.repeatable = repeatable
         self.reads_vault = reads_vault
+        self.outside = outside
         self.joins = joins
         self.joined = joined
         self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
         self.__doc__ = function.__doc__
 
-    def __call__(self, tx: Tx, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, tx: Tx | Outside, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run inside a transaction that is already open, as one service does with another."""
         return self.function(tx, *args, **kwargs)
 
@@ -198,7 +202,7 @@ class Verb(Generic[P, R]):
         whole = get_origin(hint) is Annotated and get_args(hint)[0] is int
         return int(value) if whole and re.fullmatch(r"[0-9]{1,18}", value) else value
 
-    def run(self, tx: Tx, arguments: Arguments) -> R:
+    def run(self, tx: Tx | Outside, arguments: Arguments) -> R:
         """Run with arguments that `arguments` has checked."""
         function: Callable[..., R] = self.function
         if arguments.struct is None:
@@ -213,18 +217,20 @@ def verb(
     status: int = 200,
     repeatable: bool = False,
     reads_vault: bool = False,
+    outside: bool = False,
     joins: Joins = lambda _: None,
     joined: Joined | None = None,
-) -> Callable[[Callable[Concatenate[Tx, P], R]], Verb[P, R]]:
+) -> Callable[[Callable[Concatenate[C, P], R]], Verb[P, R]]:
     """Declare a verb.
 
     GET only reads unless `writes`. `status` is what HTTP answers when it went well. `repeatable` says that a
     second time changes nothing, so that it may be sent again when nobody heard the answer. One that `reads_vault` runs
-    after everything committed is in its file. A hot verb may have a second
-    form `joined`, which does several calls at once; `joins` says which calls can be done together.
+    after everything committed is in its file. One that is `outside` is handed the outside world (outside.py) in place
+    of a transaction. A hot verb may have a second form `joined`, which does several calls at once; `joins` says which
+    calls can be done together.
     """
 
-    def declare(function: Callable[Concatenate[Tx, P], R]) -> Verb[P, R]:
+    def declare(function: Callable[Concatenate[C, P], R]) -> Verb[P, R]:
         declared = Verb(
             function,
             route=route,
@@ -232,6 +238,7 @@ def verb(
             status=status,
             repeatable=repeatable,
             reads_vault=reads_vault,
+            outside=outside,
             joins=joins,
             joined=joined,
         )

@@ -4,25 +4,43 @@ A setting comes from SHOAL_<NAME> in the environment, else from shoal.toml in th
 """
 
 from shoal.settings.home import CONFIG_FILE, Home, find_home
-from shoal.settings.settings import GITHUB_TOKEN, SECRETS, VAULT_TOKEN, Settings, setting_descriptions
+from shoal.settings.settings import (
+    ADMIN_TOKEN,
+    APP_KEY,
+    GITHUB_TOKEN,
+    SECRETS,
+    VAULT_TOKEN,
+    Settings,
+    setting_descriptions,
+)
 from shoal.settings.tables import (
     AgentSettings,
+    BrokerSettings,
     DispatchSettings,
     KubernetesSettings,
+    Permissions,
     RepositorySettings,
+    ReviewSettings,
+    ServiceSettings,
     WorkflowSettings,
 )
 
 __all__ = [
+    "ADMIN_TOKEN",
+    "APP_KEY",
     "CONFIG_FILE",
     "GITHUB_TOKEN",
     "SECRETS",
     "VAULT_TOKEN",
     "AgentSettings",
+    "BrokerSettings",
     "DispatchSettings",
     "Home",
     "KubernetesSettings",
+    "Permissions",
     "RepositorySettings",
+    "ReviewSettings",
+    "ServiceSettings",
     "Settings",
     "WorkflowSettings",
     "find_home",

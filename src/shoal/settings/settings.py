@@ -10,16 +10,19 @@ from msgspec import Meta, Struct
 
 from shoal.settings.tables import (
     AgentSettings,
+    BrokerSettings,
     DispatchSettings,
     KubernetesSettings,
     RepositorySettings,
+    ReviewSettings,
     Whole,
     WorkflowSettings,
 )
 
 # What Shoal itself logs in with. No agent gets these, unless its `env` asks for one by name.
 GITHUB_TOKEN, VAULT_TOKEN = "SHOAL_GITHUB_TOKEN", "SHOAL_VAULT_TOKEN"
-SECRETS = frozenset({GITHUB_TOKEN, VAULT_TOKEN})
+APP_KEY, ADMIN_TOKEN = "SHOAL_GITHUB_APP_KEY", "SHOAL_ADMIN_TOKEN"
+SECRETS = frozenset({GITHUB_TOKEN, VAULT_TOKEN, APP_KEY, ADMIN_TOKEN})
 # Relative, of plain names: nothing that a setting says leads out of the vault or into its git, or breaks a wikilink.
 _NAME = r"[^\x00-\x1f/\\|#^\[\].][^\x00-\x1f/\\|#^\[\]]*"
 FOLDER = Meta(pattern=rf"^{_NAME}(/{_NAME})*\Z", max_length=200)
@@ -74,6 +77,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     stale_active_hours: Annotated[Whole, Meta(description="One active without an event for longer too.")] = 48
     supervise_seconds: Annotated[Whole, Meta(description="How often attempts are looked after.")] = 30
     github_url: Annotated[str, Meta(description="GitHub's API.")] = "https://api.github.com"
+    jobs: Annotated[
+        str,
+        Meta(description="Manifest of the jobs: a file, folder or git URL; empty: jobs.toml or jobs.yaml of the home."),
+    ] = ""
+    jobs_at_once: Annotated[Whole, Meta(description="Runs of jobs that one server has at once.")] = 10
+    run_lease_seconds: Annotated[Whole, Meta(description="How long a run of a job outlives its server.")] = 30
+    run_days: Annotated[Whole, Meta(description="How long runs of jobs and their logs are kept.")] = 90
     vault: Annotated[
         str, Meta(description="Folder of the vault, a relative one is meant from the home; empty for none.")
     ] = "vault"
@@ -105,6 +115,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     kubernetes: Annotated[
         KubernetesSettings, Meta(description="The Jobs of the executor kubernetes: [kubernetes].")
     ] = KubernetesSettings()
+    broker: Annotated[BrokerSettings, Meta(description="Tokens for tasks: [broker].")] = BrokerSettings()
+    review: Annotated[ReviewSettings, Meta(description="Reviews of pull requests: [review].")] = ReviewSettings()
 
 
 # In shoal.toml only.
@@ -114,6 +126,8 @@ TABLES: dict[str, type[Struct]] = {
     "repositories": RepositorySettings,
     "dispatch": DispatchSettings,
     "kubernetes": KubernetesSettings,
+    "broker": BrokerSettings,
+    "review": ReviewSettings,
 }
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 Whole = Annotated[int, Meta(ge=1, le=10**9)]
 Dollars = Annotated[float, Meta(gt=0, le=1e9)]
 Names = Annotated[list[str], Meta(max_length=100)]
+MergeMethod = Literal["none", "merge", "squash", "rebase"]
 
 
 class AgentSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,6 +50,9 @@ class RepositorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     push: Annotated[bool, Meta(description="Push a task's branch when an attempt ends.")] = False
     setup: Annotated[list[str], Meta(description="Shell commands before the agent begins, in its folder.")] = []
     teardown: Annotated[list[str], Meta(description="Shell commands after it has ended.")] = []
+    allowed_paths: Annotated[Names | None, Meta(description="As in [review], for this repository.")] = None
+    forbidden_paths: Annotated[Names | None, Meta(description="As in [review], for this repository.")] = None
+    merge: Annotated[MergeMethod | None, Meta(description="As in [review], for this repository.")] = None
 
 
 class DispatchSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -124,3 +128,73 @@ class KubernetesSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ttl_seconds: Annotated[
         int, Meta(ge=0, le=10**9, description="How long the cluster keeps an ended Job that nobody cleared away.")
     ] = 3600
+
+
+Permission = Literal["read", "write", "admin"]
+Permissions = Annotated[dict[Annotated[str, Meta(pattern=r"^[a-z_]{1,50}\Z")], Permission], Meta(max_length=100)]
+RepositoryName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._*-]+\Z", max_length=200)]
+
+
+class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something that is no task and may have tokens: `[broker.services.NAME]`."""
+
+    repositories: Annotated[list[RepositoryName], Meta(min_length=1, description="The repositories, of one owner.")]
+    permissions: Annotated[Permissions, Meta(description="What it may do there.")] = msgspec.field(
+        default_factory=lambda: {"contents": "read", "metadata": "read"}
+    )
+
+
+class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The GitHub App whose key becomes short-lived tokens for tasks: `[broker]`."""
+
+    app_id: Annotated[str | int | None, Meta(description="The App's id, or its client id.")] = None
+    private_key: Annotated[
+        str | None,
+        Meta(description="The file of its private key; left out: SHOAL_GITHUB_APP_KEY holds the key in base64."),
+    ] = None
+    installation: Annotated[int | None, Meta(description="The installation for every owner not named below.")] = None
+    installations: Annotated[dict[str, int], Meta(description="The installation of each owner.")] = {}
+    permissions: Annotated[
+        Permissions,
+        Meta(description="What a task's token may do at most; a type's own and what is asked for narrow it."),
+    ] = msgspec.field(default_factory=lambda: {"contents": "write", "pull_requests": "write", "metadata": "read"})
+    types: Annotated[dict[str, Permissions], Meta(description="The same for tasks of a type.")] = {}
+    repositories: Annotated[
+        list[RepositoryName],
+        Meta(description="The only repositories that tasks get tokens for; `acme/*` for all of one."),
+    ] = []
+    services: Annotated[dict[str, ServiceSettings], Meta(description="Services by name: [broker.services.NAME].")] = {}
+    hosts: Annotated[Names, Meta(description="Hosts that git's credential helper answers for.")] = msgspec.field(
+        default_factory=lambda: ["github.com"]
+    )
+    registration_hours: Annotated[Whole, Meta(description="How long a registration of repositories holds.")] = 24
+    audit_days: Annotated[Whole, Meta(description="How long the audit of tokens is kept.")] = 365
+    open: Annotated[
+        bool,
+        Meta(
+            description="Give tokens to callers that show neither a task's key nor SHOAL_ADMIN_TOKEN, as lobwife did."
+        ),
+    ] = False
+
+
+class ReviewSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the job `review_pull_requests` demands of the pull requests of tasks, and does with them: `[review]`."""
+
+    repositories: Annotated[
+        Names, Meta(description="The repositories it looks through; empty: those of [repositories].")
+    ] = []
+    allowed_paths: Annotated[
+        Names, Meta(description="Patterns of the only paths that may be changed, as `src/**`; `*` stays in a folder.")
+    ] = msgspec.field(default_factory=lambda: ["**"])
+    forbidden_paths: Annotated[
+        Names,
+        Meta(description="Patterns of paths that may not, whatever is allowed; what runs the checks is such a path."),
+    ] = msgspec.field(default_factory=lambda: [".github/**"])
+    require_checks: Annotated[
+        bool, Meta(description="Leave a commit that has no checks until it has some, and they passed.")
+    ] = True
+    approve: Annotated[bool, Meta(description="Approve what holds; else only say so in a comment.")] = True
+    merge: Annotated[
+        MergeMethod,
+        Meta(description="How to merge what holds once its task is completed: none, merge, squash, rebase."),
+    ] = "none"

@@ -1,4 +1,6 @@
-"""The shape of a forge: what is asked of it and done there. When, and what comes of it: daemon/supervisor.py."""
+"""The shape of a forge: what is asked of it and done there. When, and what comes of it: daemon/supervisor.py,
+daemon/built_ins/review_pull_requests.py.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from msgspec import Struct
 
 
 class PullRequest(Struct, frozen=True):
-    """A pull request: from `branch` into `base`. `state` is open, closed or merged."""
+    """A pull request: from `branch` into `base`. `state` is open, closed or merged.
+
+    `head` is its newest commit, `default_branch` that of its repository, `files` how many it changes, which is known
+    of one that was asked for by its number.
+    """
 
     repository: str
     number: int
@@ -18,6 +24,40 @@ class PullRequest(Struct, frozen=True):
     base: str
     title: str
     state: str
+    head: str = ""
+    is_draft: bool = False
+    default_branch: str = ""
+    files: int | None = None
+
+
+class ChangedFile(Struct, frozen=True):
+    """A file that a pull request changes: the lines it adds, with their numbers, and what it was called before.
+
+    Without `is_whole` the forge does not show all of them. Of one that `is_binary` it shows none.
+    """
+
+    path: str
+    before: str | None
+    added: list[tuple[int, str]]
+    is_whole: bool = True
+    is_binary: bool = False
+
+
+class Checks(Struct, frozen=True):
+    """The names of the checks of a commit that failed and that have not ended, and how many there are in all."""
+
+    failed: list[str]
+    pending: list[str]
+    count: int
+
+
+class Review(Struct, frozen=True):
+    """A review that somebody gave: `state` is approved, commented, changes_requested, dismissed or pending."""
+
+    author: str
+    state: str
+    head: str
+    text: str
 
 
 class Forge(Protocol):
@@ -58,6 +98,37 @@ class Forge(Protocol):
 
     def create_pull_request(self, repository: str, branch: str, base: str, title: str, body: str) -> PullRequest:
         """Open a pull request, or find the one that is open already."""
+        ...
+
+    def all_open_pull_requests(self, repository: str) -> list[PullRequest]:
+        """The open pull requests of a repository's own branches."""
+        ...
+
+    def pull_request(self, repository: str, number: int) -> PullRequest:
+        """One pull request as it is now."""
+        ...
+
+    def changed_files(self, pull: PullRequest) -> list[ChangedFile] | None:
+        """What a pull request changes at its head; None when it has another head by now."""
+        ...
+
+    def checks(self, repository: str, commit: str) -> Checks:
+        """What the checks of a commit say, whoever made them."""
+        ...
+
+    def reviews(self, pull: PullRequest) -> list[Review]:
+        """The reviews that were given, the oldest first."""
+        ...
+
+    def submit_review(self, pull: PullRequest, *, approve: bool, text: str) -> str:
+        """Review the head of a pull request: `approved`, or `commented`.
+
+        Where nobody may approve what they opened themselves, an approval becomes a comment.
+        """
+        ...
+
+    def merge(self, pull: PullRequest, method: str) -> str | None:
+        """Merge it (merge, squash or rebase) if its head is still the same; why not, or None when it is merged."""
         ...
 
     def close(self) -> None:

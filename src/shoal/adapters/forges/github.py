@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
-import msgspec
 from msgspec import Struct
 
-from shoal.adapters.forges.forge import PullRequest, is_branch_of
-from shoal.clock import Clock, SystemClock, monotonic_seconds
+from shoal.adapters.forges.forge import ChangedFile, Checks, PullRequest, Review, is_branch_of
+from shoal.adapters.forges.github_answers import CheckRuns, CommitStatuses, Content, File, GivenReview, combined
+from shoal.adapters.forges.rest import Answer, Rest, decoded, said
+from shoal.clock import Clock, monotonic_seconds
 from shoal.errors import ForgeError, ForgeUnreachable
 
-if TYPE_CHECKING:
-    import httpx2
-
-VERSION = "2022-11-28"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-REQUEST_SECONDS = 10.0  # without a byte
-ANSWER_SECONDS = 30.0  # for all of it
-ANSWER_BYTES = 20 * 1024 * 1024
 PAGES = 20
 REDIRECTS = 3
-WAIT_SECONDS = 60.0  # where it asks to wait and does not say how long
-LONGEST_WAIT_SECONDS = 3600.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)")
 T = TypeVar("T")
@@ -38,6 +29,7 @@ class _Repository(Struct):
 
 class _Side(Struct):
     ref: str
+    sha: str = ""
     repo: _Repository | None = None
 
 
@@ -49,6 +41,8 @@ class _Pull(Struct):
     head: _Side
     base: _Side
     merged_at: str | None = None
+    draft: bool = False
+    changed_files: int | None = None
 
 
 class _Comparison(Struct):
@@ -59,36 +53,17 @@ class _Reference(Struct):
     ref: str
 
 
-class _Refusal(Struct):
-    message: str = ""
-    errors: Any = None
-
-
-class _Answer(Struct):
-    status: int
-    headers: Any
-    body: bytes
-    url: str
-
-
 class GitHub:
     """GitHub, or a GitHub Enterprise server, with one token."""
 
     def __init__(self, url: str, token: str, *, clock: Clock | None = None) -> None:
         """Raises ForgeError when the token could not be sent, or would travel unencrypted."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise ForgeError("github_url is not the address of an API such as https://api.github.com")
-        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            raise ForgeError(f"{parts.hostname} is not encrypted, so the token is not sent there; use https")
+        self._rest = Rest(url, clock=clock)
         if not token.isascii() or not token.isprintable() or " " in token:
             raise ForgeError("$SHOAL_GITHUB_TOKEN is not a token: it has spaces, or characters that no token has")
-        self.address = url.rstrip("/")
-        self._origin = (parts.scheme, parts.netloc)
-        self._host = parts.hostname.removeprefix("api.")
+        self.address = self._rest.address
+        self._host = self._rest.host
         self._token = token
-        self._clock = clock or SystemClock()
-        self._client: httpx2.Client | None = None
         self._asks_again = 0.0
         self._waits_for = ""
 
@@ -134,29 +109,74 @@ class GitHub:
     def default_branch(self, repository: str) -> str:
         """The branch that pull requests go into."""
         answer = self._ask("GET", f"/repos/{repository}")
-        return _decoded(answer, _Repository).default_branch or "main"
+        return decoded(answer, _Repository).default_branch or "main"
 
     def is_ahead(self, repository: str, base: str, branch: str) -> bool:
         """Whether a branch has commits that its base lacks; False when one of them does not exist."""
         path = f"/repos/{repository}/compare/{quote(base, safe='')}...{quote(branch, safe='')}"
         answer = self._ask("GET", path, {"per_page": "1"}, accepted=(200, 404))
-        return answer.status == 200 and _decoded(answer, _Comparison).ahead_by > 0
+        return answer.status == 200 and decoded(answer, _Comparison).ahead_by > 0
 
     def create_pull_request(self, repository: str, branch: str, base: str, title: str, body: str) -> PullRequest:
         """Open a pull request, or find the one that is open already."""
         given = {"head": branch, "base": base, "title": title, "body": body}
         answer = self._ask("POST", f"/repos/{repository}/pulls", given=given, accepted=(201, 422))
         if answer.status == 201:
-            return _pull_request(repository, _decoded(answer, _Pull))
-        if "already exists" in _said(answer) and (found := self.open_pull_request(repository, branch)):
+            return _pull_request(repository, decoded(answer, _Pull))
+        if "already exists" in said(answer) and (found := self.open_pull_request(repository, branch)):
             return found
-        raise ForgeError(f"{self.address} opens no pull request for {branch} in {repository}: {_said(answer)}")
+        raise ForgeError(f"{self.address} opens no pull request for {branch} in {repository}: {said(answer)}")
+
+    def all_open_pull_requests(self, repository: str) -> list[PullRequest]:
+        """The open pull requests of this repository's own branches."""
+        found = self._pulls(repository, {"state": "open", "sort": "created", "direction": "asc"})
+        return [one for one in found if one.state == "open"]
+
+    def pull_request(self, repository: str, number: int) -> PullRequest:
+        """One pull request as it is now."""
+        return _pull_request(repository, decoded(self._ask("GET", f"/repos/{repository}/pulls/{number}"), _Pull))
+
+    def changed_files(self, pull: PullRequest) -> list[ChangedFile] | None:
+        """What a pull request changes at its head; None when it has another head by now."""
+        files = list(self._pages(f"/repos/{pull.repository}/pulls/{pull.number}/files", {}, File))
+        # GitHub shows the files of the head that is newest, whichever was asked about.
+        if any(one.commit not in (None, pull.head) for one in files):
+            return None
+        return [one.plain(self._content(pull, one.filename) if one.is_cut else None) for one in files]
+
+    def checks(self, repository: str, commit: str) -> Checks:
+        """What the check runs and the statuses of a commit say together."""
+        path = f"/repos/{repository}/commits/{quote(commit)}"
+        runs = [run for page in self._answers(f"{path}/check-runs", {}, CheckRuns) for run in page.check_runs]
+        statuses = [one for page in self._answers(f"{path}/status", {}, CommitStatuses) for one in page.statuses]
+        return combined(runs, statuses)
+
+    def reviews(self, pull: PullRequest) -> list[Review]:
+        """The reviews that were given, the oldest first."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews"
+        return [one.plain() for one in self._pages(path, {}, GivenReview)]
+
+    def submit_review(self, pull: PullRequest, *, approve: bool, text: str) -> str:
+        """Review the head of a pull request: `approved`, or `commented`, also where it is one's own."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews"
+        given = {"commit_id": pull.head, "body": text, "event": "APPROVE" if approve else "COMMENT"}
+        answer = self._ask("POST", path, given=given, accepted=(200, 422) if approve else (200,))
+        if answer.status == 200:
+            return "approved" if approve else "commented"
+        if "approve your own" not in said(answer).lower():
+            raise ForgeError(f"{self.address} takes no approval of {pull.url}: {said(answer)}")
+        return self.submit_review(pull, approve=False, text=text)
+
+    def merge(self, pull: PullRequest, method: str) -> str | None:
+        """Merge it if its head is still the same; why not, or None when it is merged."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/merge"
+        given = {"sha": pull.head, "merge_method": method}
+        answer = self._ask("PUT", path, given=given, accepted=(200, 405, 409, 422))
+        return None if answer.status == 200 else said(answer)
 
     def close(self) -> None:
         """Let go of connections."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self._rest.close()
 
     def _pulls(self, repository: str, given: dict[str, str]) -> list[PullRequest]:
         """Those of this repository's own branches: anybody may name a branch of a fork as they like."""
@@ -167,10 +187,25 @@ class GitHub:
             if one.head.repo.full_name.lower() == one.base.repo.full_name.lower()
         ]
 
+    def _content(self, pull: PullRequest, path: str) -> str | None:
+        """A file at the head of a pull request; None where GitHub does not give it."""
+        try:
+            answer = self._ask("GET", f"/repos/{pull.repository}/contents/{quote(path)}", {"ref": pull.head})
+        except ForgeUnreachable:
+            raise
+        except ForgeError:
+            return None
+        return decoded(answer, Content).text()
+
     def _pages(self, path: str, given: dict[str, str], kind: type[T]) -> Iterator[T]:
+        pages: Iterator[list[T]] = self._answers(path, given, list[kind])  # type: ignore[valid-type]
+        for page in pages:
+            yield from page
+
+    def _answers(self, path: str, given: dict[str, str], kind: type[T]) -> Iterator[T]:
         answer = self._ask("GET", path, {**given, "per_page": "100"})
         for _ in range(PAGES):
-            yield from _decoded(answer, list[kind])  # type: ignore[valid-type]
+            yield decoded(answer, kind)
             following = answer.headers.get("link", "")
             found = re.search(r'<([^<>]+)>;[^<]*\brel="next"', following)
             if found is None:
@@ -186,16 +221,16 @@ class GitHub:
         *,
         given: dict[str, str] | None = None,
         accepted: tuple[int, ...] = (200,),
-    ) -> _Answer:
+    ) -> Answer:
         """One request; one that only reads goes where GitHub says that a renamed repository is now."""
         left = self._asks_again - monotonic_seconds()
         if left > 0:
             raise ForgeUnreachable(f"{self._waits_for}; asked again in {left:.0f} s")
         url = path if "://" in path else self.address + path
         for _ in range(REDIRECTS + 1):
-            if (urlsplit(url).scheme, urlsplit(url).netloc) != self._origin:
+            if (urlsplit(url).scheme, urlsplit(url).netloc) != self._rest.origin:
                 raise ForgeError(f"{self.address} sends elsewhere, to {urlsplit(url).hostname}; not followed")
-            answer = self._send(method, url, query, given)
+            answer = self._rest.send(method, url, token=self._token, query=query, given=given)
             if answer.status not in (301, 302, 307, 308) or method != "GET":
                 break
             url, query = urljoin(url, answer.headers.get("location", "")), None
@@ -203,58 +238,17 @@ class GitHub:
             return answer
         raise self._refusal(answer, f"{method} {urlsplit(url).path}")
 
-    def _send(self, method: str, url: str, query: dict[str, str] | None, given: dict[str, str] | None) -> _Answer:
-        import httpx2
-
-        if self._client is None:
-            self._client = httpx2.Client(
-                timeout=REQUEST_SECONDS,
-                follow_redirects=False,
-                headers={
-                    "Accept": "application/vnd.github+json",
-                    "Authorization": f"Bearer {self._token}",
-                    "User-Agent": "shoal",
-                    "X-GitHub-Api-Version": VERSION,
-                },
-            )
-        deadline = monotonic_seconds() + ANSWER_SECONDS
-        body = bytearray()
-        try:
-            with self._client.stream(method, url, params=query, json=given) as response:
-                for part in response.iter_bytes():
-                    body += part
-                    if len(body) > ANSWER_BYTES or monotonic_seconds() > deadline:
-                        raise ForgeUnreachable(f"{self.address} does not come to an end of its answer")
-                return _Answer(response.status_code, response.headers, bytes(body), str(response.url))
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise ForgeUnreachable(f"{self.address} does not answer: {type(error).__name__}: {error}") from None
-
-    def _refusal(self, answer: _Answer, asked: str) -> ForgeError:
-        said = _said(answer)
-        if (wait := self._wait(answer, said)) is not None:
+    def _refusal(self, answer: Answer, asked: str) -> ForgeError:
+        words = said(answer)
+        if (wait := self._rest.wait(answer)) is not None:
             self._asks_again = monotonic_seconds() + wait
-            self._waits_for = f"{self.address} asks to wait: {said}"
+            self._waits_for = f"{self.address} asks to wait: {words}"
             return ForgeUnreachable(f"{self._waits_for}; asked again in {wait:.0f} s")
         if answer.status == 401:
-            return ForgeUnreachable(f"{self.address} does not take the token in $SHOAL_GITHUB_TOKEN: {said}")
+            return ForgeUnreachable(f"{self.address} does not take the token in $SHOAL_GITHUB_TOKEN: {words}")
         if answer.status >= 500:
-            return ForgeUnreachable(f"{self.address} answers {answer.status} to {asked}: {said}")
-        return ForgeError(f"{self.address} answers {answer.status} to {asked}: {said}")
-
-    def _wait(self, answer: _Answer, said: str) -> float | None:
-        """The seconds to wait when a limit is reached: GitHub says so by 403 or 429 and a header, or only in words."""
-        if answer.status not in (403, 429, 503):
-            return None
-        headers = answer.headers
-        wait: float | None = None
-        if (after := headers.get("retry-after")) is not None:
-            wait = float(after) if after.isdecimal() else WAIT_SECONDS
-        elif headers.get("x-ratelimit-remaining") == "0":
-            reset = headers.get("x-ratelimit-reset", "")
-            wait = int(reset) - self._clock.now_ms() / 1000 if reset.isdecimal() else WAIT_SECONDS
-        elif answer.status == 429 or "rate limit" in said.lower():
-            wait = WAIT_SECONDS
-        return None if wait is None else min(max(wait, 1.0), LONGEST_WAIT_SECONDS)
+            return ForgeUnreachable(f"{self.address} answers {answer.status} to {asked}: {words}")
+        return ForgeError(f"{self.address} answers {answer.status} to {asked}: {words}")
 
 
 def configured(url: str, token: str | None) -> GitHub | None:
@@ -265,22 +259,17 @@ def configured(url: str, token: str | None) -> GitHub | None:
 
 def _pull_request(repository: str, one: _Pull) -> PullRequest:
     state = "merged" if one.merged_at else one.state
-    return PullRequest(repository, one.number, one.html_url, one.head.ref, one.base.ref, one.title, state)
-
-
-def _decoded(answer: _Answer, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(answer.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ForgeUnreachable(f"{urlsplit(answer.url).netloc} answers with something else: {error}") from None
-
-
-def _said(answer: _Answer) -> str:
-    """What GitHub says about a refusal, on one line."""
-    try:
-        refusal = msgspec.json.decode(answer.body, type=_Refusal)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return f"status {answer.status}"
-    errors = refusal.errors if isinstance(refusal.errors, list) else []
-    more = [str(one.get("message") or one.get("code")) if isinstance(one, dict) else str(one) for one in errors]
-    return " ".join("; ".join([refusal.message, *more]).split())[:300] or f"status {answer.status}"
+    default_branch = one.base.repo.default_branch if one.base.repo else ""
+    return PullRequest(
+        repository,
+        one.number,
+        one.html_url,
+        one.head.ref,
+        one.base.ref,
+        one.title,
+        state,
+        head=one.head.sha,
+        is_draft=one.draft,
+        default_branch=default_branch,
+        files=one.changed_files,
+    )

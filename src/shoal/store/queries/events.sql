@@ -1,6 +1,6 @@
 -- part: no_chatter
--- Not what agents say and do while they run: hundreds of lines a minute, for those who follow a session.
-kind NOT IN ('session.started', 'session.said', 'session.ended', 'tool.started', 'tool.completed', 'tool.failed', 'task.heard')
+-- Not what agents say and do while they run: hundreds of lines a minute, for those who follow a session. Nor their tokens.
+kind NOT IN ('token.issued', 'token.revoked', 'session.started', 'session.said', 'session.ended', 'tool.started', 'tool.completed', 'tool.failed', 'task.heard')
 
 -- part: no_steps
 -- Not each thing that an agent says, calls or pays: STEPS of model/event.py.

@@ -1,0 +1,149 @@
+"""`shoal broker`: tokens of a GitHub App for tasks."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from shoal.cli.moments import PAST, shown
+from shoal.cli.session import Session, command, given
+from shoal.errors import BadInput
+from shoal.model.grant import GrantAction, Registration
+from shoal.settings import ADMIN_TOKEN
+
+TASK_KEY = "SHOAL_TASK_KEY"
+KEY = click.option(
+    "--key", help=f"The attempt's own key, or the administrator's token; else ${TASK_KEY}, else ${ADMIN_TOKEN}."
+)
+
+
+@click.group(epilog="Examples: shoal broker status; shoal broker register T42 -r acme/web -p contents=read")
+def broker() -> None:
+    """Short-lived GitHub tokens for tasks: status, registrations, audit."""
+
+
+@broker.command()
+@command
+def status(session: Session) -> None:
+    """Show how the broker is set up, and how many tokens live."""
+    found = session.ledger.grants.status()
+
+    def show() -> None:
+        from shoal.cli import output
+
+        output.sentence(found.problem or f"App {found.app_id} at {found.api}")
+        lines = [
+            ("owners", ", ".join(found.owners)),
+            ("repositories", ", ".join(found.repositories) or "all that the App may reach"),
+            ("permissions", _levels(found.permissions)),
+            ("services", ", ".join(found.services)),
+            ("administrator", "" if found.has_administrator else f"none: ${ADMIN_TOKEN} is not set"),
+            ("open", "yes: whoever reaches this server gets tokens" if found.open else ""),
+            ("registrations", str(found.registrations)),
+            ("living tokens", str(found.alive)),
+        ]
+        for name, value in lines:
+            if value:
+                output.sentence(f"  {name:<14} {value}")
+
+    session.answer(found, show)
+
+
+@broker.command(epilog="Example: shoal broker register T42 -r acme/web -r acme/api -p contents=read")
+@click.argument("task")
+@click.option("-r", "--repository", "repositories", multiple=True, help="owner/name; the task's own when left out.")
+@click.option("-p", "--permission", "permissions", multiple=True, help="NAME=read, write or admin; else the settings'.")
+@KEY
+@command
+def register(
+    session: Session, task: str, repositories: tuple[str, ...], permissions: tuple[str, ...], key: str | None
+) -> None:
+    """Say which repositories a task may have tokens for, and what these may do there."""
+    asked = given(repositories=list(repositories) or None, permissions=_permissions(permissions), key=_key(key))
+    found = session.ledger.tasks.register(task, **asked)
+    session.answer(found, lambda: _show(found), ids=[found.task_id])
+
+
+@broker.command()
+@click.argument("task")
+@command
+def deregister(session: Session, task: str) -> None:
+    """Let a task have no tokens any more; its living ones are ended."""
+    found = session.ledger.tasks.deregister(task)
+    session.answer(found, lambda: _show(found), ids=[found.task_id])
+
+
+@broker.command(epilog="Example: GH_TOKEN=$(shoal broker token T42 -q) gh pr list")
+@click.argument("task")
+@click.option("-r", "--repository", help="One of the task's, where they have several owners.")
+@click.option("-p", "--permission", "permissions", multiple=True, help="NAME=LEVEL; less than the registration allows.")
+@KEY
+@command
+def token(session: Session, task: str, repository: str | None, permissions: tuple[str, ...], key: str | None) -> None:
+    """Print a token for the repositories of a task that an attempt is at work on."""
+    asked = given(repository=repository, permissions=_permissions(permissions), key=_key(key))
+    found = session.ledger.tasks.token(task, **asked)
+    session.answer(found, lambda: click.echo(found.token), ids=[found.token])
+
+
+@broker.command(epilog="Example: shoal broker audit T42 --action refused --since 7d")
+@click.argument("task", required=False)
+@click.option("--action", type=click.Choice([one.value for one in GrantAction]), help="Only lines of this kind.")
+@click.option("--service", help="Only lines of a service.")
+@click.option("--since", type=PAST, help="Only lines since then: 7d, 2026-12-24.")
+@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
+@click.option("--cursor", help="Where the page begins: 'next' of the page before.")
+@command
+def audit(session: Session, task: str | None, limit: int, **filters: Any) -> None:
+    """Show what was registered, given out, refused and ended, newest first."""
+    found = session.ledger.grants.audit(limit=limit, **given(task=task, **filters))
+
+    def show() -> None:
+        from shoal.cli import output
+
+        rows = [
+            (
+                shown(one.at),
+                one.action.value,
+                one.reference or one.service or (one.task and f"{one.task}"),
+                one.actor,
+                ", ".join(one.repositories),
+                one.reason or (one.expires_at and f"until {shown(one.expires_at)}"),
+            )
+            for one in found
+        ]
+        output.table(["When", "What", "For", "Who", "Repositories", ""], rows, empty="Nothing yet.", grows="")
+        if found.next:
+            click.echo(f"More: --cursor {found.next}", err=True)
+
+    session.answer(found, show, ids=[one.id for one in found])
+
+
+def _key(given_key: str | None) -> str | None:
+    return given_key or os.environ.get(TASK_KEY) or os.environ.get(ADMIN_TOKEN)
+
+
+def _permissions(written: tuple[str, ...]) -> dict[str, str] | None:
+    found = {}
+    for one in written:
+        name, mark, level = one.partition("=")
+        if not mark or level not in {"read", "write", "admin"}:
+            raise BadInput(f"--permission {one!r}: write NAME=read, NAME=write or NAME=admin", field="permissions")
+        found[name] = level
+    return found or None
+
+
+def _show(found: Registration) -> None:
+    from shoal.cli import output
+
+    if found.status == "removed":
+        output.sentence(f"{found.task_id} gets no tokens until it is registered anew")
+        return
+    what = f"{', '.join(found.repositories)} ({_levels(found.permissions)})"
+    output.sentence(f"{found.task_id} may have tokens for {what} until {shown(found.expires_at)}")
+
+
+def _levels(permissions: dict[str, str]) -> str:
+    return ", ".join(f"{name}={level}" for name, level in sorted(permissions.items()))

@@ -1,0 +1,274 @@
+"""Runs what jobs do: programs in process groups of their own, built-ins in this process. What is due: scheduler.py.
+
+A run ends with its time, when it is cancelled, when its server stops, and, by the keeper of its group, when that dies.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+import structlog
+from msgspec import Struct
+
+from shoal.adapters.processes.groups import Groups
+from shoal.clock import monotonic_seconds
+from shoal.daemon.built_ins import BUILT_INS, Context
+from shoal.daemon.run_log import RunLog
+from shoal.errors import ShoalError, StoreError
+from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.job import BuiltIn, Claimed, Program, RunStatus
+from shoal.services import runs
+from shoal.settings import SECRETS, Home
+
+log = structlog.get_logger()
+GRACE_SECONDS = 5.0
+NOTICE_SECONDS = 0.1
+RETRY_SECONDS = 2.0
+CHUNK_BYTES = 65_536
+STOPPED = "the server stopped"
+
+
+class Ended(Struct, frozen=True):
+    """How a run ended."""
+
+    status: RunStatus
+    exit_code: int | None = None
+    reason: str | None = None
+
+
+class JobRunner:
+    """The runs of one server, a thread each."""
+
+    def __init__(self, engine: EmbeddedEngine, home: Home, *, url: str | None = None) -> None:
+        """`url` is where this server listens, if it does."""
+        self.server = engine.sources.server
+        self.logs = home.logs / "jobs"
+        self._engine = engine
+        self._home = home
+        self._url = url
+        self.freed = threading.Event()  # set whenever a run has ended
+        self._groups: Groups | None = None
+        self._lock = threading.Lock()
+        self._under_way: dict[int, _UnderWay] = {}
+        self._stopping = False
+
+    @property
+    def busy(self) -> int:
+        """How many runs this server has."""
+        return len(self._under_way)
+
+    def start(self, claimed: Claimed) -> None:
+        """Begin a run that this server has claimed."""
+        with self._lock:
+            if self._groups is None:
+                self._groups = Groups()
+            run = _UnderWay(claimed, RunLog(Path(claimed.run.log or self.logs / f"{claimed.run.id}.log")))
+            if self._stopping:
+                run.stop(RunStatus.ERROR, STOPPED)
+            self._under_way[claimed.run.id] = run
+            run.thread = threading.Thread(target=self._carry_out, args=(run,), name=f"shoal-run-{claimed.run.id}")
+            run.thread.daemon = True
+            run.thread.start()
+
+    def beat(self) -> None:
+        """Renew the runs and store what they wrote; end those that were cancelled, or taken from this server."""
+        under_way = dict(self._under_way)
+        if not under_way:
+            return
+        outputs = {id: text for id, run in under_way.items() if (text := run.news()) is not None}
+        pulse = self._engine.write(lambda tx: runs.beat(tx, server=self.server, outputs=outputs))
+        for id, run in under_way.items():
+            if id in pulse.stop:
+                run.stop(RunStatus.CANCELLED, None)
+            elif id not in pulse.held:
+                run.stop(RunStatus.ERROR, "it was taken from this server")
+
+    def stop(self, seconds: float) -> None:
+        """End all runs, waiting so long at most until that is in the ledger."""
+        deadline = monotonic_seconds() + seconds
+        with self._lock:
+            self._stopping = True
+            under_way = list(self._under_way.values())
+        for run in under_way:
+            run.stop(RunStatus.ERROR, STOPPED)
+        for run in under_way:
+            if run.thread is not None:
+                run.thread.join(max(0.0, deadline - monotonic_seconds()))
+        if self._groups is not None:
+            self._groups.close()  # its keeper ends whatever is left
+
+    def _carry_out(self, run: _UnderWay) -> None:
+        try:
+            with run.log:
+                ended = self._do(run)
+                self._report(run, ended)
+        finally:
+            del self._under_way[run.claimed.run.id]
+            self.freed.set()
+
+    def _do(self, run: _UnderWay) -> Ended:
+        action = run.claimed.definition.action
+        if run.why is not None:
+            return run.why
+        try:
+            if isinstance(action, Program):
+                return self._run_program(run, action)
+            if isinstance(action, BuiltIn):
+                return self._run_built_in(run, action)
+            return Ended(RunStatus.ERROR, reason="its job makes tasks now, and runs nothing")
+        except Exception as error:
+            log.exception("run failed", job=run.claimed.run.job, run=run.claimed.run.run_id)
+            return Ended(RunStatus.ERROR, reason=f"{type(error).__name__}: {error}")
+
+    def _report(self, run: _UnderWay, ended: Ended) -> None:
+        """Tell the ledger, for as long as it takes: nobody else knows how the run ended."""
+        while True:
+            try:
+                self._engine.write(
+                    lambda tx: runs.end(
+                        tx,
+                        run=run.claimed.run.id,
+                        server=self.server,
+                        status=ended.status,
+                        exit_code=ended.exit_code,
+                        reason=ended.reason,
+                        output=run.log.tail,
+                    )
+                )
+                return
+            except StoreError as error:
+                log.warning("run has ended, which the database does not take", reason=error.message)
+                if self._stopping:
+                    return
+                threading.Event().wait(RETRY_SECONDS)
+
+    def _run_built_in(self, run: _UnderWay, action: BuiltIn) -> Ended:
+        function = BUILT_INS.get(action.name)
+        if function is None:
+            known = ", ".join(sorted(BUILT_INS)) or "none"
+            return Ended(RunStatus.ERROR, reason=f"there is no built-in {action.name!r}; there are: {known}")
+        context = Context(self._engine, self._home, run.claimed.run, action.options, run.told)
+        limit = run.claimed.definition.timeout_seconds
+        timer = threading.Timer(limit, run.stop, (RunStatus.TIMEOUT, f"stopped after {limit} s"))
+        timer.daemon = True
+        timer.start()
+        try:
+            run.log.write(function(context).encode("utf-8", "replace"))
+        except ShoalError as error:
+            return run.why or Ended(RunStatus.FAILED, reason=error.message)
+        finally:
+            timer.cancel()
+        return run.why or Ended(RunStatus.SUCCESS)
+
+    def _run_program(self, run: _UnderWay, action: Program) -> Ended:
+        assert self._groups is not None  # noqa: S101 - made before the first run
+        folder = self._home.folder / Path(run.claimed.definition.folder or ".").expanduser()
+        try:
+            process = self._groups.start(
+                command_line(action.command),
+                stdin=subprocess.DEVNULL,
+                output=subprocess.PIPE,
+                environment=self._environment(run.claimed),
+                folder=folder,
+            )
+        except (OSError, ValueError) as error:
+            return Ended(RunStatus.ERROR, reason=f"{action.command[0]} cannot be started in {folder}: {error}")
+        assert process.stdout is not None  # noqa: S101 - opened as a pipe
+        with process.stdout as pipe:
+            try:
+                _follow(run, process, pipe)
+            finally:
+                self._groups.end(process, GRACE_SECONDS)
+            _drain(run, pipe)
+        if run.why is not None:
+            return run.why
+        if process.returncode == 0:
+            return Ended(RunStatus.SUCCESS, 0)
+        return Ended(RunStatus.FAILED, process.returncode, f"ended with {process.returncode}")
+
+    def _environment(self, claimed: Claimed) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        told = {
+            "SHOAL_JOB": claimed.run.job,
+            "SHOAL_RUN": claimed.run.run_id,
+            "SHOAL_SLOT": str(claimed.run.slot),
+            "SHOAL_HOME": str(self._home.folder),
+        }
+        if self._url is not None:
+            told["SHOAL_URL"] = self._url
+        return own | told | claimed.definition.environment
+
+
+class _UnderWay:
+    """A run, and why it is to end."""
+
+    def __init__(self, claimed: Claimed, log: RunLog) -> None:
+        self.claimed = claimed
+        self.log = log
+        self.told = threading.Event()
+        self.why: Ended | None = None
+        self.thread: threading.Thread | None = None
+        self.deadline = monotonic_seconds() + claimed.definition.timeout_seconds
+        self._stored = ""
+
+    def stop(self, status: RunStatus, reason: str | None) -> None:
+        """Ask it to end; the first reason stays."""
+        if self.why is None:
+            self.why = Ended(status, reason=reason)
+        self.told.set()
+
+    def news(self) -> str | None:
+        """The end of the output, if it is another one than when this was asked before."""
+        tail = runs.tail(self.log.tail)
+        if tail == self._stored:
+            return None
+        self._stored = tail
+        return tail
+
+
+def command_line(command: list[str]) -> list[str]:
+    """What is started: a .py file with this Python, a .sh file with sh, anything else as it is."""
+    program = command[0]
+    if program.endswith(".py"):
+        return [sys.executable, *command]
+    return ["sh", *command] if program.endswith(".sh") else list(command)
+
+
+def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+    """Take what it writes until it ends, or is to end."""
+    os.set_blocking(pipe.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        is_open = True
+        # Not until the end of its output: a child that it left behind may keep that open.
+        while process.poll() is None and not run.told.is_set():
+            if monotonic_seconds() > run.deadline:
+                run.stop(RunStatus.TIMEOUT, f"stopped after {run.claimed.definition.timeout_seconds} s")
+            elif not is_open:
+                run.told.wait(NOTICE_SECONDS)
+            elif selector.select(NOTICE_SECONDS):
+                is_open = _take(run, pipe)
+                if not is_open:
+                    selector.unregister(pipe)
+
+
+def _drain(run: _UnderWay, pipe: IO[bytes]) -> None:
+    """Take what is left, as far as the pipe holds it."""
+    for _ in range(100):
+        if not _take(run, pipe):
+            return
+
+
+def _take(run: _UnderWay, pipe: IO[bytes]) -> bool:
+    try:
+        data = os.read(pipe.fileno(), CHUNK_BYTES)
+    except BlockingIOError:
+        return False
+    run.log.write(data)
+    return bool(data)

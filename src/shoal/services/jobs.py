@@ -1,0 +1,268 @@
+"""Jobs: made, read, changed, taken away, triggered; and a manifest of them compared with what there is.
+
+When they fire: firing.py; what becomes of a firing: runs.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+from msgspec import UNSET
+
+from shoal.errors import BadInput, Duplicate, NotFound, Refused
+from shoal.model.event import Kind
+from shoal.model.fields import Limit, Name
+from shoal.model.job import (
+    Applied,
+    Cause,
+    Definition,
+    Job,
+    JobChanges,
+    JobDetail,
+    Overlap,
+    Run,
+    RunStatus,
+    Template,
+    columns,
+    job_from_row,
+)
+from shoal.model.page import Page
+from shoal.services import runs as services_runs
+from shoal.services.firing import enter, filled
+from shoal.services.slots import first_slot, timetable
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+BY_API = "api"
+FIRE_TIMES = 5
+LAST_RUNS = 10
+_TIMES = frozenset({"schedule", "timezone"})
+
+
+@verb("POST /jobs", status=201)
+def create(tx: Tx, new: Definition) -> Job:
+    """Make a job. Raises Duplicate when its name is taken."""
+    check(tx, new)
+    job = _insert(tx, new, BY_API)
+    if job is None:
+        taken = _get(tx, new.name)
+        raise Duplicate(f"there is a job {new.name} already, of {taken.source}; choose another name", field="name")
+    return job
+
+
+@verb("GET /jobs/{job}")
+def get(tx: Tx, *, job: Name) -> JobDetail:
+    """One job, with its next five slots and its last runs."""
+    found = _get(tx, job)
+    fields = {name: getattr(found, name) for name in found.__struct_fields__}
+    return JobDetail(
+        **fields, fire_times=fire_times(found), runs=list(services_runs.list_(tx, job=job, limit=LAST_RUNS))
+    )
+
+
+@verb("GET /jobs")
+def list_(tx: Tx, *, enabled: bool | None = None, cursor: Name | None = None, limit: Limit = 100) -> Page[Job]:
+    """A page of jobs in the order of their names."""
+    filters = {} if enabled is None else {"enabled": int(enabled)}
+    rows = tx.all("jobs.list", after=cursor or "", limit=limit + 1, **filters)
+    page = [job_from_row(row) for row in rows[:limit]]
+    return Page(page, next=page[-1].definition.name if len(rows) > limit else None)
+
+
+@verb("PATCH /jobs/{job}", repeatable=True)
+def update(tx: Tx, changes: JobChanges, *, job: Name) -> Job:
+    """Change a job; what is left out stays. Runs under way go on as they began.
+
+    A new schedule counts from now. What a manifest defines is put back by the next sync.
+    """
+    found = _lock(tx, job)
+    given = {name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
+    return _change(tx, found, msgspec.structs.replace(found.definition, **given))
+
+
+@verb("DELETE /jobs/{job}")
+def remove(tx: Tx, *, job: Name) -> Job:
+    """Take a job away. What runs goes on to its end, what waits is called off, and the history stays."""
+    found = _lock(tx, job)
+    _remove(tx, found)
+    return found
+
+
+@verb("POST /jobs/{job}/enable", repeatable=True)
+def enable(tx: Tx, *, job: Name) -> Job:
+    """Let a job fire again, from now on."""
+    found = _lock(tx, job)
+    return _change(tx, found, msgspec.structs.replace(found.definition, enabled=True))
+
+
+@verb("POST /jobs/{job}/disable", repeatable=True)
+def disable(tx: Tx, *, job: Name) -> Job:
+    """Let a job fire no more. What runs goes on to its end, and slots that wait are called off."""
+    found = _lock(tx, job)
+    return _change(tx, found, msgspec.structs.replace(found.definition, enabled=False))
+
+
+@verb("POST /jobs/{job}/trigger")
+def trigger(tx: Tx, *, job: Name) -> Run:
+    """Run a job now, disabled or not. Refused while it runs, if it lets no run overlap."""
+    found = _lock(tx, job)
+    others = services_runs.under_way(tx, job)
+    if found.definition.overlap is Overlap.FORBID:
+        for other in others:
+            if other.status is RunStatus.RUNNING or other.due_at <= tx.now:
+                raise Refused(
+                    f"job {job} is under way: {other.run_id} is {other.status.value}; wait for it, or cancel it",
+                    field="job",
+                )
+        others = []  # a later attempt of another slot is no reason to skip this
+    row = tx.one("runs.last_triggered", job=job, slot=tx.now)
+    slot = tx.now if row is None or row[0] is None else row[0] + 1
+    made = enter(tx, found, slot, Cause.TRIGGER, under_way=others)
+    assert made is not None  # noqa: S101 - the job is locked, and no one else has this slot
+    return made
+
+
+@verb("GET /jobs/{job}/runs")
+def runs(tx: Tx, *, job: Name, cursor: Name | None = None, limit: Limit = 50) -> Page[Run]:
+    """A page of a job's runs, newest first and without their output; also of one that was taken away."""
+    page = services_runs.list_(tx, job=job, cursor=cursor, limit=limit)
+    if not page and cursor is None:
+        _get(tx, job)
+    return page
+
+
+def apply(tx: Tx, source: str, definitions: list[Definition]) -> Applied:
+    """Make the jobs of a manifest what it says, and take away those that it no longer has.
+
+    All of it or nothing: raises BadInput for one that cannot be, Duplicate for a name that others have.
+    """
+    wanted = {one.name: one for one in definitions}
+    for name, count in Counter(one.name for one in definitions).items():
+        if count > 1:
+            raise BadInput(f"job {name} is defined {count} times", field=name)
+    for one in definitions:
+        try:
+            check(tx, one)
+        except BadInput as error:
+            raise BadInput(f"job {one.name}: {error.message}", field=f"{one.name}.{error.field}") from None
+    there = {job.definition.name: job for job in map(job_from_row, tx.all("jobs.lock_of_source", source=source))}
+    applied = Applied([], [], [], [])
+    for name in sorted(there.keys() - wanted.keys()):
+        _remove(tx, there[name])
+        applied.removed.append(name)
+    for name in sorted(wanted):
+        if name not in there:
+            if _insert(tx, wanted[name], source) is None:
+                other = _get(tx, name).source
+                raise Duplicate(f"there is a job {name} already, of {other}; remove or rename one", field=name)
+            applied.added.append(name)
+            continue
+        different = _different(there[name].definition, wanted[name])
+        if different:
+            _change(tx, there[name], wanted[name])
+        if different & _TIMES:
+            applied.rescheduled.append(name)
+        if different - _TIMES:
+            applied.changed.append(name)
+    return applied
+
+
+def check(tx: Tx, definition: Definition) -> None:
+    """Refuse what could not fire or run. Raises BadInput, and NoVault for a template with a body where none is kept."""
+    first_slot(definition.schedule, definition.timezone, now=tx.now, last_slot=None)
+    for name in definition.environment:
+        if "=" in name:
+            raise BadInput(f"{name!r} cannot name a variable of the environment", field="environment")
+    if isinstance(definition.action, Template):
+        new = filled(definition.name, definition.action, tx.now)
+        if new.body is not None:
+            tx.require_vault()
+
+
+def fire_times(job: Job, count: int = FIRE_TIMES) -> list[int]:
+    """The next slots of a job."""
+    definition = job.definition
+    found: list[int] = []
+    plan, slot = timetable(definition.schedule, definition.timezone), job.next_fire_at
+    while slot is not None and len(found) < count:
+        found.append(slot)
+        slot = plan.after(slot)
+    return found
+
+
+def _insert(tx: Tx, definition: Definition, source: str) -> Job | None:
+    # One of this name may have been there before: what it has had is not had again.
+    row = tx.one("runs.last_slot", job=definition.name)
+    last_slot = None if row is None else row[0]
+    row = tx.one(
+        "jobs.insert",
+        **columns(definition),
+        source=source,
+        next_fire_at=_first(tx, definition, last_slot),
+        last_slot=last_slot,
+        now=tx.now,
+    )
+    if row is None:
+        return None
+    job = job_from_row(row)
+    tx.emit(Kind.JOB_CREATED, data={"job": definition.name, "source": source})
+    return job
+
+
+def _change(tx: Tx, job: Job, definition: Definition) -> Job:
+    different = _different(job.definition, definition)
+    if not different:
+        return job
+    check(tx, definition)
+    next_fire_at = job.next_fire_at
+    if not definition.enabled:
+        next_fire_at = None
+    elif different & _TIMES or "enabled" in different:
+        next_fire_at = _first(tx, definition, job.last_slot)
+    row = tx.one("jobs.change", id=job.id, **columns(definition), next_fire_at=next_fire_at, now=tx.now)
+    assert row is not None  # noqa: S101 - the job is locked
+    if "enabled" in different and not definition.enabled:
+        _call_off(tx, job, "the job was disabled", triggered=False)
+    tx.emit(Kind.JOB_CHANGED, data={"job": definition.name, "changed": sorted(different)})
+    return job_from_row(row)
+
+
+def _remove(tx: Tx, job: Job) -> None:
+    _call_off(tx, job, "the job was removed", triggered=True)
+    tx.all("jobs.remove", id=job.id)
+    tx.emit(Kind.JOB_REMOVED, data={"job": job.definition.name, "source": job.source})
+
+
+def _call_off(tx: Tx, job: Job, reason: str, *, triggered: bool) -> None:
+    for run in services_runs.under_way(tx, job.definition.name):
+        if run.status is RunStatus.WAITING and (triggered or run.cause is not Cause.TRIGGER):
+            services_runs.stop(tx, run, reason=reason)
+
+
+def _first(tx: Tx, definition: Definition, last_slot: int | None) -> int | None:
+    if not definition.enabled:
+        return None
+    return first_slot(definition.schedule, definition.timezone, now=tx.now, last_slot=last_slot)
+
+
+def _different(old: Definition, new: Definition) -> set[str]:
+    return {name for name in new.__struct_fields__ if getattr(old, name) != getattr(new, name)}
+
+
+def _get(tx: Tx, name: str) -> Job:
+    row = tx.one("jobs.get", name=name)
+    if row is None:
+        raise _unknown(name)
+    return job_from_row(row)
+
+
+def _lock(tx: Tx, name: str) -> Job:
+    row = tx.one("jobs.lock", name=name)
+    if row is None:
+        raise _unknown(name)
+    return job_from_row(row)
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"there is no job {name!r}; `shoal job list` shows what there is", field="job")

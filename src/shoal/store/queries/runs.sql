@@ -1,0 +1,100 @@
+-- part: without_output
+-- The columns of a run for lists.
+id, job, slot, cause, attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at, finished_at,
+  exit_code, reason, NULL AS output, log, task
+
+-- name: insert
+-- A run of a slot; nothing comes back when there is one.
+INSERT INTO runs (job, slot, cause, attempt, status, due_at, actor, started_at, finished_at, reason, task)
+VALUES (:job, :slot, :cause, :attempt, :status, :due_at, :actor, :started_at, :finished_at, :reason, :task)
+ON CONFLICT (job, slot, cause, attempt) DO NOTHING
+RETURNING *
+
+-- name: get
+-- One run.
+SELECT * FROM runs WHERE id = :id
+
+-- name: newest
+-- The newest runs before one.
+SELECT {{without_output}}
+FROM runs
+WHERE id < :before
+  AND job = :job                                                           -- if job
+  AND status = :status                                                     -- if status
+  AND status = 'waiting'                                                   -- if waiting
+  AND status = 'running'                                                   -- if running
+ORDER BY id DESC
+LIMIT :limit
+
+-- name: last_slot
+-- The newest slot that a job of this name has had.
+SELECT MAX(slot) FROM runs WHERE job = :job AND cause <> 'trigger'
+
+-- name: last_triggered
+-- The newest time at which someone triggered a job, from a time on.
+SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = 'trigger'
+
+-- name: under_way
+-- The runs of a job that wait or run.
+SELECT * FROM runs WHERE job = :job AND status IN ('waiting', 'running') ORDER BY due_at, id
+
+-- name: candidates
+-- Waiting runs that are due, with their jobs; one of a job that lets none run beside another. The jobs stay locked.
+SELECT r.id, t.* FROM runs AS r JOIN jobs AS t ON t.name = r.job
+WHERE r.status = 'waiting' AND r.due_at <= :now
+  AND (t.overlap = 'allow' OR NOT EXISTS (
+    SELECT 1 FROM runs AS o WHERE o.job = r.job AND o.status IN ('waiting', 'running')
+      AND (o.status = 'running' OR o.due_at < r.due_at OR (o.due_at = r.due_at AND o.id < r.id))
+  ))
+ORDER BY r.due_at, r.id
+LIMIT :limit
+{{skip_locked}}
+
+-- name: claim
+-- A waiting run becomes a server's. Its job must be locked: two statements, so that this one sees who ran meanwhile.
+UPDATE runs SET
+  status = 'running', server = :server, leased_until = :leased_until, started_at = :now, log = :log, beats = 1
+WHERE id = :id AND status = 'waiting' AND NOT EXISTS (
+  SELECT 1 FROM runs AS o WHERE o.job = runs.job AND o.status = 'running' AND :alone = 1
+)
+RETURNING *
+
+-- name: beat
+-- All runs of a server, renewed.
+UPDATE runs SET beats = beats + 1, leased_until = :leased_until WHERE server = :server AND status = 'running'
+RETURNING id, cancelled_by
+
+-- name: put_output
+-- The last lines of what a run has written so far.
+UPDATE runs SET output = :output WHERE id = :id AND server = :server AND status = 'running'
+
+-- name: held
+-- What runs, and how often its server has given a sign of life.
+SELECT id, server, beats FROM runs WHERE status = 'running' ORDER BY id
+
+-- name: end
+-- A run has ended, if its server still has it.
+UPDATE runs SET
+  status = :status, exit_code = :exit_code, output = COALESCE(:output, output), finished_at = :now,
+  reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END, leased_until = NULL
+WHERE id = :id AND server = :server AND status = 'running'
+  AND beats = :beats                                                       -- if beats
+RETURNING *
+
+-- name: call_off
+-- A waiting run will not run.
+UPDATE runs SET status = 'cancelled', cancelled_by = :actor, reason = :reason, finished_at = :now
+WHERE id = :id AND status = 'waiting'
+RETURNING *
+
+-- name: stop
+-- A running run is asked to end.
+UPDATE runs SET cancelled_by = :actor, reason = :reason WHERE id = :id AND status = 'running' AND cancelled_by IS NULL
+RETURNING *
+
+-- name: prune
+-- Forget runs that ended before a time, of the oldest ones.
+DELETE FROM runs
+WHERE id IN (SELECT id FROM runs ORDER BY id LIMIT :limit)
+  AND status NOT IN ('waiting', 'running') AND COALESCE(finished_at, due_at) < :before
+RETURNING id
