@@ -172,7 +172,7 @@ def test_home_has_jobs_toml_or_yaml_and_one_that_is_gone_is_told(tmp_path: Path)
     assert source.mark() != first
     assert names(source()) == ["sweep", "a"]
     (tmp_path / "jobs.toml").write_text(SWEEP.replace("sweep]", "a]"))
-    with pytest.raises(BadInput, match="jobs.yaml, line 2: job a is defined already, at jobs.toml, line 1"):
+    with pytest.raises(BadInput, match=r"jobs.yaml, line 2: job a is defined already, at jobs.toml, line 1"):
         source()
 
 
@@ -181,7 +181,7 @@ def test_folder_is_read_whole_but_not_what_is_hidden(tmp_path: Path) -> None:
     (folder / "more").mkdir(parents=True)
     (folder / ".git").mkdir()
     source = manifests(tmp_path, "ops")
-    with pytest.raises(BadInput, match="no manifest in .*ops"):
+    with pytest.raises(BadInput, match=r"no manifest in .*ops"):
         source()
     for name in ("b.toml", "more/a.toml", ".c.toml", ".git/d.toml", "README.md", "#e.toml"):
         (folder / name).write_text(SWEEP.replace("sweep]", f"{Path(name).stem.strip('.#')}]"))
