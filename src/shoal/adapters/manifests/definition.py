@@ -10,7 +10,7 @@ import msgspec
 
 from shoal.adapters.manifests.written import Entry, Keys
 from shoal.errors import BadInput
-from shoal.mistakes import explain, nearest
+from shoal.mistakes import explain
 from shoal.model.job import Definition
 
 ACTIONS = ("command", "script", "task", "built_in", "action")
@@ -40,9 +40,7 @@ def definition(entry: Entry) -> Definition:
     """The job that an entry defines. Raises BadInput with file, line and reason."""
     for key in entry.table:
         if key not in KNOWN:
-            meant = MEANT.get(str(key).lower())
-            near = f"; did you mean {meant}?" if meant else nearest(str(key), KNOWN)
-            raise _wrong(entry, f"{key}: there is no such field{near}", str(key))
+            raise _wrong(entry, f"{key}: there is no such field{_nearest(str(key))}", str(key))
     given = {name: value for name, value in entry.table.items() if name in FIELDS and name != "action"}
     given |= {"name": entry.name, "action": _action(entry)}
     if isinstance(values := given.get("environment"), dict):
@@ -111,6 +109,13 @@ def _command(entry: Entry, form: str, value: Any) -> Any:
             form,
         )
     return words
+
+
+def _nearest(key: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(key.lower(), [*KNOWN, *MEANT], n=1)
+    return f"; did you mean {MEANT.get(near[0], near[0])}?" if near else ""
 
 
 def _as_text(value: Any) -> Any:
