@@ -68,6 +68,50 @@ def test_file_is_applied_once_it_is_written_to_the_end(home: Home, ledger: Ledge
     assert names(ledger) == ["other"]
 
 
+def test_file_that_is_emptied_while_it_is_read_takes_no_job_away(
+    home: Home, ledger: Ledger, watch: ManifestWatch
+) -> None:
+    written = home.folder / "jobs.toml"
+    written.write_text(SWEEP)
+    watch.tick()
+    watch.tick()
+    source: Any = ledger.engine.sources.manifest  # type: ignore[attr-defined]
+
+    class Emptied:
+        mark = source.mark
+
+        def __call__(self) -> Any:
+            written.write_text("")
+            return source()
+
+    written.write_text(SWEEP + "# changed\n")
+    ledger.engine.sources.manifest = Emptied()  # type: ignore[attr-defined]
+    watch.tick()
+    watch.tick()
+    assert names(ledger) == ["sweep"]
+
+
+def test_remote_that_is_away_changes_nothing_and_is_asked_again(
+    home: Home, ledger: Ledger, watch: ManifestWatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = tmp_path / "ops.git"
+    (home.folder / "shoal.toml").write_text(f'vault = ""\njobs = "{remote}"\n')
+    wait_until(lambda: ledger.engine.settings.jobs)  # type: ignore[attr-defined]
+    monkeypatch.setattr("shoal.daemon.manifest_watch.RETRY_SECONDS", 0.0)
+    watch.tick()
+    for _ in range(2):
+        with pytest.raises(BadInput, match="git fetch"):
+            watch.tick()
+    assert len(refused(ledger)) == 1
+    remote.mkdir()
+    named = ("-c", "user.name=ana", "-c", "user.email=ana@localhost")
+    (remote / "jobs.toml").write_text(SWEEP)
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "Begin"]):
+        subprocess.run(["git", *named, *command], cwd=remote, check=True)
+    watch.tick()
+    assert names(ledger) == ["sweep"]
+
+
 def test_problem_is_told_once_stays_in_sight_and_goes(home: Home, ledger: Ledger, watch: ManifestWatch) -> None:
     written = home.folder / "jobs.toml"
     written.write_text(SWEEP)

@@ -42,8 +42,8 @@ def written(ledger: Ledger) -> Written:
 
 
 @pytest.fixture
-def follow(ledger: Ledger) -> Callable[[], Synced | None]:
-    return lambda: manifest.follow(ledger.engine.world("shoal"))  # type: ignore[attr-defined]
+def follow(ledger: Ledger, written: Written) -> Callable[[], Synced | None]:
+    return lambda: manifest.follow(ledger.engine.world("shoal"), written())  # type: ignore[attr-defined]
 
 
 def kinds(ledger: Ledger) -> list[str]:

@@ -14,6 +14,7 @@ from shoal.clock import monotonic_seconds
 from shoal.errors import BadInput, ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import manifest
+from shoal.services.outside import ManifestSource
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
@@ -44,14 +45,17 @@ class ManifestWatch:
         is_due = mark != self._done or monotonic_seconds() >= self._again_at
         # Editors empty a file before they write it: one that is still being written looks different the next time.
         if is_due and mark == seen:
-            self._apply(mark)
+            self._apply(source, mark)
         if self._problem is not None:
             raise BadInput(self._problem)
 
-    def _apply(self, mark: Hashable) -> None:
+    def _apply(self, source: ManifestSource, mark: Hashable) -> None:
         self._again_at = float("inf")
         try:
-            done = manifest.follow(self._engine.world("shoal"))
+            found = source()
+            if source.mark() != mark:
+                return  # it is being written again
+            done = manifest.follow(self._engine.world("shoal"), found)
         except StoreError:
             raise  # the manifest is not at fault: the next tick tries again
         except ShoalError as error:

@@ -43,12 +43,11 @@ def sync(outside: Outside, *, dry_run: bool = False) -> Synced:
     return _synced(manifest, applied, changes, dry_run=dry_run)
 
 
-def follow(outside: Outside) -> Synced | None:
-    """The same when the manifest is another than the one that was applied last; None when it is not.
+def follow(outside: Outside, manifest: Manifest) -> Synced | None:
+    """The same with a manifest that was read, when it is another than the one that was applied last; else None.
 
     So a restart does not undo what people changed since, and any number of servers do it once.
     """
-    manifest = outside.manifest()
     if outside.read(lambda tx: _fact(tx, APPLIED)) == _digest(manifest):
         if outside.read(lambda tx: _fact(tx, PROBLEM)):
             outside.write(lambda tx: tx.all("facts.set", name=PROBLEM, value=""))
