@@ -48,11 +48,12 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def line_of(text: str, path: Sequence[str]) -> int | None:
-    """The line of a TOML text in which a key stands, by its whole path, else the first one of its table."""
+    """The line of a TOML text in which a key stands, by its whole path, else what is nearest above it."""
     import tomllib
 
     table: list[str] = []
     found: int | None = None
+    depth = 0
     for number, line in enumerate(text.splitlines(), start=1):
         is_header = line.lstrip().startswith("[")
         # By itself, and without its value, which may go on in the next line.
@@ -71,8 +72,8 @@ def line_of(text: str, path: Sequence[str]) -> int | None:
         here = table if is_header else [*table, *keys]
         if here[: len(path)] == list(path):
             return number
-        if found is None and here == list(path[: len(here)]):
-            found = number
+        if len(here) > depth and here == list(path[: len(here)]):
+            found, depth = number, len(here)
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from shoal import Ledger, connect
@@ -20,7 +21,6 @@ from shoal.model.job import Run
 from shoal.settings import Home, Settings
 from tests.conftest import wait_until
 from tests.fleet import Server
-from tests.worker.test_groups import is_alive
 
 
 class Clockwork:
@@ -154,7 +154,7 @@ def test_timeout_ends_the_whole_group(server: Clockwork) -> None:
         server, sh(f"sleep 1000 & echo $! > {pid}; trap '' TERM; echo begun; wait; sleep 1000"), timeout_seconds=1
     )
     assert (found.status, found.reason, found.output) == ("timeout", "stopped after 1 s", "begun")
-    wait_until(lambda: not is_alive(int(pid.read_text())))
+    wait_until(lambda: not psutil.pid_exists(int(pid.read_text())))
 
 
 def test_cancelled_run_ends_with_its_group(server: Clockwork) -> None:
@@ -165,7 +165,7 @@ def test_cancelled_run_ends_with_its_group(server: Clockwork) -> None:
     server.ledger.runs.cancel(begun.id)
     found = ended(server.ledger, begun)
     assert (found.status, found.cancelled_by) == ("cancelled", "ana")
-    wait_until(lambda: not is_alive(child))
+    wait_until(lambda: not psutil.pid_exists(child))
 
 
 def test_output_so_far_is_in_the_ledger_while_it_runs(server: Clockwork) -> None:
@@ -249,7 +249,7 @@ def test_server_that_stops_ends_its_runs_and_they_are_tried_again(start: Callabl
     begun = server.ledger.jobs.trigger("sweep")
     child = int(file_of(pid))
     server.stop()
-    assert not is_alive(child)
+    assert not psutil.pid_exists(child)
     later = start()
     found = later.ledger.runs.get(begun.id)
     assert (found.status, found.reason) == ("error", "the server stopped")
@@ -273,7 +273,7 @@ def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Pat
         assert ledger.runs.get(begun.id).status == "running"
     server.kill()
     child = int(pid.read_text().split()[0])
-    wait_until(lambda: not is_alive(child))
+    wait_until(lambda: not psutil.pid_exists(child))
     server = Server(tmp_path / "home", **settings)
     try:
         with connect(server.url, actor="ana") as ledger:
@@ -284,4 +284,4 @@ def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Pat
             wait_until(lambda: len(pid.read_text().split()) == 2)
     finally:
         assert server.stop() == 0
-    assert not is_alive(int(pid.read_text().split()[1]))
+    assert not psutil.pid_exists(int(pid.read_text().split()[1]))

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shoal.api import health, openapi
+from shoal.api.compat_jobs import OldJobs
 from shoal.api.stream import Tailer, event_stream, wait_for_events
 from shoal.daemon import Daemon
 from shoal.errors import BadInput, NotFound, ShoalError, TooLarge
@@ -52,6 +53,8 @@ class App:
         self._add("GET", "/health", lambda *_: health.health(engine, daemon))
         self._add("GET", "/metrics", lambda *_: run_in_threadpool(self.metrics.response))
         self._add("GET", "/openapi.json", lambda *_: run_in_threadpool(openapi.response))
+        for (method, path), handler in OldJobs(engine, _actor).handlers().items():
+            self._add(method, path, handler)
         for path, page in pages.items():
             self._add("GET", path, _page_handler(page))
 

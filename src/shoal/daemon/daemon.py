@@ -13,6 +13,7 @@ from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
+from shoal.daemon.manifest_watch import LOOK_SECONDS, ManifestWatch
 from shoal.daemon.scheduler import LONGEST_SECONDS, Scheduler
 from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
@@ -61,6 +62,7 @@ class Daemon:
             Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),
+            Loop("manifest", LOOK_SECONDS, ManifestWatch(engine).tick, vital=False),
             Loop("settings", SETTINGS_SECONDS, self._follow_settings, vital=False),
         ]
         if engine.settler is not None:

@@ -10,12 +10,15 @@ from typing import Any
 from msgspec import Struct
 
 from shoal.daemon import backup
+from shoal.daemon.built_ins import BUILT_INS
 from shoal.daemon.supervisor import forge_of
 from shoal.default_agent import default_agent, unusable
 from shoal.errors import AgentError, ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.ledger.instance import read_instance
+from shoal.model.job import BuiltIn
+from shoal.services import job_summaries, manifest
 from shoal.settings import GITHUB_TOKEN, Home, Settings
 
 FREE_BYTES_WANTED = 200 * 1024 * 1024
@@ -53,6 +56,7 @@ def examine(home: Home) -> list[Finding]:
             assert isinstance(engine, EmbeddedEngine)  # noqa: S101 - a home's ledger is here
             findings += _database(engine)
             findings += _vault(engine)
+            findings.append(_jobs(engine))
     except ShoalError as error:
         findings.append(Finding("database", False, error.message))
     return findings
@@ -76,6 +80,25 @@ def _vault(engine: EmbeddedEngine) -> Iterator[Finding]:
     from shoal.daemon import vault_check
 
     yield from (Finding(what, not wrong, wrong or right) for what, wrong, right in vault_check.look(engine))
+
+
+def _jobs(engine: EmbeddedEngine) -> Finding:
+    source = engine.sources.manifest
+    try:
+        if source is None or source.mark() is None:
+            return Finding("jobs", True, "there is no manifest of them")
+        found = manifest.sync(engine.world("shoal"), dry_run=True)
+    except ShoalError as error:
+        return Finding("jobs", False, error.message)
+    unknown = engine.read(_unknown_built_ins)
+    if unknown:
+        return Finding("jobs", False, f"no built-in is called as {unknown} says; `shoal job built-ins` lists them")
+    return Finding("jobs", True, f"the manifest is well; {found.message}")
+
+
+def _unknown_built_ins(tx: Any) -> str:
+    actions = [(one.job.definition.name, one.job.definition.action) for one in job_summaries.of_all(tx)]
+    return ", ".join(name for name, one in actions if isinstance(one, BuiltIn) and one.name not in BUILT_INS)
 
 
 def _blockers(tx: Any) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
 import structlog
 from msgspec import Struct
@@ -22,7 +22,7 @@ from shoal.daemon.built_ins import BUILT_INS, Context
 from shoal.daemon.run_log import RunLog
 from shoal.errors import ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
-from shoal.model.job import BuiltIn, Claimed, Program, RunStatus
+from shoal.model.job import BuiltIn, Cause, Claimed, Definition, Program, Run, RunStatus
 from shoal.services import runs
 from shoal.settings import SECRETS, Home
 
@@ -40,6 +40,19 @@ class Ended(Struct, frozen=True):
     status: RunStatus
     exit_code: int | None = None
     reason: str | None = None
+
+
+class Sink(Protocol):
+    """Where the output of a run goes."""
+
+    @property
+    def tail(self) -> str:
+        """The end of it."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Take the next part of it."""
+        ...
 
 
 class JobRunner:
@@ -68,11 +81,14 @@ class JobRunner:
         with self._lock:
             if self._groups is None:
                 self._groups = Groups()
-            run = _UnderWay(claimed, RunLog(Path(claimed.run.log or self.logs / f"{claimed.run.id}.log")))
+            log_file = RunLog(Path(claimed.run.log or self.logs / f"{claimed.run.id}.log"))
+            run = _UnderWay(claimed, log_file)
             if self._stopping:
                 run.stop(RunStatus.ERROR, STOPPED)
             self._under_way[claimed.run.id] = run
-            run.thread = threading.Thread(target=self._carry_out, args=(run,), name=f"shoal-run-{claimed.run.id}")
+            run.thread = threading.Thread(
+                target=self._carry_out, args=(run, log_file), name=f"shoal-run-{claimed.run.id}"
+            )
             run.thread.daemon = True
             run.thread.start()
 
@@ -103,9 +119,25 @@ class JobRunner:
         if self._groups is not None:
             self._groups.close()  # its keeper ends whatever is left
 
-    def _carry_out(self, run: _UnderWay) -> None:
+    def rehearse(self, definition: Definition, output: Sink) -> Ended:
+        """Do here and now what a job does, and wait for its end; nothing of it is in the ledger.
+
+        Its output goes to `output` as it comes.
+        """
+        now = self._engine.clock.now_ms()
+        told = {"id": 0, "run_id": "R0", "job": definition.name, "slot": now, "due_at": now, "started_at": now}
+        begun = {"cause": Cause.TRIGGER, "attempt": 1, "status": RunStatus.RUNNING, "actor": "shoal"}
+        given: dict[str, Any] = dict.fromkeys(Run.__struct_fields__) | told | begun | {"server": self.server}
+        run = Run(**given)
+        self._groups = self._groups or Groups()
         try:
-            with run.log:
+            return self._do(_UnderWay(Claimed(run, definition), output))
+        finally:
+            self._groups.close()
+
+    def _carry_out(self, run: _UnderWay, log_file: RunLog) -> None:
+        try:
+            with log_file:
                 ended = self._do(run)
                 self._report(run, ended)
         finally:
@@ -208,7 +240,7 @@ class JobRunner:
 class _UnderWay:
     """A run, and why it is to end."""
 
-    def __init__(self, claimed: Claimed, log: RunLog) -> None:
+    def __init__(self, claimed: Claimed, log: Sink) -> None:
         self.claimed = claimed
         self.log = log
         self.told = threading.Event()

@@ -18,7 +18,11 @@ from shoal.services.outside import TokenSource
 from shoal.settings import BrokerSettings, Home, Settings, find_home
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from shoal.adapters.forges.github_app import GitHubApp
+    from shoal.adapters.manifests import Manifests
+    from shoal.model.manifest import Manifest
 
 
 def connect(
@@ -71,7 +75,7 @@ def open_home(
         create=create,
         clock=clock,
         vault=(folder, spool) if folder else None,
-        sources=Sources(tokens=app, close=app.close),
+        sources=Sources(tokens=app, manifest=ManifestOfHome(place, live), close=app.close),
     )
 
 
@@ -97,6 +101,31 @@ def open_ledger(
         EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault), sources=sources),
         actor=actor,
     )
+
+
+class ManifestOfHome:
+    """The manifest of a home's jobs; what reads it is loaded when somebody asks."""
+
+    def __init__(self, place: Home, live: Settings | LiveSettings) -> None:
+        self._place = place
+        self._live = live
+        self._manifests: Manifests | None = None
+
+    def __call__(self) -> Manifest:
+        """What is written down now. Raises BadInput with file, line and reason, GitError and WorkspaceError."""
+        return self._loaded()()
+
+    def mark(self) -> Hashable:
+        """What differs when a look at it is due; None when there is none and none was asked for."""
+        return self._loaded().mark()
+
+    def _loaded(self) -> Manifests:
+        if self._manifests is None:
+            from shoal.adapters.manifests import Manifests
+
+            live = self._live
+            self._manifests = Manifests(self._place.folder, live if isinstance(live, LiveSettings) else lambda: live)
+        return self._manifests
 
 
 class AppOfHome:

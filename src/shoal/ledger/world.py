@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from shoal.errors import NotConfigured
-from shoal.services.outside import Manifest, TokenSource
+from shoal.model.manifest import Manifest
+from shoal.services.outside import ManifestSource, TokenSource
 from shoal.services.purse import Purse
 from shoal.services.transaction import Tx
 from shoal.settings import Settings
@@ -24,7 +25,7 @@ class Sources:
         self,
         *,
         tokens: Callable[[], TokenSource] | None = None,
-        manifest: Callable[[], Manifest] | None = None,
+        manifest: ManifestSource | None = None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.server = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -84,6 +84,7 @@ class Kind(StrEnum):
     RUN_STOPPED = "run.stopped"
     RUN_ENDED = "run.ended"
     RUN_SKIPPED = "run.skipped"
+    JOBS_REFUSED = "jobs.refused"
     SETTINGS_REFUSED = "settings.refused"
     BROADCAST = "broadcast"
 
@@ -112,6 +113,7 @@ OF_JOBS = frozenset(
         Kind.RUN_STOPPED,
         Kind.RUN_ENDED,
         Kind.RUN_SKIPPED,
+        Kind.JOBS_REFUSED,
     }
 )
 # What the broker does; it changes nothing that people read about a task.
@@ -200,6 +202,7 @@ KIND_MEANINGS = {
     Kind.RUN_STOPPED: "a run of a job was asked to end",
     Kind.RUN_ENDED: "a run of a job ended",
     Kind.RUN_SKIPPED: "a slot was skipped, because a run of its job was under way",
+    Kind.JOBS_REFUSED: "the manifest of jobs cannot be read or meant, and the jobs stay as they are",
     Kind.SETTINGS_REFUSED: "a changed shoal.toml cannot be meant, and the settings before it stay in force",
     Kind.BROADCAST: "a message to everyone",
 }

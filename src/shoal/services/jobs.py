@@ -10,7 +10,7 @@ from collections import Counter
 import msgspec
 from msgspec import UNSET
 
-from shoal.errors import BadInput, Duplicate, NotFound, Refused
+from shoal.errors import BadInput, Duplicate, NotFound, NoVault, Refused
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name
 from shoal.model.job import (
@@ -27,6 +27,7 @@ from shoal.model.job import (
     columns,
     job_from_row,
 )
+from shoal.model.manifest import JobChange
 from shoal.model.page import Page
 from shoal.services import runs as services_runs
 from shoal.services.firing import enter, filled
@@ -38,6 +39,7 @@ BY_API = "api"
 FIRE_TIMES = 5
 LAST_RUNS = 10
 _TIMES = frozenset({"schedule", "timezone"})
+_ROUTES = frozenset({"sync"})  # POST /jobs/sync
 
 
 @verb("POST /jobs", status=201)
@@ -137,7 +139,46 @@ def apply(tx: Tx, source: str, definitions: list[Definition]) -> Applied:
 
     All of it or nothing: raises BadInput for one that cannot be, Duplicate for a name that others have.
     """
-    wanted = {one.name: one for one in definitions}
+    there = {job.definition.name: job for job in map(job_from_row, tx.all("jobs.lock_of_source", source=source))}
+    applied = Applied([], [], [], [])
+    for name, new, different in _differences(tx, there, definitions):
+        if new is None:
+            _remove(tx, there[name])
+            applied.removed.append(name)
+        elif name not in there:
+            if _insert(tx, new, source) is None:
+                raise _taken(tx, name)
+            applied.added.append(name)
+        else:
+            _change(tx, there[name], new)
+            _sort_in(applied, name, different)
+    return applied
+
+
+def compare(tx: Tx, source: str, definitions: list[Definition]) -> tuple[Applied, list[JobChange]]:
+    """What `apply` would do, and each change in full. It only reads, and raises the same errors."""
+    there = {job.definition.name: job for job in map(job_from_row, tx.all("jobs.of_source", source=source))}
+    applied = Applied([], [], [], [])
+    changes = []
+    for name, new, different in _differences(tx, there, definitions):
+        if new is None:
+            applied.removed.append(name)
+            changes.append(JobChange(name, "removed"))
+        elif name not in there:
+            applied.added.append(name)
+            changes.append(JobChange(name, "added"))
+        else:
+            _sort_in(applied, name, different)
+            old = there[name].definition
+            changed = {field: [getattr(old, field), getattr(new, field)] for field in sorted(different)}
+            changes.append(JobChange(name, "changed", changed))
+    return applied, changes
+
+
+def _differences(
+    tx: Tx, there: dict[str, Job], definitions: list[Definition]
+) -> list[tuple[str, Definition | None, set[str]]]:
+    """What is to become of each job whose definition is another one; None takes it away."""
     for name, count in Counter(one.name for one in definitions).items():
         if count > 1:
             raise BadInput(f"job {name} is defined {count} times", field=name)
@@ -146,30 +187,37 @@ def apply(tx: Tx, source: str, definitions: list[Definition]) -> Applied:
             check(tx, one)
         except BadInput as error:
             raise BadInput(f"job {one.name}: {error.message}", field=f"{one.name}.{error.field}") from None
-    there = {job.definition.name: job for job in map(job_from_row, tx.all("jobs.lock_of_source", source=source))}
-    applied = Applied([], [], [], [])
-    for name in sorted(there.keys() - wanted.keys()):
-        _remove(tx, there[name])
-        applied.removed.append(name)
+        except NoVault as error:
+            raise NoVault(f"job {one.name}: {error.message}", field=f"{one.name}.action") from None
+    wanted = {one.name: one for one in definitions}
+    found: list[tuple[str, Definition | None, set[str]]] = [
+        (name, None, set()) for name in sorted(there.keys() - wanted)
+    ]
     for name in sorted(wanted):
-        if name not in there:
-            if _insert(tx, wanted[name], source) is None:
-                other = _get(tx, name).source
-                raise Duplicate(f"there is a job {name} already, of {other}; remove or rename one", field=name)
-            applied.added.append(name)
-            continue
-        different = _different(there[name].definition, wanted[name])
-        if different:
-            _change(tx, there[name], wanted[name])
-        if different & _TIMES:
-            applied.rescheduled.append(name)
-        if different - _TIMES:
-            applied.changed.append(name)
-    return applied
+        if name not in there and tx.one("jobs.get", name=name) is not None:
+            raise _taken(tx, name)
+        different = _different(there[name].definition, wanted[name]) if name in there else set()
+        if name not in there or different:
+            found.append((name, wanted[name], different))
+    return found
+
+
+def _sort_in(applied: Applied, name: str, different: set[str]) -> None:
+    if different & _TIMES:
+        applied.rescheduled.append(name)
+    if different - _TIMES:
+        applied.changed.append(name)
+
+
+def _taken(tx: Tx, name: str) -> Duplicate:
+    other = _get(tx, name).source
+    return Duplicate(f"there is a job {name} already, of {other}; remove or rename one", field=name)
 
 
 def check(tx: Tx, definition: Definition) -> None:
     """Refuse what could not fire or run. Raises BadInput, and NoVault for a template with a body where none is kept."""
+    if definition.name in _ROUTES:
+        raise BadInput(f"no job can be called {definition.name}: that is a route; choose another name", field="name")
     first_slot(definition.schedule, definition.timezone, now=tx.now, last_slot=None)
     for name in definition.environment:
         if "=" in name:

@@ -5,13 +5,11 @@ So nothing waits in the database while a forge answers. Such a verb is declared 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar
 
-from msgspec import Struct
-
 from shoal.model.grant import InstallationToken
-from shoal.model.job import Definition
+from shoal.model.manifest import Manifest
 from shoal.services.purse import Purse
 from shoal.services.transaction import Tx
 from shoal.settings import Settings
@@ -31,11 +29,16 @@ class TokenSource(Protocol):
         ...
 
 
-class Manifest(Struct, frozen=True):
-    """The jobs that are written down. `sha` names this state of them."""
+class ManifestSource(Protocol):
+    """Where jobs are written down."""
 
-    definitions: list[Definition]
-    sha: str
+    def __call__(self) -> Manifest:
+        """What is written down now. Raises BadInput with file, line and reason, GitError and WorkspaceError."""
+        ...
+
+    def mark(self) -> Hashable:
+        """What differs when a look at the manifest is due; None when there is none and none was asked for."""
+        ...
 
 
 class Outside(Protocol):

@@ -81,6 +81,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(description="Manifest of the jobs: a file, folder or git URL; empty: jobs.toml or jobs.yaml of the home."),
     ] = ""
+    jobs_fetch_seconds: Annotated[Whole, Meta(description="How often a manifest at a git URL is fetched.")] = 180
     jobs_at_once: Annotated[Whole, Meta(description="Runs of jobs that one server has at once.")] = 10
     run_lease_seconds: Annotated[Whole, Meta(description="How long a run of a job outlives its server.")] = 30
     run_days: Annotated[Whole, Meta(description="How long runs of jobs and their logs are kept.")] = 90

@@ -29,6 +29,10 @@ WHERE name > :after
 ORDER BY name
 LIMIT :limit
 
+-- name: of_source
+-- Every job that a manifest defines.
+SELECT * FROM jobs WHERE source = :source ORDER BY name
+
 -- name: lock_of_source
 -- Every job that a manifest defines, kept from other writers.
 SELECT * FROM jobs WHERE source = :source ORDER BY name

@@ -1,0 +1,129 @@
+"""What is written about a job becomes its definition: the short forms that people write, and their mistakes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import msgspec
+
+from shoal.adapters.manifests.written import Entry, Keys
+from shoal.errors import BadInput
+from shoal.mistakes import explain
+from shoal.model.job import Definition
+
+ACTIONS = ("command", "script", "task", "built_in", "action")
+FIELDS = tuple(name for name in Definition.__struct_fields__ if name != "name")
+KNOWN = (*FIELDS, "command", "script", "task", "built_in", "options")
+# What other programs call it.
+MEANT = {
+    **dict.fromkeys(("cron", "when", "every", "interval"), "schedule"),
+    **dict.fromkeys(("tz", "time_zone", "zone"), "timezone"),
+    **dict.fromkeys(("env", "variables"), "environment"),
+    **dict.fromkeys(("cwd", "dir", "directory", "workdir", "working_folder"), "folder"),
+    **dict.fromkeys(("timeout", "limit"), "timeout_seconds"),
+    **dict.fromkeys(("concurrency", "concurrency_policy"), "overlap"),
+    **dict.fromkeys(("retries", "attempts"), "max_attempts"),
+    **dict.fromkeys(("cmd", "run", "exec", "args"), "command"),
+    **dict.fromkeys(("builtin", "built-in"), "built_in"),
+    **dict.fromkeys(("misfire", "catchup", "misfire_grace_time"), "catch_up"),
+    "grace": "grace_seconds",
+    "backoff": "backoff_seconds",
+    "jitter": "jitter_seconds",
+    "active": "enabled",
+}
+_SHELL = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"})
+
+
+def definition(entry: Entry) -> Definition:
+    """The job that an entry defines. Raises BadInput with file, line and reason."""
+    for key in entry.table:
+        if key not in KNOWN:
+            raise _wrong(entry, f"{key}: there is no such field{_nearest(str(key))}", str(key))
+    given = {name: value for name, value in entry.table.items() if name in FIELDS and name != "action"}
+    given |= {"name": entry.name, "action": _action(entry)}
+    if isinstance(values := given.get("environment"), dict):
+        given["environment"] = {name: _as_text(value) for name, value in values.items()}
+    if "schedule" not in given:
+        raise _wrong(entry, "schedule: it is missing; write five cron fields, @daily, or `every 90s`")
+    try:
+        return msgspec.convert(given, Definition)
+    except msgspec.ValidationError as error:
+        field, message = explain(error, Definition)
+        raise _wrong(entry, f"{field}: {message}", *_keys(entry, field or "")) from None
+
+
+def place(entry: Entry, field: str) -> str:
+    """Where a field of the job's definition stands."""
+    return entry.place(_keys(entry, field))
+
+
+def _keys(entry: Entry, field: str) -> Keys:
+    """The keys in the file that a field of the definition was written with."""
+    parts = tuple(part for part in re.split(r"[.\[\]]+", field) if part)
+    if parts[:1] == ("action",) and "action" not in entry.table:
+        written = next((name for name in ACTIONS if name in entry.table), "")
+        inner = [part for part in parts[1:] if part not in ("command", "task", "name")]
+        return (written, *inner) if written else ()
+    return () if parts == ("name",) else parts
+
+
+def _action(entry: Entry) -> Any:
+    given = [name for name in ACTIONS if name in entry.table]
+    if len(given) != 1:
+        said = f"it has both {given[0]} and {given[1]}; keep one" if given else "it does nothing; give it a command"
+        more = "" if given else ', as command = "sweep.sh --fast", or task = {title = "…"}, or built_in = "…"'
+        raise _wrong(entry, said + more, *given[1:2])
+    [form] = given
+    value = entry.table[form]
+    if "options" in entry.table and form != "built_in":
+        raise _wrong(entry, "options: these are for a built_in", "options")
+    if form in ("command", "script"):
+        return {"kind": "program", "command": _command(entry, form, value)}
+    if form == "task":
+        return {"kind": "task", "task": {"title": value} if isinstance(value, str) else value}
+    if form == "built_in":
+        named = {"name": value} if isinstance(value, str) else value
+        if not isinstance(named, dict):
+            raise _wrong(entry, "built_in: write its name", "built_in")
+        options = {"options": entry.table["options"]} if "options" in entry.table else {}
+        return {"kind": "built_in", **named, **options}
+    if not isinstance(value, dict):
+        raise _wrong(entry, 'action: it is a table; short is command = "…"', "action")
+    return value
+
+
+def _command(entry: Entry, form: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise _wrong(entry, f"{form}: {str(error).lower()}", form) from None
+    if shell := next((word for word in words if word in _SHELL), None):
+        raise _wrong(
+            entry,
+            f"{form}: no shell reads it, so {shell} would be an argument; put it into a .sh file, or write "
+            f'{form} = ["sh", "-c", "…"]',
+            form,
+        )
+    return words
+
+
+def _nearest(key: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(key.lower(), [*KNOWN, *MEANT], n=1)
+    return f"; did you mean {MEANT.get(near[0], near[0])}?" if near else ""
+
+
+def _as_text(value: Any) -> Any:
+    """A number or truth as a program finds it in its environment."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else value
+
+
+def _wrong(entry: Entry, reason: str, *keys: str) -> BadInput:
+    return BadInput(f"{entry.place(keys)}: job {entry.name}: {reason}", field="jobs")

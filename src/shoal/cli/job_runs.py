@@ -1,0 +1,216 @@
+"""The runs of jobs: `shoal job runs`, `logs`, `trigger`, `cancel`."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from shoal.cli import moments
+from shoal.cli.session import Session, command, given
+from shoal.errors import NotFound
+from shoal.ledger import Ledger
+from shoal.model.job import BAD, UNDER_WAY, Run, RunStatus
+
+FOLLOW_SECONDS = 0.5
+CHUNK_BYTES = 65_536
+_RUN = re.compile(r"[Rr][0-9]+")
+
+
+@click.command(epilog="Examples: shoal job runs sweep; shoal job runs --status failed -n 20")
+@click.argument("name", required=False)
+@click.option("--status", type=click.Choice([one.value for one in RunStatus]), help="Only runs that are so.")
+@click.option("-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
+@click.option("--cursor", help="Where the page begins: 'next' of the page before.")
+@command
+def runs(session: Session, name: str | None, status: str | None, limit: int, cursor: str | None) -> None:
+    """Show the history of a job, or of all, newest first."""
+    if name is not None and status is None:
+        found = session.ledger.jobs.runs(name, limit=limit, **given(cursor=cursor))
+    else:
+        found = session.ledger.runs.list(limit=limit, **given(job=name, status=status, cursor=cursor))
+
+    def show() -> None:
+        show_runs(found, empty="No runs.")
+        if found.next:
+            click.echo(f"More: --cursor {found.next}", err=True)
+
+    session.answer(found, show, ids=[one.run_id for one in found])
+
+
+@click.command("history", hidden=True)
+@click.argument("name")
+@click.pass_context
+def history(ctx: click.Context, name: str) -> None:
+    """The same as `shoal job runs`."""
+    ctx.invoke(runs, name=name)
+
+
+@click.command(epilog="Example: shoal job trigger sweep --follow")
+@click.argument("name")
+@click.option(
+    "-f", "--follow", is_flag=True, help="Show its output until it ends; the exit code is 1 when it ends badly."
+)
+@command
+def trigger(session: Session, name: str, follow: bool) -> int:
+    """Run a job now, disabled or not."""
+    run = session.ledger.jobs.trigger(name)
+    if follow and not session.json:
+        ended = _follow(session.ledger, run)
+        return int(ended.status in BAD)
+    session.answer(run, lambda: click.echo(f"{run.run_id} of {name} is {run.status.value}"), ids=[run.run_id])
+    return 0
+
+
+@click.command(epilog="Example: shoal job cancel R7")
+@click.argument("run")
+@command
+def cancel(session: Session, run: str) -> None:
+    """Call a waiting run off, or ask a running one to end."""
+    found = session.ledger.runs.cancel(run)
+
+    def show() -> None:
+        told = "is asked to end" if found.status in UNDER_WAY else found.status.value
+        click.echo(f"{found.run_id} of {found.job} {told}")
+
+    session.answer(found, show, ids=[found.run_id])
+
+
+@click.command(epilog="Examples: shoal job logs sweep; shoal job logs R7; shoal job logs sweep --follow")
+@click.argument("name", metavar="NAME_OR_RUN")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what it writes, until it ends or Ctrl-C.")
+@click.option("--tail", is_flag=True, help="Only the last lines, as the ledger has them.")
+@command
+def logs(session: Session, name: str, follow: bool, tail: bool) -> None:
+    """Show what a run has written: the newest of a job, or R7.
+
+    The whole log where it ran on this machine, else its last 200 lines.
+    """
+    run = _found(session.ledger, name)
+    if follow and not session.json:
+        try:
+            _follow(session.ledger, run)
+        except KeyboardInterrupt:
+            return
+        return
+
+    def show() -> None:
+        files = [] if tail else log_files(run)
+        for path in files:
+            _copy(path, 0)
+        if not files and run.output:
+            click.echo(run.output)
+        _say_end(run, whole=bool(files) or tail)
+
+    session.answer(run, show, ids=[run.run_id])
+
+
+def show_runs(found: Iterable[Run], *, empty: str) -> None:
+    """Runs as a table."""
+    from shoal.cli import output
+
+    rows = [
+        (
+            one.run_id,
+            one.job,
+            one.status.value,
+            moments.shown(one.slot),
+            "" if one.duration_ms is None else _seconds(one.duration_ms),
+            one.attempt if one.attempt > 1 else "",
+            one.cause.value,
+            one.reason,
+        )
+        for one in found
+    ]
+    output.table(["Run", "Job", "Status", "Slot", "Took", "Try", "Cause", "Reason"], rows, empty=empty, grows="Reason")
+
+
+def log_files(run: Run) -> list[Path]:
+    """The log of a run and what was rotated away, the oldest first; nothing when it ran on another machine."""
+    if run.log is None or run.server is None or not run.server.startswith(f"{socket.gethostname()}-"):
+        return []
+    path = Path(run.log)
+    rotated = [one for one in path.parent.glob(f"{path.name}.*") if one.name[len(path.name) + 1 :].isdecimal()]
+    found = sorted(rotated, key=lambda one: -int(one.name[len(path.name) + 1 :]))
+    return [*found, path] if path.is_file() else []
+
+
+def _found(ledger: Ledger, name: str) -> Run:
+    if _RUN.fullmatch(name):
+        return ledger.runs.get(name)
+    newest = ledger.jobs.runs(name, limit=1)
+    if not newest:
+        raise NotFound(f"{name} has no runs yet; `shoal job trigger {name}` makes one", field="job")
+    return ledger.runs.get(newest[0].run_id)
+
+
+def _follow(ledger: Ledger, run: Run) -> Run:
+    """Show the output as it comes until the run has ended, and then how."""
+    nap = threading.Event()
+    shown, position = "", 0
+    began = False
+    while True:
+        run = ledger.runs.get(run.run_id)  # before its log is read: what it wrote before it ended is in there
+        files = log_files(run)
+        if files:
+            if not began:
+                for path in files[:-1]:
+                    _copy(path, 0)
+                began = True
+            size = files[-1].stat().st_size
+            if size < position:  # it was rotated
+                if len(files) > 1:
+                    _copy(files[-2], position)
+                position = 0
+            position = _copy(files[-1], position)
+        elif run.output:
+            _show_more(shown, run.output)
+            shown = run.output
+        if run.status not in UNDER_WAY:
+            if shown:
+                click.echo()
+            _say_end(run, whole=True)
+            return run
+        sys.stdout.flush()
+        nap.wait(FOLLOW_SECONDS)
+
+
+def _show_more(old: str, new: str) -> None:
+    """What a tail has that it had not before: it begins somewhere in the old one."""
+    for start in range(len(old) + 1):
+        if new.startswith(old[start:]):
+            click.echo(new[len(old) - start :], nl=False)
+            return
+
+
+def _copy(path: Path, position: int) -> int:
+    """Print a file from a position on; where it ends."""
+    out = sys.stdout.buffer
+    sys.stdout.flush()
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            while data := file.read(CHUNK_BYTES):
+                out.write(data)
+                position += len(data)
+    except OSError as error:
+        click.echo(f"{path} cannot be read: {error.strerror}", err=True)
+    out.flush()
+    return position
+
+
+def _say_end(run: Run, *, whole: bool) -> None:
+    took = "" if run.duration_ms is None else f" after {_seconds(run.duration_ms)}"
+    reason = f": {run.reason}" if run.reason else ""
+    click.echo(f"{run.run_id} of {run.job} {run.status.value}{took}{reason}", err=True)
+    if not whole and run.log is not None:
+        click.echo(f"The whole log is on {run.server}, {run.log}", err=True)
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.1f} s" if milliseconds < 60_000 else moments.span(milliseconds)

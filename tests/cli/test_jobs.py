@@ -1,0 +1,184 @@
+"""`shoal job` as a person uses it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shoal import connect
+from shoal.cli.job_runs import _show_more, log_files
+from tests.cli.shell import Shell
+from tests.conftest import wait_until
+from tests.fleet import SHOAL, Server, environment
+
+SWEEP = '[jobs.sweep]\nschedule = "30 2 * * *"\ntimezone = "Asia/Tokyo"\ncommand = "sh sweep.sh --fast"\n'
+
+
+def write(shell: Shell, text: str) -> None:
+    (shell.home / "jobs.toml").write_text(text)
+
+
+def test_first_job_is_written_synced_shown_and_tested(shell: Shell) -> None:
+    write(shell, SWEEP)
+    (shell.home / "sweep.sh").write_text('echo "$1 $SHOAL_JOB"; echo oops >&2; exit 3\n')
+    assert shell("job", "sync", "--dry-run").startswith("+ sweep\nwould be: 1 added")
+    assert shell.json("job", "list") == []
+    assert shell("job", "sync", "-q") == "sweep\n"
+    shown = shell("job", "show", "sweep", TZ="UTC")
+    assert "30 2 * * *  (Asia/Tokyo)" in shown
+    assert shown.count("02:30:00 JST") == shown.count("17:30:00") == 5
+    assert len(shell.json("job", "show", "sweep")["fire_times"]) == 5
+    assert shell("job", "test", "sweep", code=3) == "--fast sweep\noops\n"
+    assert "sweep failed: ended with 3" in shell.errors
+    assert shell.json("job", "runs", "sweep") == []
+    write(shell, SWEEP.replace("--fast", "--slow") + "timeout_seconds = 9\n")
+    assert "--slow" in shell("job", "test", "sweep", "--manifest", code=3)
+    planned = shell("job", "sync", "--dry-run")
+    assert "~ sweep" in planned
+    assert "    timeout_seconds: 300 -> 9" in planned
+    shell("job", "test", "swep", "--manifest", code=2)
+    assert "it has sweep" in shell.errors
+    write(shell, SWEEP + "timout = 9\n")
+    shell("job", "sync", code=2)
+    assert "jobs.toml, line 5: job sweep: timout: there is no such field; did you mean timeout" in shell.errors
+
+
+def test_job_is_made_changed_and_taken_away_by_commands(shell: Shell) -> None:
+    options = ("--env", "A=b=c", "--tag", "night", "--overlap", "allow", "--attempts", "3", "--disabled")
+    shell("job", "create", "echo", "-s", "every 90s", *options, "--", "echo", "--json", "two words")
+    definition = shell.json("job", "show", "echo")["definition"]
+    assert definition["action"] == {"kind": "program", "command": ["echo", "--json", "two words"]}
+    assert (definition["environment"], definition["tags"]) == ({"A": "b=c"}, ["night"])
+    assert (definition["overlap"], definition["max_attempts"], definition["enabled"]) == ("allow", 3, False)
+    assert "echo --json 'two words'" in shell("job", "list", "--disabled", "--tag", "night")
+    assert shell.json("job", "list", "--enabled") == []
+    shell("job", "enable", "echo")
+    assert "next at" in shell("job", "edit", "echo", "-s", "@hourly", "--task", "Look")
+    definition = shell.json("job", "show", "echo")["definition"]
+    assert (definition["schedule"], definition["action"]["task"]["title"]) == ("@hourly", "Look")
+    assert definition["tags"] == ["night"]
+    assert '"title":"Look"' in shell("job", "test", "echo")
+    assert "disabled" in shell("job", "disable", "echo")
+    shell("job", "create", "b", "-s", "@daily", "--built-in", "x", "-o", "keep=3", "-o", "to=fleet", "-q")
+    assert shell.json("job", "show", "b")["definition"]["action"]["options"] == {"keep": 3, "to": "fleet"}
+    for wrong in (
+        ("create", "c", "-s", "@daily"),
+        ("create", "c", "-s", "@daily", "--task", "x", "--", "echo"),
+        ("create", "c", "--", "echo"),
+        ("create", "c", "-s", "61 * * * *", "--", "echo"),
+        ("create", "c", "-s", "@daily", "-e", "x", "--", "echo"),
+        ("create", "c", "-s", "@daily", "-o", "x=1", "--", "echo"),
+        ("edit", "echo"),
+    ):
+        shell("job", *wrong, code=2)
+    shell("job", "show", "nobody", code=3)
+    assert "echo removed" in shell("job", "remove", "echo")
+    assert isinstance(shell.json("job", "built-ins"), list)
+
+
+def test_narrow_terminal_shows_every_column(shell: Shell) -> None:
+    write(shell, SWEEP)
+    shell("job", "sync")
+    shown = shell("job", "list", COLUMNS="40")
+    assert max(map(len, shown.splitlines())) <= 40
+    for part in ("sweep", "30 2 * * *", "manifest", "sh sweep.sh --fast"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "code", "said"),
+    [
+        ("exit 0", (), 0, ""),
+        ("exit 7", (), 7, "failed: ended with 7"),
+        ("kill -9 $$", (), 137, "failed"),
+        ("sleep 60", ("--timeout", "1"), 124, "timeout: stopped after 1 s"),
+    ],
+)
+def test_exit_code_of_a_test_is_that_of_the_command(
+    shell: Shell, command: str, settings: tuple[str, ...], code: int, said: str
+) -> None:
+    shell("job", "create", "x", "-s", "@daily", *settings, "--", "sh", "-c", command)
+    shell("job", "test", "x", code=code)
+    assert said in shell.errors
+
+
+def test_test_of_what_cannot_be_started_says_why(shell: Shell) -> None:
+    shell("job", "create", "x", "-s", "@daily", "--folder", "nowhere", "--", "echo")
+    shell("job", "test", "x", code=126)
+    assert "cannot be started" in shell.errors
+
+
+def test_stopped_test_leaves_nothing_behind(shell: Shell) -> None:
+    file = shell.folder / "pid"
+    shell("job", "create", "x", "-s", "@daily", "--", "sh", "-c", f"sleep 300 & echo $! > {file}; wait")
+    process = subprocess.Popen(
+        [*SHOAL, "--home", str(shell.home), "job", "test", "x"], env=environment(), stderr=subprocess.PIPE
+    )
+    pid = wait_until(lambda: file.exists() and file.read_text().strip())
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    wait_until(lambda: not Path(f"/proc/{pid}").exists() or "zombie" in Path(f"/proc/{pid}/status").read_text())
+
+
+def test_runs_are_triggered_followed_listed_and_cancelled(shell: Shell) -> None:
+    server = Server(shell.home)
+    try:
+        loop = "for i in 1 2 3; do echo line $i; sleep 0.4; done; exit 4"
+        shell("job", "create", "x", "-s", "@yearly", "--", "sh", "-c", loop)
+        assert shell("job", "trigger", "x", "--follow", code=1) == "line 1\nline 2\nline 3\n"
+        assert "R1 of x failed after" in shell.errors
+        assert shell("job", "logs", "x") == shell("job", "logs", "R1", "--tail") == "line 1\nline 2\nline 3\n"
+        assert shell("job", "logs", "x", "--follow") == "line 1\nline 2\nline 3\n"
+        assert shell.json("job", "logs", "R1")["exit_code"] == 4
+        shell("job", "edit", "x", "--", "sleep", "60")
+        assert shell("job", "trigger", "x", "-q") == "R2\n"
+        wait_until(lambda: shell.json("job", "logs", "R2")["status"] == "running")
+        shell("job", "trigger", "x", code=4)
+        assert "asked to end" in shell("job", "cancel", "R2")
+        assert "R2 of x cancelled" in (shell("job", "logs", "x", "-f") or shell.errors)
+        assert [one["status"] for one in shell.json("job", "runs", "x")] == ["cancelled", "failed"]
+        assert shell("job", "runs", "--status", "failed", "-q") == shell("job", "runs", "x", "--cursor", "2", "-q")
+        assert "R1" in shell("job", "history", "x")
+        shell("job", "logs", "R9", code=3)
+        shell("job", "create", "y", "-s", "@yearly", "--", "true")
+        shell("job", "logs", "y", code=3)
+        assert "shoal job trigger y" in shell.errors
+    finally:
+        assert server.stop() == 0
+
+
+def test_log_of_another_machine_is_not_looked_for_here(shell: Shell) -> None:
+    server = Server(shell.home)
+    try:
+        with connect(server.url) as ledger:
+            action = {"kind": "program", "command": ["echo", "x"]}
+            ledger.jobs.create(name="x", schedule="@yearly", action=action)
+            run = ledger.jobs.trigger("x")
+            run = wait_until(lambda: (one := ledger.runs.get(run.id)).finished_at and one)
+        [path] = log_files(run)
+        (path.with_name(f"{path.name}.1")).write_text("before\n")
+        assert [one.name for one in log_files(run)] == ["1.log.1", "1.log"]
+        given = {name: getattr(run, name) for name in run.__struct_fields__}
+        assert log_files(type(run)(**given | {"server": "elsewhere-1-abc"})) == []
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "more"),
+    [("", "ab", "ab"), ("ab", "abc", "c"), ("abcd", "cdef", "ef"), ("ab", "xy", "xy"), ("ab", "ab", "")],
+)
+def test_more_of_an_output_is_what_its_end_had_not(
+    old: str, new: str, more: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _show_more(old, new)
+    assert capsys.readouterr().out == more
+
+
+def test_help_names_examples(shell: Shell) -> None:
+    for name in ("list", "show", "create", "edit", "sync", "trigger", "runs", "logs", "cancel", "test"):
+        assert "Example" in shell("job", name, "--help"), name
