@@ -14,7 +14,7 @@ import pytest
 
 from shoal.errors import WorkspaceError
 from shoal.settings import RepositorySettings
-from shoal.worker.workspaces import Workspaces
+from shoal.worker.workspaces import TokenOf, Workspaces
 from tests.vaults import git
 from tests.worker.places import REPOSITORY, Remote, task_of
 
@@ -90,13 +90,13 @@ def url(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def work(workspaces: Workspaces, home: Path) -> None:
-    workspace = workspaces.prepare(TASK, 1)
+def work(workspaces: Workspaces, home: Path, token: TokenOf = lambda _: None) -> None:
+    workspace = workspaces.prepare(TASK, 1, token=token)
     (workspace.folder / "a.py").write_text("a\n")
     [branch] = workspace.keep("Kept")
     assert branch.pushed, workspace.notes
     workspace.close()
-    assert workspaces.prepare(TASK, 2).notes[:-1] == []
+    assert workspaces.prepare(TASK, 2, token=token).notes[:-1] == []
     for path in home.rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     assert TOKEN not in repr(vars(branch) if hasattr(branch, "__dict__") else branch)
@@ -107,13 +107,9 @@ def test_token_opens_the_remote_and_is_written_nowhere(url: str, tmp_path: Path)
     home = tmp_path / "home"
     settings = {REPOSITORY: RepositorySettings(url=url, push=True)}
     asked: list[str] = []
-
-    def token(name: str) -> str:
-        asked.append(name)
-        return TOKEN
-
-    work(Workspaces(home, settings, token=token), home)
-    assert set(asked) == {REPOSITORY}
+    work(Workspaces(home, settings), home, lambda where: lambda: asked.append(where) or TOKEN)
+    assert set(asked) == {url}
+    assert len(asked) == 4  # a clone, what its HEAD means, a push, a fetch: each time anew
 
 
 def test_credentials_in_the_url_are_used_and_written_nowhere(url: str, tmp_path: Path) -> None:
@@ -126,11 +122,11 @@ def test_credentials_in_the_url_are_used_and_written_nowhere(url: str, tmp_path:
 
 def test_wrong_token_is_an_error_that_does_not_show_it(url: str, tmp_path: Path) -> None:
     for settings, token in (
-        (RepositorySettings(url=url), lambda _: "wr0ng"),
+        (RepositorySettings(url=url), lambda _: lambda: "wr0ng"),
         (RepositorySettings(url=url.replace("://", "://me:wr0ng@")), lambda _: None),
     ):
         with pytest.raises(WorkspaceError) as refused:
-            Workspaces(tmp_path / "home", {REPOSITORY: settings}, token=token).prepare(TASK, 1)
+            Workspaces(tmp_path / "home", {REPOSITORY: settings}).prepare(TASK, 1, token=token)
         assert "Authentication failed" in refused.value.message
         assert "credential helper" in refused.value.message
         assert "VAULT" not in refused.value.message
@@ -140,15 +136,15 @@ def test_wrong_token_is_an_error_that_does_not_show_it(url: str, tmp_path: Path)
 def test_token_is_not_sent_unencrypted_to_another_machine(tmp_path: Path) -> None:
     settings = {REPOSITORY: RepositorySettings(url="http://git.example.org/a.git")}
     with pytest.raises(WorkspaceError, match="use https"):
-        Workspaces(tmp_path / "home", settings, token=lambda _: TOKEN).prepare(TASK, 1)
+        Workspaces(tmp_path / "home", settings).prepare(TASK, 1, token=lambda _: lambda: TOKEN)
 
 
 def test_transport_that_an_agent_plants_is_given_no_credentials(url: str, tmp_path: Path) -> None:
     home, leak, script = tmp_path / "home", tmp_path / "leak", tmp_path / "evil"
     script.write_text(f"#!/bin/sh\nenv > {leak}\ncat >> {leak}\n")
     script.chmod(0o755)
-    workspaces = Workspaces(home, {REPOSITORY: RepositorySettings(url=url, push=True)}, token=lambda _: TOKEN)
-    workspace = workspaces.prepare(TASK, 1)
+    workspaces = Workspaces(home, {REPOSITORY: RepositorySettings(url=url, push=True)})
+    workspace = workspaces.prepare(TASK, 1, token=lambda _: lambda: TOKEN)
     for key, value in (
         ("protocol.ext.allow", "always"),
         ("remote.origin.pushurl", f"ext::{script}"),
@@ -164,6 +160,6 @@ def test_transport_that_an_agent_plants_is_given_no_credentials(url: str, tmp_pa
     [branch] = workspace.keep("Kept")
     assert branch.pushed, workspace.notes
     workspace.close()
-    other = workspaces.prepare(task_of(43, repos=[REPOSITORY]), 1)
+    other = workspaces.prepare(task_of(43, repos=[REPOSITORY]), 1, token=lambda _: lambda: TOKEN)
     assert other.notes == []
     assert not leak.exists()

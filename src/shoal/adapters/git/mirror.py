@@ -53,11 +53,15 @@ class Mirror:
         address: Address,
         *,
         clock: Clock,
-        token: str | None = None,
+        token: Callable[[], str | None] | None = None,
         stop: Callable[[], bool] | None = None,
         late: Callable[[], bool] | None = None,
     ) -> None:
-        """Clones and fetches end when `stop` says so; a push, which brings work to safety, when `late` does."""
+        """Clones and fetches end when `stop` says so; a push, which brings work to safety, when `late` does.
+
+        `token` is asked each time git is about to reach the remote: what it gives is used, and nothing else; without it
+        git's own configuration holds.
+        """
         self.path = path
         self.address = address
         self._clock = clock
@@ -274,11 +278,14 @@ class Mirror:
 
     def _login(self) -> dict[str, str]:
         user, password = self.address.login or ("", "")
-        if self._token:
-            return credentials.environment(self.address.url, self._token, len(self.git.configuration))
+        given = len(self.git.configuration)
+        if self._token is not None:
+            token = self._token()
+            if token or self.address.login is None:
+                return credentials.environment(self.address.url, token, given, alone=True)
         # A token may stand where the user does, alone.
         return credentials.environment(
-            self.address.url, password or user, len(self.git.configuration), user=user if password else "x-access-token"
+            self.address.url, password or user, given, user=user if password else "x-access-token"
         )
 
     def _configure(self, path: Path) -> None:
