@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +11,7 @@ import pytest
 from shoal.errors import WorkspaceError
 from shoal.settings import RepositorySettings
 from shoal.worker.workspaces import TokenOf, Workspaces
+from tests.git_server import GitServer
 from tests.vaults import git
 from tests.worker.places import REPOSITORY, Remote, task_of
 
@@ -22,72 +19,13 @@ TOKEN = "s3cret-t0ken"
 TASK = task_of(repos=[REPOSITORY])
 
 
-class Door(BaseHTTPRequestHandler):
-    """Git's own CGI behind a password."""
-
-    protocol_version = "HTTP/1.0"
-    root = ""
-    users = ("x-access-token", "me")
-
-    def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        given = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
-        if given not in {f"{user}:{TOKEN}" for user in self.users}:
-            self.send_response(401)
-            self.send_header("WWW-Authenticate", "Basic")
-            self.end_headers()
-            return
-        length = self.headers.get("Content-Length")
-        chunked = self.headers.get("Transfer-Encoding") == "chunked"
-        data = self._chunks() if chunked else self.rfile.read(int(length or 0))
-        around = {
-            "GIT_PROJECT_ROOT": self.root,
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path,
-            "QUERY_STRING": query,
-            "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(data)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "HTTP_GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-            "REMOTE_USER": "me",
-        }
-        run = subprocess.run(
-            ["git", "http-backend"], input=data, env=os.environ | around, capture_output=True, check=False
-        )
-        head, _, body = run.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode().splitlines())
-        self.send_response(int(headers.pop("Status", "200").split()[0]))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_POST = do_GET
-
-    def _chunks(self) -> bytes:
-        data = b""
-        while size := int(self.rfile.readline(), 16):
-            data += self.rfile.read(size)
-            self.rfile.readline()
-        return data
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     remote = Remote(tmp_path)
     git(remote.path, "config", "http.receivepack", "true")
-    door = type("ThisDoor", (Door,), {"root": str(tmp_path)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), door)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/remote.git"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    server = GitServer(tmp_path, lambda user, password, *_: user in {"x-access-token", "me"} and password == TOKEN)
+    yield f"{server.url}/remote.git"
+    server.close()
 
 
 def work(workspaces: Workspaces, home: Path, token: TokenOf = lambda _: None) -> None:

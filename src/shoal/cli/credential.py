@@ -94,4 +94,4 @@ def _login(token: Token, hosts: list[str]) -> dict[str, str]:
     if host == GITHUB:
         return {"GH_TOKEN": token.token}
     name = "GH_TOKEN" if host.endswith(".ghe.com") else "GH_ENTERPRISE_TOKEN"
-    return {name: token.token, "GH_TOKEN": token.token, "GH_HOST": host}
+    return {name: token.token, "GH_HOST": host}

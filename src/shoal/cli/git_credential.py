@@ -1,8 +1,8 @@
 """`git-credential-shoal`: git asks it for what to log in with, once for each operation, so it starts fast and imports
 nothing that it does not need.
 
-It has the attempt's own key from SHOAL_TASK_ID and SHOAL_TASK_KEY, and asks the server at SHOAL_URL. Where it has nothing
-to say it says nothing, and git goes on without; why a token could not be had it says to people.
+It has the attempt's own key from SHOAL_TASK_ID and SHOAL_TASK_KEY, and asks the server at SHOAL_URL. Where it has
+nothing to say it says nothing, and git goes on without; why a token could not be had it says to people.
 """
 
 from __future__ import annotations

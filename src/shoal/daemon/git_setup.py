@@ -1,4 +1,5 @@
-"""Tells git to ask `git-credential-shoal` for the broker's hosts, in one of its configurations, and takes that out again.
+"""Tells git to ask `git-credential-shoal` for the broker's hosts, in one of its configurations, and takes that out
+again.
 
 What was there before stays: an empty line between makes git forget the helpers before ours for these hosts alone.
 """

@@ -32,9 +32,8 @@ def credential(
     task: TaskRef,
     host: Annotated[Name, Meta(description="As git says it, with its port where that is not the usual one.")],
     protocol: Name = "https",
-    path: Annotated[
-        str | None, Meta(max_length=2000, description="OWNER/NAME.git; left out: the task's only repository.")
-    ] = None,
+    path: Annotated[str, Meta(max_length=2000, description="OWNER/NAME.git; left out: the task's only repository.")]
+    | None = None,
     key: Key | None = None,
 ) -> Credential:
     """What git logs in with to a repository of a task, as its credential helper asks for it.
