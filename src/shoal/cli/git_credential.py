@@ -83,6 +83,7 @@ def _over_http(url: str, task: str, asked: Mapping[str, str]) -> dict[str, Any]:
     """Ask a server; the same as `tasks.credential` of a ledger, whose client takes 150 ms to import."""
     import http.client
     import json
+    from contextlib import closing
     from urllib.parse import quote, urlsplit
 
     parts = urlsplit(url)
@@ -91,9 +92,9 @@ def _over_http(url: str, task: str, asked: Mapping[str, str]) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", "Shoal-Actor": quote(os.environ.get("SHOAL_ACTOR", "git"))}
     for last in (*[False] * (TRIES - 1), True):
         try:
-            connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
-            connection.request("POST", path, json.dumps(asked).encode(), headers)
-            with connection.getresponse() as response:
+            with closing(kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)) as connection:
+                connection.request("POST", path, json.dumps(asked).encode(), headers)
+                response = connection.getresponse()
                 status, answer = response.status, response.read()
             break
         except TimeoutError:

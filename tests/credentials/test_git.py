@@ -4,111 +4,17 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import pytest
 
 from shoal import Ledger
 from shoal.adapters.git import credentials
 from shoal.daemon.broker import Broker
-from shoal.ledger.connect import open_ledger
-from shoal.ledger.world import Sources
-from shoal.model.task import Claim
-from shoal.settings import BrokerSettings, RepositorySettings, Settings
 from tests.conftest import FakeClock, wait_until
-from tests.fleet import environment
+from tests.credentials.agents_git import Run
 from tests.git_server import GitServer
 from tests.github_app import AppApi
-from tests.served import Served
 from tests.services.broker import at_work
 from tests.vaults import git
-
-KEY_OF_EVERYTHING = "ghp_opens_everything"
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def api(clock: FakeClock) -> Iterator[AppApi]:
-    api = AppApi(clock)
-    yield api
-    api.close()
-
-
-@pytest.fixture
-def forge(tmp_path: Path, api: AppApi) -> Iterator[GitServer]:
-    """What GitHub serves: three repositories, to tokens that may; and a long-lived key that opens all of them."""
-
-    def admits(user: str, password: str, repository: str, pushes: bool) -> bool:
-        allowed = user == "x-access-token" and api.allows(
-            password, repository, "contents", "write" if pushes else "read"
-        )
-        return allowed or password == KEY_OF_EVERYTHING
-
-    folder = tmp_path / "forge"
-    folder.mkdir()
-    server = GitServer(folder, admits)
-    for name in ("acme/web", "acme/api", "other/web"):
-        server.add(name)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, api: AppApi, forge: GitServer, clock: FakeClock) -> Iterator[Ledger]:
-    source = api.source()
-    settings = Settings(
-        broker=BrokerSettings(hosts=[forge.host]),
-        repositories={name: RepositorySettings(url=f"{forge.url}/{name}.git") for name in ("acme/web", "other/web")},
-    )
-    ledger = open_ledger(
-        str(tmp_path / "ledger.db"),
-        settings=settings,
-        actor="ana",
-        create=True,
-        clock=clock,
-        sources=Sources(tokens=lambda: source),
-    )
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def url(ledger: Ledger, tmp_path: Path) -> Iterator[str]:
-    served = Served(ledger, tmp_path / "home")
-    yield served.url
-    served.close()
-
-
-@pytest.fixture
-def run(tmp_path: Path, url: str, forge: GitServer) -> Run:
-    """Git as an agent of a claim has it; the person who runs the worker has a key that opens everything."""
-    store = tmp_path / "git-credentials"
-    store.write_text(f"{forge.url.replace('://', f'://me:{KEY_OF_EVERYTHING}@')}\n")
-    config = tmp_path / "gitconfig"
-    git(tmp_path, "config", "--file", str(config), "credential.helper", f"store --file={store}")
-    git(tmp_path, "config", "--file", str(config), "user.email", "ana@example.org")
-    git(tmp_path, "config", "--file", str(config), "user.name", "ana")
-
-    def run(
-        claim: Claim, *arguments: str, folder: Path = tmp_path, ok: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        given = credentials.variables(credentials.helped([forge.host], credentials.helper_command()), 0)
-        own = {
-            "GIT_CONFIG_GLOBAL": str(config),
-            "GIT_TERMINAL_PROMPT": "0",
-            "SHOAL_URL": url,
-            "SHOAL_TASK_ID": claim.task.task_id,
-            "SHOAL_TASK_KEY": claim.key,
-        }
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment(**given, **own), capture_output=True, text=True, timeout=60
-        )
-        assert (done.returncode == 0) == ok, done.stderr
-        assert KEY_OF_EVERYTHING not in {password for _, password in forge.logins}
-        return done
-
-    return run
 
 
 def test_clone_fetch_and_push_work_through_an_hours_expiry(
