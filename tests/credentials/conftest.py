@@ -19,6 +19,8 @@ from tests.git_server import GitServer
 from tests.github_app import AppApi
 from tests.served import Served
 
+NAMES = ("acme/web", "acme/api", "other/web")
+
 
 @pytest.fixture
 def api(clock: FakeClock) -> Iterator[AppApi]:
@@ -40,7 +42,7 @@ def forge(tmp_path: Path, api: AppApi) -> Iterator[GitServer]:
     folder = tmp_path / "forge"
     folder.mkdir()
     server = GitServer(folder, admits)
-    for name in ("acme/web", "acme/api", "other/web"):
+    for name in NAMES:
         server.add(name)
     yield server
     server.close()
@@ -51,7 +53,7 @@ def ledger(tmp_path: Path, api: AppApi, forge: GitServer, clock: FakeClock) -> I
     source = api.source()
     settings = Settings(
         broker=BrokerSettings(hosts=[forge.host]),
-        repositories={name: RepositorySettings(url=f"{forge.url}/{name}.git") for name in ("acme/web", "other/web")},
+        repositories={name: RepositorySettings(url=f"{forge.url}/{name}.git") for name in NAMES},
     )
     ledger = open_ledger(
         str(tmp_path / "ledger.db"),

@@ -41,11 +41,13 @@ def shoal(tmp_path: Path, url: str, config: Path) -> Shoal:
 
 def asked(config: Path, place: str) -> list[str]:
     """The helpers that git asks for a place, in their order."""
-    listed = git(config.parent, "config", "--file", str(config), "--get-all", f"credential.{place}.helper", check=False)
-    return listed.splitlines()
+    command = ["git", "config", "--file", str(config), "--null", "--get-all", f"credential.{place}.helper"]
+    return subprocess.run(command, capture_output=True, text=True).stdout.split("\0")[:-1]
 
 
-def test_setup_is_done_once_and_undone_whole(shoal: Shoal, config: Path, forge: GitServer, ledger: Ledger) -> None:
+def test_setup_is_done_once_and_undone_whole(
+    shoal: Shoal, url: str, config: Path, forge: GitServer, ledger: Ledger
+) -> None:
     before = config.read_text()
     assert "git now asks Shoal for" in shoal("broker", "setup")
     after = config.read_text()
@@ -58,17 +60,13 @@ def test_setup_is_done_once_and_undone_whole(shoal: Shoal, config: Path, forge: 
     assert config.read_text() == after
     claim = at_work(ledger, "acme/web")
     task = {"SHOAL_TASK_ID": claim.task.task_id, "SHOAL_TASK_KEY": claim.key, "GIT_TERMINAL_PROMPT": "0"}
-    around = environment(GIT_CONFIG_GLOBAL=str(config), SHOAL_URL=shoal_url(shoal), **task)
+    around = environment(GIT_CONFIG_GLOBAL=str(config), SHOAL_URL=url, **task)
     for name, code in (("acme/web", 0), ("acme/api", 128)):
         command = ["git", "ls-remote", f"{forge.url}/{name}.git"]
         assert subprocess.run(command, env=around, capture_output=True).returncode == code
     assert "no longer asks" in shoal("broker", "setup", "--remove")
     assert config.read_text() == before
     assert "does not ask" in shoal("broker", "setup", "--remove")
-
-
-def shoal_url(shoal: Shoal) -> str:
-    return next(cell.cell_contents for cell in shoal.__closure__ or () if str(cell.cell_contents).startswith("http"))
 
 
 def test_helpers_that_somebody_else_set_stay(shoal: Shoal, tmp_path: Path) -> None:
