@@ -59,14 +59,14 @@ def test_credentials_in_the_url_are_used_and_written_nowhere(url: str, tmp_path:
 
 
 def test_wrong_token_is_an_error_that_does_not_show_it(url: str, tmp_path: Path) -> None:
-    for settings, token in (
-        (RepositorySettings(url=url), lambda _: lambda: "wr0ng"),
-        (RepositorySettings(url=url.replace("://", "://me:wr0ng@")), lambda _: None),
+    for settings, token, advice in (
+        (RepositorySettings(url=url), lambda _: lambda: "wr0ng", "shoal broker audit"),
+        (RepositorySettings(url=url.replace("://", "://me:wr0ng@")), lambda _: None, "credential helper"),
     ):
         with pytest.raises(WorkspaceError) as refused:
             Workspaces(tmp_path / "home", {REPOSITORY: settings}).prepare(TASK, 1, token=token)
         assert "Authentication failed" in refused.value.message
-        assert "credential helper" in refused.value.message
+        assert advice in refused.value.message
         assert "VAULT" not in refused.value.message
         assert "wr0ng" not in refused.value.message
 

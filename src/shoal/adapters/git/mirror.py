@@ -42,7 +42,7 @@ SETTINGS = {
 VIEW = "shoal"
 CONFIGURED = ("config.worktree", "info/attributes", "info/exclude", "info/grafts")  # for all worktrees at once
 LOGIN_ADVICE = "give git a credential helper or an SSH key"
-TOKEN_ADVICE = "the token broker decides about this host: `shoal broker status` and `shoal broker audit` say more"
+BROKER_ADVICE = "the token broker decides about this host: `shoal broker status` and `shoal broker audit` say more"
 
 
 class Mirror:
@@ -187,7 +187,7 @@ class Mirror:
             place,
             configuration=self._settings,
             timeout_seconds=FETCH_SECONDS,
-            login_advice=LOGIN_ADVICE if self._token is None else TOKEN_ADVICE,
+            login_advice=LOGIN_ADVICE if self._token is None else BROKER_ADVICE,
             stop=stop,
         )
 
