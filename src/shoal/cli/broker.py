@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,7 +22,7 @@ KEY = click.option(
 
 @click.group(epilog="Examples: shoal broker status; shoal broker register T42 -r acme/web -p contents=read")
 def broker() -> None:
-    """Short-lived GitHub tokens for tasks: status, registrations, audit."""
+    """Short-lived GitHub tokens for tasks: status, registrations, audit, set-up of git."""
 
 
 @broker.command()
@@ -36,6 +37,7 @@ def status(session: Session) -> None:
         output.sentence(found.problem or f"App {found.app_id} at {found.api}")
         lines = [
             ("owners", ", ".join(found.owners)),
+            ("hosts", ", ".join(found.hosts)),
             ("repositories", ", ".join(found.repositories) or "all that the App may reach"),
             ("permissions", _levels(found.permissions)),
             ("services", ", ".join(found.services)),
@@ -61,7 +63,9 @@ def register(
     session: Session, task: str, repositories: tuple[str, ...], permissions: tuple[str, ...], key: str | None
 ) -> None:
     """Say which repositories a task may have tokens for, and what these may do there."""
-    asked = given(repositories=list(repositories) or None, permissions=_permissions(permissions), key=_key(key))
+    asked = given(
+        repositories=list(repositories) or None, permissions=_permissions(permissions), key=key_of_caller(key)
+    )
     found = session.ledger.tasks.register(task, **asked)
     session.answer(found, lambda: _show(found), ids=[found.task_id])
 
@@ -83,7 +87,7 @@ def deregister(session: Session, task: str) -> None:
 @command
 def token(session: Session, task: str, repository: str | None, permissions: tuple[str, ...], key: str | None) -> None:
     """Print a token for the repositories of a task that an attempt is at work on."""
-    asked = given(repository=repository, permissions=_permissions(permissions), key=_key(key))
+    asked = given(repository=repository, permissions=_permissions(permissions), key=key_of_caller(key))
     found = session.ledger.tasks.token(task, **asked)
     session.answer(found, lambda: click.echo(found.token), ids=[found.token])
 
@@ -121,7 +125,30 @@ def audit(session: Session, task: str | None, limit: int, **filters: Any) -> Non
     session.answer(found, show, ids=[one.id for one in found])
 
 
-def _key(given_key: str | None) -> str | None:
+@broker.command(epilog="Examples: shoal broker setup --global; shoal broker setup --global --remove")
+@click.option("--global", "scope", flag_value="--global", default=True, help="In your own git configuration (default).")
+@click.option("--local", "scope", flag_value="--local", help="In that of the repository around.")
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="In this file.")
+@click.option("--host", "hosts", multiple=True, help="A host to log in to; else those of broker.hosts.")
+@click.option("--remove", is_flag=True, help="Take out what was put in.")
+@command
+def setup(session: Session, scope: str, file: Path | None, hosts: tuple[str, ...], remove: bool) -> None:
+    """Let git ask Shoal, and no other helper, for what it logs in with on the hosts of the broker."""
+    from shoal.daemon import git_setup
+
+    where = ["--file", str(file.absolute())] if file else [scope]
+    names = list(hosts) or session.ledger.grants.status().hosts
+    changed = git_setup.remove(where, names) if remove else git_setup.put(where, names)
+
+    def show() -> None:
+        done = ("no longer asks" if remove else "now asks") if changed else ("does not ask" if remove else "asks")
+        click.echo(f"git {done} Shoal for {', '.join(names)} ({' '.join(where).removeprefix('--')})")
+
+    session.answer({"hosts": names, "changed": changed}, show, ids=names)
+
+
+def key_of_caller(given_key: str | None) -> str | None:
+    """The key that is given, else the attempt's own, else the administrator's token."""
     return given_key or os.environ.get(TASK_KEY) or os.environ.get(ADMIN_TOKEN)
 
 

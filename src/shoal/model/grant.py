@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +13,8 @@ from msgspec import Struct
 PERMISSIONS = {"contents": "write", "pull_requests": "write", "metadata": "read"}
 # What each level of a permission includes.
 LEVELS = {"read": 1, "write": 2, "admin": 3}
+_USUAL_PORTS = {"https": 443, "http": 80, "ssh": 22}
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class GrantAction(StrEnum):
@@ -74,6 +78,23 @@ class Token(Struct, frozen=True, kw_only=True):
         return [("repositories", self.repositories), ("expires_at", self.expires_at)]
 
 
+class Credential(Struct, frozen=True, kw_only=True):
+    """What git logs in with, in clear, for whoever asked; all null when there is nothing for that place.
+
+    `expires_at` is epoch milliseconds.
+    """
+
+    username: str | None
+    password: str | None
+    expires_at: int | None
+
+    def __repr__(self) -> str:
+        return f"Credential(for {self.username}, until {self.expires_at})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("username", self.username), ("expires_at", self.expires_at)]
+
+
 class Grant(Struct, frozen=True, kw_only=True):
     """A token that was given out, without the token. Times are epoch milliseconds.
 
@@ -122,6 +143,7 @@ class BrokerStatus(Struct, frozen=True, kw_only=True):
     api: str
     app_id: str | None
     owners: list[str]
+    hosts: list[str]
     repositories: list[str]
     permissions: dict[str, str]
     services: list[str]
@@ -129,6 +151,27 @@ class BrokerStatus(Struct, frozen=True, kw_only=True):
     open: bool
     registrations: int
     alive: int
+
+
+def is_on(hosts: Iterable[str], protocol: str, host: str) -> bool:
+    """Whether a place, HOST or HOST:PORT, is one of these hosts; one with a port of its own is named with it."""
+    try:
+        parts = urlsplit(f"//{host}")
+        name, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if "@" in host or parts.netloc != host:
+        return False
+    usual = port is None or port == _USUAL_PORTS.get(protocol)
+    known = {one.lower() for one in hosts}
+    return host.lower() in known or (usual and name in known)
+
+
+def answers_for(hosts: Iterable[str], protocol: str, host: str) -> bool:
+    """Whether tokens go to a place: to one of these hosts, encrypted, or on this machine."""
+    if not is_on(hosts, protocol, host):
+        return False
+    return protocol == "https" or (protocol == "http" and urlsplit(f"//{host}").hostname in _LOOPBACK)
 
 
 def registration_from_row(row: tuple[Any, ...], prefix: str) -> Registration:

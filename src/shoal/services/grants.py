@@ -97,6 +97,7 @@ def status(outside: Outside) -> BrokerStatus:
         api=settings.github_url,
         app_id=None if broker.app_id is None else str(broker.app_id),
         owners=sorted(broker.installations),
+        hosts=broker.hosts,
         repositories=broker.repositories,
         permissions={**broker.permissions},
         services=sorted(broker.services),

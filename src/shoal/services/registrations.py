@@ -17,7 +17,7 @@ from msgspec import Meta
 from shoal.errors import BadInput, Forbidden, NotFound, Refused, WrongStatus
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef
-from shoal.model.grant import LEVELS, GrantAction, Registration, grant_from_row, registration_from_row
+from shoal.model.grant import LEVELS, GrantAction, Registration, grant_from_row, is_on, registration_from_row
 from shoal.model.page import Page, position
 from shoal.model.task import FINISHED, Task
 from shoal.services import audit
@@ -139,6 +139,16 @@ def of_attempt(tx: Tx, task: Task) -> Registration:
     return found
 
 
+def reachable(tx: Tx, task: Task) -> list[str]:
+    """The repositories that are a task's, as its attempt would find them now; nothing is written."""
+    row = tx.one("registrations.get", task=task.id)
+    found = None if row is None else registration_from_row(row, tx.identity.prefix)
+    if found is not None and found.attempt in (None, task.attempt):
+        return found.repositories
+    named = _distinct(name for one in task.repos if (name := github_name(tx.settings, one)) is not None)
+    return [name for name in named if is_open_to(tx.settings, name)]
+
+
 def allowed(settings: Settings, task: Task) -> Mapping[str, str]:
     """What a token of a task may do at most: what all may, and of that what its type may."""
     at_most = settings.broker.permissions
@@ -170,16 +180,17 @@ def github_name(settings: Settings, name: str) -> str | None:
     if "://" in url:
         try:
             parts = urlsplit(url)
-            host, path = parts.hostname or "", parts.path
+            protocol, host, path = parts.scheme, parts.netloc.rpartition("@")[2], parts.path
+            if protocol not in {"https", "http"}:
+                host = parts.hostname or ""  # a server's SSH has a port of its own
         except ValueError:
             return None
     elif found := _SCP.fullmatch(url):
-        host, path = found["host"], found["path"]
+        protocol, host, path = "ssh", found["host"], found["path"]
     else:
         return None
     path = path.strip("/").removesuffix(".git")
-    hosts = {one.lower() for one in settings.broker.hosts}
-    return path if host.lower() in hosts and _NAME.fullmatch(path) else None
+    return path if is_on(settings.broker.hosts, protocol, host) and _NAME.fullmatch(path) else None
 
 
 def is_open_to(settings: Settings, repository: str) -> bool:

@@ -164,9 +164,9 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Meta(description="The only repositories that tasks get tokens for; `acme/*` for all of one."),
     ] = []
     services: Annotated[dict[str, ServiceSettings], Meta(description="Services by name: [broker.services.NAME].")] = {}
-    hosts: Annotated[Names, Meta(description="Hosts that git's credential helper answers for.")] = msgspec.field(
-        default_factory=lambda: ["github.com"]
-    )
+    hosts: Annotated[
+        Names, Meta(description="Hosts that tokens are for; as `git.acme.org:8443` where the port is its own.")
+    ] = msgspec.field(default_factory=lambda: ["github.com"])
     registration_hours: Annotated[Whole, Meta(description="How long a registration of repositories holds.")] = 24
     audit_days: Annotated[Whole, Meta(description="How long the audit of tokens is kept.")] = 365
     open: Annotated[

@@ -32,6 +32,7 @@ from shoal.settings import SECRETS, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.conclusion import Conclusion, How
 from shoal.worker.episodes import ERROR_LIMIT, Episodes, Work
+from shoal.worker.logins import Logins
 from shoal.worker.open_runs import OpenRuns
 from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped, StopReason
@@ -151,7 +152,8 @@ class Attempt:
         choice = self._choose()
         self._agent = choice.name
         limits = Limits(memory_mb=choice.settings.max_memory_mb, open_files=choice.settings.max_open_files)
-        environment = self._environment(choice)
+        logins = Logins(self.claim, self._ledger, self._say)
+        environment = self._environment(choice, logins)
         run_command = Commands(
             self._processes,
             log=self.log_file,
@@ -160,7 +162,7 @@ class Attempt:
             grace_seconds=self._terms.grace_seconds,
             check=self._processes.check,
         )
-        workspace = self._prepare(run_command)
+        workspace = self._prepare(run_command, logins)
         over = False
         try:
             conclusion = self._episodes(choice, workspace, environment, limits, run_command).run()
@@ -214,7 +216,7 @@ class Attempt:
             return choose(self.claim.task, self._terms.settings, agent=self._terms.agent)
         return Choice(ON_THE_SPOT, on_the_spot(self._terms.command), self.claim.task.model)
 
-    def _prepare(self, run_command: RunCommand) -> Workspace:
+    def _prepare(self, run_command: RunCommand, logins: Logins) -> Workspace:
         """The folder of the attempt; a command of the worker's own runs where the worker does, unless there is code."""
         task = self.claim.task
         if self._terms.command and not task.repos:
@@ -226,6 +228,7 @@ class Attempt:
                 self.claim.attempt,
                 branches=[branch for session in reversed(earlier) for branch in session.branches],
                 rescued=self._rescued() if task.repos else [],
+                token=logins.of,
                 run_command=run_command,
                 stop=lambda: self._processes.stop_reason is not None,
                 late=self._processes.is_late,
@@ -275,7 +278,7 @@ class Attempt:
                 if self._give_up.wait(REPORT_WAIT_SECONDS):
                     raise
 
-    def _environment(self, choice: Choice) -> dict[str, str]:
+    def _environment(self, choice: Choice, logins: Logins) -> dict[str, str]:
         claim, task = self.claim, self.claim.task
         given: dict[str, Any] = {
             "ID": task.task_id,
@@ -295,7 +298,7 @@ class Attempt:
         place = {"SHOAL_RESULT_FILE": str(self._result_file)}
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
-        own = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        own = logins.environment({name: value for name, value in os.environ.items() if name not in SECRETS})
         return own | named | place | where | {"SHOAL_ACTOR": self._actor(choice)}
 
     def _actor(self, choice: Choice) -> str:

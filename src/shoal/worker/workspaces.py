@@ -21,6 +21,7 @@ from shoal.worker.preparation import Preparation, Rescued, Wanted, discard, tear
 from shoal.worker.workspace import Workspace
 
 MIRRORS = "mirrors"
+TokenOf = Callable[[str], Callable[[], str | None] | None]
 
 
 class Workspaces:
@@ -31,17 +32,13 @@ class Workspaces:
         root: Path,
         repositories: Mapping[str, RepositorySettings],
         *,
-        token: Callable[[str], str | None] = lambda _: None,
         clock: Clock | None = None,
         ephemeral: bool = False,
     ) -> None:
-        """`token` gives what to log in with to the repository of a name. What is done in an `ephemeral` home is pushed
-        whether or not a repository asks for it.
-        """
+        """What is done in an `ephemeral` home is pushed whether or not a repository asks for it."""
         # Without links in it: git tells where its worktrees are by their real paths.
         self._root = root.resolve()
         self._repositories = repositories
-        self._token = token
         self._clock = clock or SystemClock()
         self._ephemeral = ephemeral
 
@@ -52,6 +49,7 @@ class Workspaces:
         *,
         branches: Iterable[Branch] = (),
         rescued: Sequence[Rescued] = (),
+        token: TokenOf = lambda _: None,
         run_command: RunCommand | None = None,
         stop: Callable[[], bool] | None = None,
         late: Callable[[], bool] | None = None,
@@ -59,11 +57,13 @@ class Workspaces:
         """The folder of an attempt, with its repositories checked out and set up.
 
         `branches` are those that earlier attempts told of: the last is gone on with; `rescued` is what they could not
-        push. What an earlier attempt left uncommitted in its folder is committed to its branch before. Cloning and
-        fetching end when `stop` says so, a push when `late` does. Raises WorkspaceError, and no folder is left then.
+        push. `token` gives for the URL of a repository what is asked for this attempt's token each time that git logs
+        in, None where git's own configuration holds. What an earlier attempt left uncommitted in its folder is
+        committed to its branch before. Cloning and fetching end when `stop` says so, a push when `late` does.
+        Raises WorkspaceError, and no folder is left then.
         """
         place = Place(self._root, f"{task.task_id}.{attempt}")
-        wanted = self._wanted(task, stop, late)
+        wanted = self._wanted(task, token, stop, late)
         if not place.take():
             raise WorkspaceError(f"{place.name} is being worked on by another process of this home")
         preparation = Preparation(self._root, place, task, attempt, self._clock, ephemeral=self._ephemeral)
@@ -109,14 +109,16 @@ class Workspaces:
         clear_probes(self._root / MIRRORS, now)
         return gone
 
-    def _wanted(self, task: Task, stop: Callable[[], bool] | None, late: Callable[[], bool] | None) -> Wanted:
+    def _wanted(
+        self, task: Task, token: TokenOf, stop: Callable[[], bool] | None, late: Callable[[], bool] | None
+    ) -> Wanted:
         found: dict[str, tuple[Mirror, RepositorySettings]] = {}
         for name in task.repos:
             settings = self._repositories.get(name) or RepositorySettings()
             address = address_of(name, settings.url)
             path = self._root / MIRRORS / address.mirror
-            token = self._token(address.name)
-            mirror = Mirror(path, address, clock=self._clock, token=token, stop=stop, late=late)
+            # The mirror is everybody's, this object with its token is this attempt's alone.
+            mirror = Mirror(path, address, clock=self._clock, token=token(address.url), stop=stop, late=late)
             found.setdefault(address.name, (mirror, settings))
         return list(found.values())
 

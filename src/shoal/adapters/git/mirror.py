@@ -43,6 +43,7 @@ SETTINGS = {
 VIEW = "shoal"
 CONFIGURED = ("config.worktree", "info/attributes", "info/exclude", "info/grafts")  # for all worktrees at once
 LOGIN_ADVICE = "give git a credential helper or an SSH key"
+BROKER_ADVICE = "the token broker decides about this host: `shoal broker status` and `shoal broker audit` say more"
 
 
 class Mirror:
@@ -54,11 +55,15 @@ class Mirror:
         address: Address,
         *,
         clock: Clock,
-        token: str | None = None,
+        token: Callable[[], str | None] | None = None,
         stop: Callable[[], bool] | None = None,
         late: Callable[[], bool] | None = None,
     ) -> None:
-        """Clones and fetches end when `stop` says so; a push, which brings work to safety, when `late` does."""
+        """Clones and fetches end when `stop` says so; a push, which brings work to safety, when `late` does.
+
+        `token` is asked each time git is about to reach the remote: what it gives is used, and nothing else; without it
+        git's own configuration holds.
+        """
         self.path = path
         self.address = address
         self._clock = clock
@@ -194,7 +199,7 @@ class Mirror:
             place,
             configuration=self._settings,
             timeout_seconds=FETCH_SECONDS,
-            login_advice=LOGIN_ADVICE,
+            login_advice=LOGIN_ADVICE if self._token is None else BROKER_ADVICE,
             stop=stop,
         )
 
@@ -286,11 +291,14 @@ class Mirror:
 
     def _login(self) -> dict[str, str]:
         user, password = self.address.login or ("", "")
-        if self._token:
-            return credentials.environment(self.address.url, self._token, len(self.git.configuration))
+        given = len(self.git.configuration)
+        if self._token is not None:
+            token = self._token()
+            if token or self.address.login is None:
+                return credentials.environment(self.address.url, token, given, alone=True)
         # A token may stand where the user does, alone.
         return credentials.environment(
-            self.address.url, password or user, len(self.git.configuration), user=user if password else "x-access-token"
+            self.address.url, password or user, given, user=user if password else "x-access-token"
         )
 
     def _configure(self, path: Path) -> None:
