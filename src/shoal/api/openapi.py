@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 import shoal
+from shoal.api import lobwife_described
 from shoal.errors import error_classes
 from shoal.model.page import Page
 from shoal.services import VERBS, Verb
@@ -52,6 +53,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(f"/api/v1{verb.path}", {})[verb.method.lower()] = described
     for path, summary, kind, parameters in _plain_routes():
         paths[path] = {"get": _plain_operation(path, summary, kind, parameters)}
+    lobwife_described.describe(paths, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": shoal.__version__, "description": inspect.getdoc(shoal) or ""},

@@ -72,6 +72,7 @@ class SyncRequest(Struct, frozen=True):
     """A sync was asked for; it is done when the status' `position` has reached `event`."""
 
     event: int
+    status: str = "sync requested"
 
 
 @verb("GET /sync")

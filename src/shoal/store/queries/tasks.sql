@@ -72,6 +72,10 @@ SELECT id, slug, external_key FROM tasks WHERE slug = :name
 UNION
 SELECT id, slug, external_key FROM tasks WHERE external_key = :name
 
+-- name: titled
+-- The first tasks of exactly this title; for an old service's refs only, it reads the whole table.
+SELECT id FROM tasks WHERE title = :title ORDER BY id LIMIT 5
+
 -- name: by_request
 -- The task that an earlier request made.
 SELECT * FROM tasks WHERE request_id = :request_id
