@@ -38,7 +38,14 @@ SILENT = (
     OF_SESSIONS
     | OF_JOBS
     | OF_TOKENS
-    | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED, Kind.SETTINGS_REFUSED}
+    | {
+        Kind.TASK_TOLD,
+        Kind.TASK_RECALLED,
+        Kind.LOCK_ACQUIRED,
+        Kind.LOCK_RELEASED,
+        Kind.SYNC_REQUESTED,
+        Kind.SETTINGS_REFUSED,
+    }
 )
 
 
