@@ -20,6 +20,8 @@ from shoal.settings import BrokerSettings, Home, Settings, find_home
 if TYPE_CHECKING:
     from shoal.adapters.forges.github_app import GitHubApp
 
+OLD_VARIABLE = "LOBWIFE_URL"
+
 
 def connect(
     target: str | os.PathLike[str] | None = None,
@@ -32,9 +34,12 @@ def connect(
 
     `target` is a path, `sqlite:///path`, `postgresql://…` or `http(s)://…`. Without it: SHOAL_URL when set, else the
     running server of the home if there is one, else the home's database. A path that does not exist is made.
+    Where no home is named either, LOBWIFE_URL, which clients of lobwife have, stands for SHOAL_URL.
     """
     who = actor or default_actor()
     address = os.fspath(target) if target is not None else os.environ.get("SHOAL_URL")
+    if address is None and home is None and "SHOAL_HOME" not in os.environ:
+        address = os.environ.get(OLD_VARIABLE) or None
     if address is None:
         place = find_home(home)
         address = running_server(place)

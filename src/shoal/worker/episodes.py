@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from shoal.worker.choice import Choice, configuration
 from shoal.worker.lost import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped
 from shoal.worker.pull_requests import pull_requests
+from shoal.worker.reports import Reports
 from shoal.worker.result import read_result, whole_result
 from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
@@ -93,9 +93,8 @@ class Episodes:
         run_command: RunCommand,
         open_runs: OpenRuns,
         give_up: threading.Event,
-        say: Callable[[Callable[[], Any]], Any],
+        reports: Reports,
     ) -> None:
-        """`say` repeats a call to the ledger until it is heard."""
         self._work = work
         self._claim = work.claim
         self._task = work.claim.task
@@ -107,7 +106,7 @@ class Episodes:
         self._run_command = run_command
         self._open_runs = open_runs
         self._give_up = give_up
-        self._say = say
+        self._reports = reports
         self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
         self._environment = work.environment
         self._session: Session | None = None
@@ -143,7 +142,7 @@ class Episodes:
     def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
         """One run, reported, and what it left in its repositories."""
         attempt = self._claim.attempt
-        session = self._session = self._say(self._begin)
+        session = self._session = self._reports.ask(self._begin)
         outcome, error = Outcome.LOST, "the worker broke"
         branches: list[Branch] = []
         reported = None
@@ -162,16 +161,15 @@ class Episodes:
         finally:
             branches = self._keep()
             with suppress(LeaseLost):
-                self._say(
-                    lambda: self._ledger.sessions.end(
-                        session.id,
-                        attempt=attempt,
-                        outcome=outcome,
-                        error=error or None,
-                        cost_usd_micros=reported,
-                        branches=branches,
-                        seal=self._work.seal,
-                    )
+                self._reports.tell(
+                    "sessions.end",
+                    session=session.id,
+                    attempt=attempt,
+                    outcome=outcome,
+                    error=error or None,
+                    cost_usd_micros=reported,
+                    branches=branches,
+                    seal=self._work.seal,
                 )
             self._open_runs.forget(session)
         return ended, branches
@@ -199,19 +197,19 @@ class Episodes:
                 branches=one.branches,
             )
             try:
-                self._say(send)
+                self._reports.ask(send)
             except (ShoalError, OSError) as error:
                 log.error("work is lost with this home", task=self._claim.task.task_id, reason=str(error))
 
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
         task = self._claim.task
-        waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
+        waiting: Recorded = self._reports.ask(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
         self._take_notes()
         notes, self._notes = self._notes, []
-        prompt: Prompt = self._say(
+        prompt: Prompt = self._reports.ask(
             lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
                 task.id,
                 agent=self._choice.name,
@@ -326,7 +324,7 @@ class Episodes:
 
     def _verify(self, text: str, given: Any, problems: list[Failure], branches: list[Branch]) -> Verdict:
         # As it is now: people change what they ask for while an agent works.
-        task = self._task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
+        task = self._task = self._reports.ask(lambda: self._ledger.tasks.get(self._claim.task.id))
         verdict = verify(
             task,
             folder=self._workspace.folder,
@@ -339,13 +337,12 @@ class Episodes:
         )
         verdict = replace(verdict, failed=[*problems, *verdict.failed])
         if task.success_criteria or verdict.failed:
-            self._say(
-                lambda: self._ledger.tasks.verified(
-                    task.id,
-                    attempt=self._claim.attempt,
-                    failed=[str(failure) for failure in verdict.failed],
-                    manual=verdict.manual,
-                )
+            self._reports.tell(
+                "tasks.verified",
+                task=task.id,
+                attempt=self._claim.attempt,
+                failed=[str(failure) for failure in verdict.failed],
+                manual=verdict.manual,
             )
         return verdict
 

@@ -21,6 +21,7 @@ from shoal.pause import FIRST_SECONDS, Pause
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.beats import Beats, end
+from shoal.worker.reports import seconds
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
@@ -61,6 +62,8 @@ class Worker:
         self._say = on_change or (lambda _: None)
         self._workshop = Workshop(ledger, terms, settings)
         self._pause = Pause(orders.pause_seconds)
+        self._settings = settings or (lambda: terms.settings)
+        self._unheard = 0  # claims in a row that no server answered
         self._running: dict[threading.Thread, Attempt] = {}
         self._changed = threading.Condition()
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
@@ -150,8 +153,13 @@ class Worker:
                 )
             except (ServerUnreachable, StoreError) as error:
                 log.warning("claim waits", reason=error.message)
-                self._wait(self._orders.poll_seconds)
+                if isinstance(error, StoreError):
+                    self._wait(self._orders.poll_seconds)
+                    continue
+                self._wait(seconds(error, self._settings().unreachable_seconds, self._unheard))
+                self._unheard += 1
                 continue
+            self._unheard = 0
             for claim in outcome.claims:
                 self._begin(claim)
             taken += len(outcome.claims)

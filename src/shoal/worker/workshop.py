@@ -11,10 +11,12 @@ from msgspec.structs import replace
 from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock
 from shoal.ledger import Ledger
+from shoal.ledger.outbox import Outbox
 from shoal.model.task import Claim
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
 from shoal.worker.lost import OpenRuns
+from shoal.worker.reports import dropped
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
@@ -35,6 +37,7 @@ class Workshop:
         self._settings = settings or (lambda: terms.settings)
         self._groups = Groups()
         self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
+        self._outbox = Outbox(terms.folder, on_dropped=dropped)
         self.give_up = threading.Event()
 
     def attempt(self, claim: Claim) -> Attempt:
@@ -47,11 +50,16 @@ class Workshop:
             terms=terms,
             workspaces=self._workspaces(terms.settings),
             open_runs=self._open_runs,
+            outbox=self._outbox,
             give_up=self.give_up,
         )
 
     def settle(self) -> None:
-        """Say what the agents of killed workers of this home spent."""
+        """Deliver the reports that wait in this home, and say what the agents of killed workers spent."""
+        try:
+            self._outbox.deliver(self._ledger)
+        except OSError as error:
+            log.warning("reports cannot be delivered", reason=str(error))
         self._open_runs.settle()
 
     def tend(self, ended: threading.Event) -> None:
