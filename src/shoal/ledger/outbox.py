@@ -30,6 +30,7 @@ FILE = "outbox.jsonl"
 NAMED = frozenset({"tasks.progress", "tasks.comment", "tasks.result"})
 REPORTS = NAMED | {
     *("tasks.start", "tasks.verified", "tasks.complete", "tasks.submit", "tasks.fail", "tasks.release"),
+    "sessions.record",
     "sessions.end",
 }
 LOCK_SECONDS = 30.0
@@ -64,14 +65,7 @@ class Outbox:
 
         Raises what the ledger refuses it with.
         """
-        report = Report(
-            id=secrets.token_hex(8),
-            ledger=ledger.address,
-            actor=ledger.actor,
-            verb=verb,
-            given=msgspec.to_builtins({name: value for name, value in given.items() if value is not None}),
-        )
-        assert verb in REPORTS, verb  # noqa: S101 - what is said again later must be one of these
+        report = _report(ledger, verb, given)
         if not self._of(ledger):
             try:
                 _call(ledger, report)
@@ -81,6 +75,10 @@ class Outbox:
                 return None
         self._put(report)
         return report.id
+
+    def keep(self, ledger: Ledger, verb: str, **given: Any) -> None:
+        """Have something reported by the next delivery: for what was said in vain just now."""
+        self._put(_report(ledger, verb, given))
 
     def deliver(self, ledger: Ledger) -> bool:
         """Say what waits for this ledger, in order; whether nothing is left. One at a time does this."""
@@ -156,6 +154,17 @@ class Outbox:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self._file)
+
+
+def _report(ledger: Ledger, verb: str, given: dict[str, Any]) -> Report:
+    assert verb in REPORTS, verb  # noqa: S101 - what may be said again must be one of these
+    return Report(
+        id=secrets.token_hex(8),
+        ledger=ledger.address,
+        actor=ledger.actor,
+        verb=verb,
+        given=msgspec.to_builtins({name: value for name, value in given.items() if value is not None}),
+    )
 
 
 def _call(ledger: Ledger, report: Report) -> None:

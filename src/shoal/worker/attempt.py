@@ -76,7 +76,6 @@ class Attempt:
         self._terms = terms
         self._workspaces = workspaces
         self._open_runs = open_runs
-        self._give_up = give_up
         waits = terms.settings.unreachable_seconds
         self._reports = Reports(ledger, outbox=outbox, waits=waits, give_up=give_up, task=claim.task.task_id)
         self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
@@ -185,7 +184,6 @@ class Attempt:
                 processes=self._processes,
                 run_command=run_command,
                 open_runs=self._open_runs,
-                give_up=self._give_up,
                 reports=self._reports,
             ).run()
             self._processes.check()

@@ -5,7 +5,6 @@ criteria hold. How that is told to the ledger in the end: attempt.py.
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -92,7 +91,6 @@ class Episodes:
         processes: Processes,
         run_command: RunCommand,
         open_runs: OpenRuns,
-        give_up: threading.Event,
         reports: Reports,
     ) -> None:
         self._work = work
@@ -105,7 +103,6 @@ class Episodes:
         self._processes = processes
         self._run_command = run_command
         self._open_runs = open_runs
-        self._give_up = give_up
         self._reports = reports
         self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
         self._environment = work.environment
@@ -246,9 +243,16 @@ class Episodes:
             log_file=self._work.log_file,
             limits=self._work.limits,
             timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._work.timeout_seconds,
-            give_up=self._give_up,
             heard=max([self._heard, *(one.id for one in waiting.told)]),
             record=lambda items, malformed, heard: self._record(session, items, malformed, heard),
+            keep=lambda items, malformed, heard: self._reports.leave(
+                "sessions.record",
+                session=session.id,
+                attempt=self._claim.attempt,
+                items=items,
+                malformed=malformed,
+                heard=heard,
+            ),
         )
         try:
             return run.go()

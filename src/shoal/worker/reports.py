@@ -45,6 +45,10 @@ class Reports:
                     raise
                 tries += 1
 
+    def leave(self, verb: str, **given: Any) -> None:
+        """Have something reported before whatever is told next, without waiting for it."""
+        self._outbox.keep(self._ledger, verb, **given)
+
     def tell(self, verb: str, **given: Any) -> None:
         """Report something. Raises what the ledger refuses it with; when the worker must end, it stays on the disk."""
         id = self._outbox.say(self._ledger, verb, **given)

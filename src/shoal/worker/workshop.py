@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock
+from shoal.errors import ShoalError
 from shoal.ledger import Ledger
-from shoal.ledger.outbox import Outbox
+from shoal.ledger.outbox import Outbox, Report
 from shoal.model.task import Claim
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
-from shoal.worker.lost import OpenRuns
+from shoal.worker.lost import OpenRuns, count_dropped
 from shoal.worker.reports import dropped
 from shoal.worker.workspaces import Workspaces
 
@@ -37,7 +38,7 @@ class Workshop:
         self._settings = settings or (lambda: terms.settings)
         self._groups = Groups()
         self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
-        self._outbox = Outbox(terms.folder, on_dropped=dropped)
+        self._outbox = Outbox(terms.folder, on_dropped=self._dropped)
         self.give_up = threading.Event()
 
     def attempt(self, claim: Claim) -> Attempt:
@@ -87,6 +88,14 @@ class Workshop:
     def close(self) -> None:
         """End with whatever still runs."""
         self._groups.close()
+
+    def _dropped(self, report: Report, error: ShoalError) -> None:
+        dropped(report, error)
+        if report.verb == "sessions.record":
+            try:
+                count_dropped(self._ledger, report.given)
+            except ShoalError as problem:
+                log.warning("what a dropped report had spent is not counted", reason=problem.message)
 
     def _workspaces(self, settings: Settings) -> Workspaces:
         return Workspaces(self._terms.folder, settings.repositories, ephemeral=settings.ephemeral)
