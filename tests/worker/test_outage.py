@@ -15,25 +15,32 @@ from tests.fleet import Programs, Server
 SETTINGS = "unreachable_seconds = [1, 2]\n"
 
 
+def read(outbox: Path) -> str:
+    try:
+        return outbox.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("killed", [False, True])
 def test_end_of_an_attempt_in_an_outage_is_reported_afterwards(tmp_path: Path, killed: bool) -> None:
     server = Server(tmp_path / "server")
     port = server.url.rpartition(":")[2]
-    home, went = tmp_path / "worker", tmp_path / "went"
+    home, began, went = tmp_path / "worker", tmp_path / "began", tmp_path / "went"
     home.mkdir()
     (home / "shoal.toml").write_text(SETTINGS)
     programs = Programs(server.url, SHOAL_HOME=str(home))
     try:
         with connect(server.url, actor="ana") as ledger:
             ledger.tasks.create(title="x")
-            script = f"while ! test -e {went}; do sleep 0.05; done; echo fine"
+            script = f"touch {began}; while ! test -e {went}; do sleep 0.05; done; echo fine"
             worker = programs.start("work", "--poll", "0.1", "--lease", "90", "--", "sh", "-c", script)
-            wait_until(lambda: ledger.tasks.get(1).started_at)
+            wait_until(began.exists)
         server.kill()
         went.touch()
         outbox = home / FILE
-        wait_until(lambda: outbox.exists() and "sessions.end" in outbox.read_text(), seconds=60)
+        wait_until(lambda: "sessions.end" in read(outbox), seconds=60)
         if killed:
             worker.kill()
             worker.wait()
