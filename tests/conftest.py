@@ -164,5 +164,5 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Settings of the person who runs the tests must not reach them.
     for name in list(os.environ):
-        if name.startswith("SHOAL_") and not name.startswith("SHOAL_TEST_"):
+        if name == "LOBWIFE_URL" or (name.startswith("SHOAL_") and not name.startswith("SHOAL_TEST_")):
             del os.environ[name]

@@ -59,7 +59,8 @@ def test_created_task_comes_back_whole(ask: Any) -> None:
     made = ask("POST", "/api/v1/tasks", {"title": "Größe ✓", "slug": "with%odd&chars"}, shoal_actor="bo")
     assert made.status == 201
     assert (made.json["task_id"], made.json["created_by"]) == (f"T{made.json['id']}", "bo")
-    assert ask("GET", f"/api/v1/tasks/{made.json['id']}").json == made.json
+    read = ask("GET", f"/api/v1/tasks/{made.json['id']}").json
+    assert {name: read[name] for name in made.json} == made.json
     assert ask("GET", "/api/v1/tasks/with%25odd%26chars").json["id"] == made.json["id"]
 
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shoal.api import health, openapi
+from shoal.api import health, lobwife, openapi
 from shoal.api.compat_jobs import OldJobs
 from shoal.api.stream import Tailer, event_stream, wait_for_events
 from shoal.daemon import Daemon
@@ -32,6 +32,11 @@ JSON = "application/json"
 OUTSIDE_AT_ONCE = 40
 Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
 _encode = msgspec.json.Encoder().encode
+# These are lobwife's routes, too: the fields of a task stand there under its names besides.
+ENCODERS: dict[str, Callable[[Any], bytes]] = {
+    "tasks.update": lobwife.task_json,
+    "tasks.list": lobwife.tasks_json,
+}
 
 
 class App:
@@ -46,8 +51,11 @@ class App:
         self._outside = CapacityLimiter(OUTSIDE_AT_ONCE)
         self._plain: dict[str, dict[str, Handler]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
+        self._lobwife = lobwife.Lobwife(engine, body=self._any_body, actor=_actor, limiter=self._outside)
         for verb in VERBS.values():
             self._add(verb.method, API + verb.path, self._verb_handler(verb))
+        for method, path, handler in self._lobwife.routes():
+            self._add(method, path, handler)
         self._add("GET", f"{API}/events/stream", lambda request, _: event_stream(self.tailer, request))
         self._add("GET", f"{API}/events/wait", lambda request, _: wait_for_events(self.tailer, request))
         self._add("GET", "/health", lambda *_: health.health(engine, daemon))
@@ -109,6 +117,8 @@ class App:
 
     def _verb_handler(self, verb: Verb[Any, Any]) -> Handler:
         from_query = verb.method in {"GET", "DELETE"}
+        in_both = verb.key in lobwife.BOTH
+        encode = ENCODERS.get(verb.key, _encode)
         observe = self.metrics.claim_seconds.time if verb.key == "tasks.claim" else None
 
         async def handle(request: Request, fields: dict[str, str]) -> Response:
@@ -117,7 +127,14 @@ class App:
             if from_query:
                 arguments = _from_query(verb, _query(request) | fields)
             else:
-                arguments = verb.arguments_from_json(await self._body(request), dict(fields))
+                body = await self._body(request)
+                try:
+                    arguments = verb.arguments_from_json(body, dict(fields))
+                except BadInput:
+                    old = await self._lobwife.answer(verb.key, body, fields, request) if in_both else None
+                    if old is None:
+                        raise
+                    return old
             actor = _actor(request)
             if observe is None:
                 answer = await self._run(verb, arguments, actor)
@@ -125,7 +142,7 @@ class App:
                 with observe():
                     answer = await self._run(verb, arguments, actor)
             headers = _next_page(request, answer) if isinstance(answer, Page) else None
-            return Response(_encode(answer), verb.status, headers, JSON)
+            return Response(encode(answer), verb.status, headers, JSON)
 
         return handle
 
@@ -139,13 +156,16 @@ class App:
         return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 
     async def _body(self, request: Request) -> bytes:
+        content_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+        if content_type != JSON:
+            raise BadInput(f"send {JSON}, not {content_type}", field="content-type")
+        return await self._any_body(request)
+
+    async def _any_body(self, request: Request) -> bytes:
         limit = self.engine.settings.body_limit_bytes
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
             raise TooLarge(f"the body has {length} bytes, the limit is {limit} (setting body_limit_bytes)")
-        content_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-        if content_type != JSON:
-            raise BadInput(f"send {JSON}, not {content_type}", field="content-type")
         body = bytearray()
         async for chunk in request.stream():
             body += chunk

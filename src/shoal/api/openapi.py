@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 import shoal
-from shoal.api import compat_jobs
+from shoal.api import compat_jobs, lobwife_described
 from shoal.errors import error_classes
 from shoal.model.page import Page
 from shoal.services import VERBS, Verb
@@ -55,6 +55,7 @@ def document() -> dict[str, Any]:
         paths[path] = {"get": _plain_operation(path, summary, kind, parameters)}
     for method, path, summary, instead in compat_jobs.ROUTES:
         paths.setdefault(path, {})[method.lower()] = _old_operation(method, path, summary, instead)
+    lobwife_described.describe(paths, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": shoal.__version__, "description": inspect.getdoc(shoal) or ""},

@@ -8,7 +8,7 @@ import click
 
 from shoal.cli.moments import shown
 from shoal.cli.session import Session, command, given
-from shoal.cli.tasks import after
+from shoal.cli.tasks import after, tell
 
 ATTEMPT = click.option("--attempt", type=int, help="The number of your attempt, as the claim gave it.")
 
@@ -69,7 +69,7 @@ def progress(session: Session, task: str, percent: int | None, attempt: int | No
             raise click.UsageError("a report needs --attempt, the number of your attempt")
         _show_progress(session, task)
         return
-    after(session, session.ledger.tasks.progress(task, attempt=attempt, progress=percent, message=message))
+    tell(session, "progress", task, attempt=attempt, progress=percent, message=message)
 
 
 def _show_progress(session: Session, task: str) -> None:

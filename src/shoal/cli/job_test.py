@@ -44,7 +44,7 @@ def test(session: Session, name: str, manifest: bool) -> int:
 
 
 def _written(session: Session, name: str) -> Definition:
-    from shoal.ledger.connect import ManifestOfHome
+    from shoal.ledger.sources import ManifestOfHome
     from shoal.live_settings import LiveSettings
 
     found = ManifestOfHome(session.home, LiveSettings(session.home))()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from shoal.cli.session import Session, command
-from shoal.cli.tasks import after
+from shoal.cli.tasks import after, tell
 
 
 @click.command(epilog="Examples: shoal review T42 --approve; shoal review T42 --reject -m 'no tests'")
@@ -54,4 +54,4 @@ def leave(session: Session, task: str, agent: str | None) -> None:
 @command
 def comment(session: Session, task: str, message: str) -> None:
     """Say something about a task."""
-    after(session, session.ledger.tasks.comment(task, message=message))
+    tell(session, "comment", task, message=message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -245,6 +247,22 @@ def edit(session: Session, task: str, clear: tuple[str, ...], body: bool, **opti
         output.sentence(f"{changed.task_id}: {what} changed")
 
     session.answer(changed, show, ids=[changed.task_id])
+
+
+def tell(session: Session, name: str, task: str, **given: Any) -> None:
+    """Report something about a task. In an attempt of a worker it is kept when nobody hears it, and delivered later."""
+    folder = os.environ.get("SHOAL_OUTBOX")
+    if not folder:
+        after(session, getattr(session.ledger.tasks, name)(task, **given))
+        return
+    from shoal.ledger.outbox import Outbox
+
+    kept = Outbox(Path(folder)).say(session.ledger, f"tasks.{name}", task=task, **given)
+    if kept is None:
+        after(session, session.ledger.tasks.get(task))
+        return
+    note = "nobody hears it now: the report is kept, and the worker delivers it"
+    session.answer({"kept": kept}, lambda: click.echo(note, err=True), ids=[kept])
 
 
 def after(session: Session, task: Any) -> None:

@@ -24,14 +24,40 @@ BY_SUFFIX: dict[str, FormatName] = {
 }
 
 
-@click.command("import", epilog="Example: shoal import TODO.md; what was imported before is not added twice")
+@click.command(
+    "import",
+    epilog="Examples: shoal import TODO.md; shoal import lobwife ~/state. What was imported before is not added twice",
+)
 @click.argument("file", type=click.Path(allow_dash=True, dir_okay=False, path_type=Path))
+@click.argument("folder", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--format", "form", type=FORMATS, help="Else by the file's suffix.")
 @click.option("--source", help="What to call the source; else the file's name. The same source is imported once.")
 @click.option("--queue", help="The queue of lines that name none.")
+@click.option("--dry-run", is_flag=True, help="Of lobwife's: say what would be done, and do nothing.")
 @command
-def import_(session: Session, file: Path, form: FormatName | None, source: str | None, queue: str | None) -> None:
-    """Import tasks from JSON Lines, CSV or a markdown checklist, in one transaction."""
+def import_(
+    session: Session,
+    file: Path,
+    folder: Path | None,
+    form: FormatName | None,
+    source: str | None,
+    queue: str | None,
+    dry_run: bool,
+) -> None:
+    """Import tasks from JSON Lines, CSV or a markdown checklist, in one transaction.
+
+    `shoal import lobwife FOLDER` takes over what the service lobwife left: lobmob.db, jobs.json, tasks.json and
+    token-audit.json. A file is renamed to .migrated when each of its rows is accounted for.
+    """
+    if folder is not None:
+        if str(file) != "lobwife" or form or source or queue:
+            raise click.UsageError("only `shoal import lobwife FOLDER` takes a folder, and no options but --dry-run")
+        from shoal.cli import lobwife
+
+        lobwife.import_(session, folder, dry_run=dry_run)
+        return
+    if dry_run:
+        raise click.UsageError("--dry-run is for `shoal import lobwife FOLDER`")
     form = form or BY_SUFFIX.get(file.suffix.lower())
     if form is None:
         raise click.UsageError(f"cannot tell the format of {file}; say --format jsonl, csv or markdown")

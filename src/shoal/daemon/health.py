@@ -9,7 +9,9 @@ from shoal.clock import monotonic_seconds
 from shoal.daemon.daemon import Daemon
 from shoal.errors import ShoalError
 from shoal.ledger.embedded import EmbeddedEngine
-from shoal.services import stats
+from shoal.services import lobwife, stats
+
+STARTED = monotonic_seconds()
 
 LATE_MS = 60_000  # for content to be on its way into the vault
 SHOWN = 5
@@ -18,6 +20,8 @@ SHOWN = 5
 def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
     """Whether the database takes a write, how big it is, how many tasks there are, whether each loop is alive."""
     problems: list[str] = []
+    broker: dict[str, Any] = {}
+    running = 0
     counts: dict[str, int] | None = None
     sizes: dict[str, int] = {}
     began = monotonic_seconds()
@@ -25,6 +29,7 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
         engine.write(_touch)
         counts = engine.write(stats.get).counts
         sizes = engine.database.measure()
+        broker, running = summary(engine)
     except ShoalError as error:
         problems.append(error.message)
     loops = daemon.report()
@@ -37,6 +42,12 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
         "answered_in_ms": round((monotonic_seconds() - began) * 1000, 1),
         "tasks": counts,
         "loops": loops,
+        # What lobwife told, whose probes and pages may ask still.
+        "status": "error" if problems else "ok",
+        "uptime": round(monotonic_seconds() - STARTED, 1),
+        "jobs_running": running,
+        "broker": broker,
+        "db": {"ok": counts is not None, "size_bytes": sizes.get("database_bytes", 0), "task_count": _sum(counts)},
         "supervision": daemon.supervisor.report(),
         "problems": problems,
         # A remote that is away is no reason to restart a server.
@@ -47,6 +58,29 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
 def _waiting(engine: EmbeddedEngine) -> list[str]:
     late = [] if engine.settler is None else engine.settler.late(engine.clock.now_ms() - LATE_MS)
     return late[:SHOWN] + ([f"and {len(late) - SHOWN} more"] if len(late) > SHOWN else [])
+
+
+def summary(engine: EmbeddedEngine) -> tuple[dict[str, Any], int]:
+    """What lobwife told of its broker, and how many runs of jobs are running."""
+    active, issued, lines, running = engine.read(lobwife.counts)
+    app_id = engine.settings.broker.app_id
+    try:
+        engine.world("shoal").token_source()
+        enabled = True
+    except ShoalError:
+        enabled = False
+    told = {
+        "enabled": enabled,
+        "app_id": None if app_id is None else str(app_id),
+        "active_tasks": active,
+        "total_tokens_issued": issued,
+        "audit_entries": lines,
+    }
+    return told, running
+
+
+def _sum(counts: dict[str, int] | None) -> int:
+    return sum((counts or {}).values())
 
 
 def _touch(tx: Any) -> None:

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import getpass
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from shoal.clock import Clock
 from shoal.errors import StoreMissing
 from shoal.ledger.ledger import Ledger
+from shoal.ledger.sources import sources_of
 from shoal.ledger.world import Sources
 from shoal.live_settings import LiveSettings
-from shoal.services.outside import TokenSource
-from shoal.settings import BrokerSettings, Home, Settings, find_home
+from shoal.settings import Home, Settings, find_home
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from shoal.adapters.forges.github_app import GitHubApp
-    from shoal.adapters.manifests import Manifests
-    from shoal.model.manifest import Manifest
+OLD_VARIABLE = "LOBWIFE_URL"
 
 
 def connect(
@@ -36,9 +28,12 @@ def connect(
 
     `target` is a path, `sqlite:///path`, `postgresql://…` or `http(s)://…`. Without it: SHOAL_URL when set, else the
     running server of the home if there is one, else the home's database. A path that does not exist is made.
+    Where no home is named either, LOBWIFE_URL, which clients of lobwife have, stands for SHOAL_URL.
     """
     who = actor or default_actor()
     address = os.fspath(target) if target is not None else os.environ.get("SHOAL_URL")
+    if address is None and home is None and "SHOAL_HOME" not in os.environ:
+        address = os.environ.get(OLD_VARIABLE) or None
     if address is None:
         place = find_home(home)
         address = running_server(place)
@@ -67,7 +62,6 @@ def open_home(
     if not place.exists and not create:
         raise StoreMissing(f"there is no Shoal home at {place}; `shoal init` makes one here, `shoal serve` starts one")
     folder, spool = place.vault(now), place.folder / "spool"
-    app = AppOfHome(place, settings if isinstance(settings, LiveSettings) else lambda: now, clock)
     return open_ledger(
         address,
         settings=settings,
@@ -75,7 +69,7 @@ def open_home(
         create=create,
         clock=clock,
         vault=(folder, spool) if folder else None,
-        sources=Sources(tokens=app, manifest=ManifestOfHome(place, live), close=app.close),
+        sources=sources_of(place, settings if isinstance(settings, LiveSettings) else lambda: now, clock),
     )
 
 
@@ -101,62 +95,6 @@ def open_ledger(
         EmbeddedEngine(database, settings=settings, clock=clock, vault=vault and VaultPlace(*vault), sources=sources),
         actor=actor,
     )
-
-
-class ManifestOfHome:
-    """The manifest of a home's jobs; what reads it is loaded when somebody asks."""
-
-    def __init__(self, place: Home, live: Settings | LiveSettings) -> None:
-        self._place = place
-        self._live = live
-        self._manifests: Manifests | None = None
-
-    def __call__(self) -> Manifest:
-        """What is written down now. Raises BadInput with file, line and reason, GitError and WorkspaceError."""
-        return self._loaded()()
-
-    def mark(self) -> Hashable:
-        """What differs when a look at it is due; None when there is none and none was asked for."""
-        return self._loaded().mark()
-
-    def _loaded(self) -> Manifests:
-        if self._manifests is None:
-            from shoal.adapters.manifests import Manifests
-
-            live = self._live
-            self._manifests = Manifests(self._place.folder, live if isinstance(live, LiveSettings) else lambda: live)
-        return self._manifests
-
-
-class AppOfHome:
-    """The GitHub App of a home; its key is read when a token is asked for, for the first time and when it changed."""
-
-    def __init__(self, place: Home, settings: Callable[[], Settings], clock: Clock | None) -> None:
-        self._place = place
-        self._settings = settings
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._app: GitHubApp | None = None
-        self._made_of: tuple[str, BrokerSettings] | None = None
-
-    def __call__(self) -> TokenSource:
-        """The source of tokens. Raises NotConfigured, which names the settings that are missing."""
-        settings = self._settings()
-        wanted = settings.github_url, settings.broker
-        with self._lock:
-            if self._app is None or self._made_of != wanted:
-                from shoal.adapters.forges import github_app
-
-                # The one before is not closed: somebody may be asking it, and it is let go of with them.
-                self._app = github_app.configured(*wanted, self._place.folder, os.environ, clock=self._clock)
-                self._made_of = wanted
-            return self._app
-
-    def close(self) -> None:
-        """Let go of connections."""
-        with self._lock:
-            if self._app is not None:
-                self._app.close()
 
 
 def default_actor() -> str:

@@ -41,6 +41,7 @@ class Kind(StrEnum):
     TASK_ARCHIVED = "task.archived"
     TASK_RESTORED = "task.restored"
     TASK_MIGRATED = "task.migrated"
+    TASK_RECALLED = "task.recalled"
     TASK_JOINED = "task.joined"
     TASK_LEFT = "task.left"
     DEPENDENCY_ADDED = "dependency.added"
@@ -159,6 +160,7 @@ KIND_MEANINGS = {
     Kind.TASK_ARCHIVED: "the task's files were packed into an archive",
     Kind.TASK_RESTORED: "the task's files came back from the archive",
     Kind.TASK_MIGRATED: "the task came from an older vault",
+    Kind.TASK_RECALLED: "something happened to the task before it came here",
     Kind.TASK_JOINED: "an agent joined the task",
     Kind.TASK_LEFT: "an agent left the task",
     Kind.DEPENDENCY_ADDED: "a task was made to wait for, or point at, another",

@@ -41,6 +41,7 @@ class OldTask(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     parent: Name | None = None
     cost_usd_micros: Count | None = None
     text: Markdown | None = None
+    request_id: Name | None = None
 
 
 class RefusedTask(Struct, frozen=True):

@@ -15,7 +15,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Markdown, Name, Positive, TaskRef, Text
 from shoal.model.result import is_deep
 from shoal.model.task import FINISHED, Task
-from shoal.services import costs, events
+from shoal.services import costs, events, said
 from shoal.services.leases import held
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
@@ -76,11 +76,15 @@ def result(
     text: Given,
     pull_requests: Annotated[list[Name], Meta(max_length=50, description="URLs; they are linked.")] = [],  # noqa: B006
     attempt: Positive | None = None,
+    report: said.Report | None = None,
+    again: said.Again = False,
 ) -> Written:
     """Add to the result of a task: it stands under `## Result` of its file. A worker names its attempt."""
     found = _writable(tx, task, attempt)
     links = "".join(f"\n- {_link(url)}" for url in pull_requests)
-    told = {"pull_requests": pull_requests} if pull_requests else {}
+    if said.before(tx, found.id, Kind.TASK_REPORTED, report, again=again):
+        return Written(found.task_id, ContentKind.RESULT)
+    told = ({"pull_requests": pull_requests} if pull_requests else {}) | said.told(report)
     text = f"{text.rstrip()}\n{links}" if links else text
     return _write(tx, found, Kind.TASK_REPORTED, ContentKind.RESULT, text, attempt=attempt, told=told)
 

@@ -17,7 +17,7 @@ from shoal.model.content import ContentKind
 from shoal.model.event import Kind
 from shoal.model.fields import Delay, Name, Percent, Positive, Seconds, TaskRef, Text
 from shoal.model.task import Claim, ClaimOutcome, ClaimResult, Status, Task
-from shoal.services import failures, queues, tasks
+from shoal.services import failures, queues, said, tasks
 from shoal.services.changes import change, follow_labels, place
 from shoal.services.refs import get_task, lock_task, task_number, unknown
 from shoal.services.transaction import Tx
@@ -141,7 +141,14 @@ def start(tx: Tx, *, task: TaskRef, attempt: Positive) -> Task:
 
 @verb("POST /tasks/{task}/progress", repeatable=True)
 def progress(
-    tx: Tx, *, task: TaskRef, attempt: Positive, progress: Percent | None = None, message: Text | None = None
+    tx: Tx,
+    *,
+    task: TaskRef,
+    attempt: Positive,
+    progress: Percent | None = None,
+    message: Text | None = None,
+    report: said.Report | None = None,
+    again: said.Again = False,
 ) -> Task:
     """Report how far an attempt is."""
     number = task_number(tx, task)
@@ -149,12 +156,14 @@ def progress(
     if row is None:
         lost(tx, number, attempt)
     found = tx.task(row)
+    if said.before(tx, number, Kind.TASK_PROGRESSED, report, again=again):
+        return found
     data: dict[str, Any] = {
         name: value for name, value in (("progress", progress), ("message", message)) if value is not None
     }
     if tx.has_vault:
         data["content"] = tx.lay_down(number, ContentKind.PROGRESS, value=dict(data), attempt=attempt)
-    tx.emit(Kind.TASK_PROGRESSED, found, was=found.status, attempt=attempt, data=data)
+    tx.emit(Kind.TASK_PROGRESSED, found, was=found.status, attempt=attempt, data=data | said.told(report))
     return found
 
 

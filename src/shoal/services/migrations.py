@@ -161,6 +161,7 @@ def _row(tx: Tx, old: OldTask, parent: int | None, blockers: int) -> dict[str, A
         "discord_thread_id": old.discord_thread_id,
         "hold_reason": old.hold_reason,
         "blockers": blockers,
+        "request_id": old.request_id,
         "attempt": int(active),
         "worker": WORKER if active else None,
         "leased_until": tx.now + 1000 * tx.settings.lease_seconds if active else None,

@@ -9,6 +9,7 @@ from msgspec import Meta
 from shoal.model.event import Kind
 from shoal.model.fields import Name, TaskRef, Text
 from shoal.model.task import Participant, Task
+from shoal.services import said
 from shoal.services.changes import change
 from shoal.services.refs import lock_task
 from shoal.services.transaction import Tx
@@ -43,7 +44,16 @@ def leave(tx: Tx, *, task: TaskRef, agent: Name | None = None) -> Task:
 
 
 @verb("POST /tasks/{task}/comments")
-def comment(tx: Tx, *, task: TaskRef, message: Annotated[Text, Meta(min_length=1)]) -> Task:
+def comment(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    message: Annotated[Text, Meta(min_length=1)],
+    report: said.Report | None = None,
+    again: said.Again = False,
+) -> Task:
     """Say something about a task; it stands in the log and reaches everyone concerned."""
     found = lock_task(tx, task)
-    return change(tx, found, Kind.TASK_COMMENTED, {}, data={"message": message})
+    if said.before(tx, found.id, Kind.TASK_COMMENTED, report, again=again):
+        return found
+    return change(tx, found, Kind.TASK_COMMENTED, {}, data={"message": message} | said.told(report))

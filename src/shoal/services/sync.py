@@ -38,7 +38,14 @@ SILENT = (
     OF_SESSIONS
     | OF_JOBS
     | OF_TOKENS
-    | {Kind.TASK_TOLD, Kind.LOCK_ACQUIRED, Kind.LOCK_RELEASED, Kind.SYNC_REQUESTED, Kind.SETTINGS_REFUSED}
+    | {
+        Kind.TASK_TOLD,
+        Kind.TASK_RECALLED,
+        Kind.LOCK_ACQUIRED,
+        Kind.LOCK_RELEASED,
+        Kind.SYNC_REQUESTED,
+        Kind.SETTINGS_REFUSED,
+    }
 )
 
 
@@ -72,6 +79,7 @@ class SyncRequest(Struct, frozen=True):
     """A sync was asked for; it is done when the status' `position` has reached `event`."""
 
     event: int
+    status: str = "sync requested"
 
 
 @verb("GET /sync")

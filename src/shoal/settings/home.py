@@ -17,6 +17,7 @@ from shoal.settings.settings import TABLES, Settings
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
 CONFIG_LIMIT = 1_000_000  # bytes
+LISTS = frozenset({"unreachable_seconds"})  # in the environment with commas
 
 
 def _dotted(*names: str) -> str:
@@ -51,7 +52,9 @@ class Home:
         names = set(Settings.__struct_fields__) - set(TABLES)
         variables = {name: os.environ.get(f"SHOAL_{name.upper()}") for name in names}
         # Elsewhere an empty variable is one that was not set; here it says: no vault.
-        values |= {name: text for name, text in variables.items() if text or (text == "" and name == "vault")}
+        for name, there in variables.items():
+            if there or (there == "" and name == "vault"):
+                values[name] = there.split(",") if name in LISTS else there
         values |= {name: value for name, value in given.items() if value is not None}
         try:
             return msgspec.convert(values, Settings, strict=False)

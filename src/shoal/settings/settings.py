@@ -48,6 +48,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Whole, Meta(description="Releases of one task in a row after which the next one counts as a failure.")
     ] = 100
     patience_seconds: Annotated[Whole, Meta(description="How long a write waits for a busy or absent database.")] = 30
+    unreachable_seconds: Annotated[
+        list[Annotated[int, Meta(ge=1, le=3600)]],
+        Meta(
+            min_length=1,
+            max_length=20,
+            description="How long a worker waits before it asks a silent server again, time after time; then the last.",
+        ),
+    ] = msgspec.field(default_factory=lambda: [10, 30, 60])
     reap_seconds: Annotated[Whole, Meta(description="How often due tasks and expired leases are looked for.")] = 1
     backup_seconds: Annotated[Whole, Meta(description="How often `shoal serve` makes a backup.")] = 3600
     backups_kept: Annotated[Whole, Meta(description="How many backups are kept.")] = 24

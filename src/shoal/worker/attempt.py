@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from shoal.errors import (
     WorkspaceError,
 )
 from shoal.ledger import Ledger
+from shoal.ledger.outbox import VARIABLE, Outbox
 from shoal.model.task import Claim
 from shoal.settings import SECRETS, Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
@@ -36,12 +36,12 @@ from shoal.worker.logins import Logins
 from shoal.worker.open_runs import OpenRuns
 from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped, StopReason
+from shoal.worker.reports import Reports
 from shoal.worker.workspace import Workspace
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
 REPORT_SECONDS = 5.0  # for the last report of an attempt that is stopped, beside the grace time
-REPORT_WAIT_SECONDS = 1.0
 OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 
 
@@ -72,6 +72,7 @@ class Attempt:
         terms: Terms,
         workspaces: Workspaces,
         open_runs: OpenRuns,
+        outbox: Outbox,
         give_up: threading.Event,
     ) -> None:
         self.claim = claim
@@ -79,7 +80,8 @@ class Attempt:
         self._terms = terms
         self._workspaces = workspaces
         self._open_runs = open_runs
-        self._give_up = give_up
+        waits = terms.settings.unreachable_seconds
+        self._reports = Reports(ledger, outbox=outbox, waits=waits, give_up=give_up, task=claim.task.task_id)
         self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
         self._name = f"{claim.task.task_id}.{claim.attempt}"
         self._home = terms.folder / "runs" / self._name
@@ -99,7 +101,7 @@ class Attempt:
         task = self.claim.task
         task_log = log.bind(task=task.task_id, attempt=self.claim.attempt)
         try:
-            self._say(lambda: self._ledger.tasks.start(task.id, attempt=self.claim.attempt))
+            self._reports.tell("tasks.start", task=task.id, attempt=self.claim.attempt)
             self._open_runs.settle(task.task_id)
             conclusion = self._come_to_a_conclusion()
             if conclusion is None:
@@ -152,7 +154,7 @@ class Attempt:
         choice = self._choose()
         self._agent = choice.name
         limits = Limits(memory_mb=choice.settings.max_memory_mb, open_files=choice.settings.max_open_files)
-        logins = Logins(self.claim, self._ledger, self._say)
+        logins = Logins(self.claim, self._ledger, self._reports.ask)
         environment = self._environment(choice, logins)
         run_command = Commands(
             self._processes,
@@ -207,8 +209,7 @@ class Attempt:
             processes=self._processes,
             run_command=run_command,
             open_runs=self._open_runs,
-            give_up=self._give_up,
-            say=self._say,
+            reports=self._reports,
         )
 
     def _choose(self) -> Choice:
@@ -221,7 +222,7 @@ class Attempt:
         task = self.claim.task
         if self._terms.command and not task.repos:
             return Workspace.in_place(Path.cwd())
-        earlier = self._say(lambda: self._ledger.tasks.sessions(task.id))
+        earlier = self._reports.ask(lambda: self._ledger.tasks.sessions(task.id))
         try:
             return self._workspaces.prepare(
                 task,
@@ -242,41 +243,39 @@ class Attempt:
         task = self.claim.task.id
 
         def fetch(file: str) -> bytes:
-            data: bytes = self._say(lambda: self._ledger.tasks.rescued_file(task, file=file)).data
+            data: bytes = self._reports.ask(lambda: self._ledger.tasks.rescued_file(task, file=file)).data
             return data
 
         return [
             Rescued(f"{one.task_id}.{one.attempt}", one.repository, one.branches, partial(fetch, one.file))
-            for one in self._say(lambda: self._ledger.tasks.rescues(task))
+            for one in self._reports.ask(lambda: self._ledger.tasks.rescues(task))
             if one.file is not None and one.branches
         ]
 
     def _conclude(self, conclusion: Conclusion) -> None:
         """Tell the ledger how it ended; a task's page first, which only the attempt that holds the task may write."""
-        tasks, task, attempt = self._ledger.tasks, self.claim.task.id, self.claim.attempt
+        tell = partial(self._reports.tell, task=self.claim.task.id, attempt=self.claim.attempt)
         text = conclusion.text
         if conclusion.is_done:
-            self._say(lambda: report(self._ledger, self.claim, conclusion))
-            end = tasks.complete if conclusion.how is How.COMPLETE else tasks.submit
-            self._say(
-                lambda: end(task, attempt=attempt, summary=text or None, result=conclusion.result, seal=self._seal)
-            )
+            self._report(conclusion)
+            end = "tasks.complete" if conclusion.how is How.COMPLETE else "tasks.submit"
+            tell(end, summary=text or None, result=conclusion.result, seal=self._seal)
         elif conclusion.how is How.RELEASE:
             delay = 0 if self._processes.stop_reason else self._terms.retry_later_seconds
-            self._say(lambda: tasks.release(task, attempt=attempt, delay_seconds=delay, reason=text))
+            tell("tasks.release", delay_seconds=delay, reason=text)
         else:
-            permanent = conclusion.permanent
-            self._say(lambda: tasks.fail(task, attempt=attempt, error=_cut(text), permanent=permanent))
+            tell("tasks.fail", error=_cut(text), permanent=conclusion.permanent)
 
-    def _say(self, call: Callable[[], Any]) -> Any:
-        """Say it until it is heard, LeaseLost says that it is too late, or the worker must end."""
-        while True:
-            try:
-                return call()
-            except (ServerUnreachable, StoreError) as error:
-                log.warning("report waits", task=self.claim.task.task_id, reason=error.message)
-                if self._give_up.wait(REPORT_WAIT_SECONDS):
-                    raise
+    def _report(self, conclusion: Conclusion) -> None:
+        """Write what came of it into the task's page, where there is a vault."""
+        if not conclusion.report:
+            return
+        claim = self.claim
+        given = {"text": conclusion.report, "pull_requests": conclusion.pull_requests}
+        try:
+            self._reports.tell("tasks.result", task=claim.task.id, attempt=claim.attempt, **given)
+        except NoVault:
+            log.debug("no vault to report to", task=claim.task.task_id)
 
     def _environment(self, choice: Choice, logins: Logins) -> dict[str, str]:
         claim, task = self.claim, self.claim.task
@@ -299,7 +298,8 @@ class Attempt:
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
         own = logins.environment({name: value for name, value in os.environ.items() if name not in SECRETS})
-        return own | named | place | where | {"SHOAL_ACTOR": self._actor(choice)}
+        kept = {VARIABLE: str(self._terms.folder)}
+        return own | named | place | where | kept | {"SHOAL_ACTOR": self._actor(choice)}
 
     def _actor(self, choice: Choice) -> str:
         """Who an agent is in the ledger, so that its notes are its own: by its name, unless it has none."""
@@ -309,18 +309,6 @@ class Attempt:
 def _cut(text: str) -> str:
     """The beginning of an error says what it is, its end says most."""
     return text if len(text) <= ERROR_LIMIT else f"{text[:500]} … {text[503 - ERROR_LIMIT :]}"
-
-
-def report(ledger: Ledger, claim: Claim, conclusion: Conclusion) -> None:
-    """Write what came of it into the task's page, where there is a vault."""
-    if not conclusion.report:
-        return
-    try:
-        ledger.tasks.result(
-            claim.task.id, attempt=claim.attempt, text=conclusion.report, pull_requests=conclusion.pull_requests
-        )
-    except NoVault:
-        log.debug("no vault to report to", task=claim.task.task_id)
 
 
 def _in_short(text: str) -> str:

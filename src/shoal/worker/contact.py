@@ -17,26 +17,30 @@ class Contact:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._away: tuple[str, float] | None = None
+        self._away: tuple[ShoalError, float] | None = None
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the last word is that nobody answers."""
-        return self._away is not None
+    def error(self) -> ShoalError | None:
+        """Why nobody answers; None when the last call came through."""
+        away = self._away
+        return None if away is None else away[0]
 
     def lost(self, error: ShoalError) -> None:
         """A call did not come through."""
-        what = "server" if isinstance(error, ServerUnreachable) else "database"
         with self._lock:
             if self._away is not None:
                 return
-            self._away = what, monotonic_seconds()
-        log.warning(f"the {what} is away", reason=error.message)
+            self._away = error, monotonic_seconds()
+        log.warning(f"the {_named(error)} is away", reason=error.message)
 
     def made(self) -> None:
         """A call came through."""
         with self._lock:
             if self._away is None:
                 return
-            (what, since), self._away = self._away, None
-        log.warning(f"the {what} is back", after_seconds=round(monotonic_seconds() - since, 1))
+            (error, since), self._away = self._away, None
+        log.warning(f"the {_named(error)} is back", after_seconds=round(monotonic_seconds() - since, 1))
+
+
+def _named(error: ShoalError) -> str:
+    return "server" if isinstance(error, ServerUnreachable) else "database"

@@ -4,8 +4,6 @@ criteria hold. How that is told to the ledger in the end: attempt.py.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -33,6 +31,7 @@ from shoal.worker.judgement import checked, own_changes
 from shoal.worker.open_runs import OpenRuns, costs_of
 from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.pull_requests import pull_requests
+from shoal.worker.reports import Reports
 from shoal.worker.result import read_result, whole_result
 from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
@@ -79,10 +78,8 @@ class Episodes:
         processes: Processes,
         run_command: RunCommand,
         open_runs: OpenRuns,
-        give_up: threading.Event,
-        say: Callable[[Callable[[], Any]], Any],
+        reports: Reports,
     ) -> None:
-        """`say` repeats a call to the ledger until it is heard."""
         self._work = work
         self._claim = work.claim
         self._task = work.claim.task
@@ -93,8 +90,7 @@ class Episodes:
         self._processes = processes
         self._run_command = run_command
         self._open_runs = open_runs
-        self._give_up = give_up
-        self._say = say
+        self._reports = reports
         self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
         self._environment = work.environment
         self._session: Session | None = None
@@ -130,7 +126,7 @@ class Episodes:
     def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
         """One run, reported, and what it left in its repositories."""
         attempt = self._claim.attempt
-        session = self._session = self._say(self._begin)
+        session = self._session = self._reports.ask(self._begin)
         outcome, error = Outcome.LOST, "the worker broke"
         branches: list[Branch] = []
         reported = None
@@ -149,16 +145,15 @@ class Episodes:
         finally:
             branches = self._keep()
             with suppress(LeaseLost):
-                self._say(
-                    lambda: self._ledger.sessions.end(
-                        session.id,
-                        attempt=attempt,
-                        outcome=outcome,
-                        error=error or None,
-                        cost_usd_micros=reported,
-                        branches=branches,
-                        seal=self._work.seal,
-                    )
+                self._reports.tell(
+                    "sessions.end",
+                    session=session.id,
+                    attempt=attempt,
+                    outcome=outcome,
+                    error=error or None,
+                    cost_usd_micros=reported,
+                    branches=branches,
+                    seal=self._work.seal,
                 )
             self._open_runs.forget(session)
         return ended, branches
@@ -186,14 +181,14 @@ class Episodes:
                 branches=one.branches,
             )
             try:
-                self._say(send)
+                self._reports.ask(send)
             except (ShoalError, OSError) as error:
                 log.error("work is lost with this home", task=self._claim.task.task_id, reason=str(error))
 
     def _run_agent(self, session: Session, way: Way, failures: list[Failure]) -> Ended:
         """The agent's program, from the prompt to its end."""
         task = self._claim.task
-        waiting: Recorded = self._say(lambda: self._record(session, [], 0, self._heard))
+        waiting: Recorded = self._reports.ask(lambda: self._record(session, [], 0, self._heard))
         if waiting.stop is not None:
             return Ended(outcome=Outcome.OVER_LIMIT, code=None, reason=waiting.stop)
         prompt = self._prompt(session, way, failures, waiting.told)
@@ -212,9 +207,16 @@ class Episodes:
             log_file=self._work.log_file,
             limits=self._work.limits,
             timeout_seconds=task.timeout_seconds or settings.timeout_seconds or self._work.timeout_seconds,
-            give_up=self._give_up,
             heard=max([self._heard, *(one.id for one in waiting.told)]),
             record=lambda items, malformed, heard: self._record(session, items, malformed, heard),
+            keep=lambda items, malformed, heard: self._reports.leave(
+                "sessions.record",
+                session=session.id,
+                attempt=self._claim.attempt,
+                items=items,
+                malformed=malformed,
+                heard=heard,
+            ),
         )
         try:
             return run.go()
@@ -224,7 +226,7 @@ class Episodes:
     def _prompt(self, session: Session, way: Way, failures: list[Failure], told: list[Told]) -> Prompt:
         self._take_notes()
         notes, self._notes = self._notes, []
-        prompt: Prompt = self._say(
+        prompt: Prompt = self._reports.ask(
             lambda: self._ledger.acting_as(self._work.actor).tasks.prompt(
                 self._claim.task.id,
                 agent=self._choice.name,
@@ -345,23 +347,22 @@ class Episodes:
         else:
             manual = [*verdict.manual, "it was changed again and again while it was checked"]
         actor = self._work.actor
-        if own := self._say(lambda: own_changes(self._ledger, self._claim, task, actor=actor)):
+        if own := self._reports.ask(lambda: own_changes(self._ledger, self._claim, task, actor=actor)):
             manual = [*manual, f"changed during the work in the name of its agent ({actor}): {', '.join(own)}"]
         verdict = Verdict([*problems, *verdict.failed], manual)
         if task.success_criteria or verdict.failed or manual:
-            self._say(
-                lambda: self._ledger.tasks.verified(
-                    task.id,
-                    attempt=self._claim.attempt,
-                    failed=[str(failure) for failure in verdict.failed],
-                    manual=verdict.manual,
-                )
+            self._reports.tell(
+                "tasks.verified",
+                task=task.id,
+                attempt=self._claim.attempt,
+                failed=[str(failure) for failure in verdict.failed],
+                manual=verdict.manual,
             )
         return verdict
 
     def _now(self) -> Task:
         """The task as it is."""
-        task: Task = self._say(lambda: self._ledger.tasks.get(self._claim.task.id))
+        task: Task = self._reports.ask(lambda: self._ledger.tasks.get(self._claim.task.id))
         return task
 
     def _ended_well(self, ended: Ended, text: str, given: Any, branches: list[Branch], verdict: Verdict) -> Conclusion:

@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -140,6 +141,14 @@ class OpenRuns:
 
     def _file(self, session: Session) -> Path:
         return self._root / FOLDER / f"{session.task_id}.{session.attempt}.json"
+
+
+def count_dropped(ledger: Ledger, given: dict[str, Any]) -> None:
+    """Count what a report of a session had spent that came too late for everything else."""
+    session = ledger.sessions.get(given["session"])
+    items = msgspec.convert(given.get("items", []), list[Item])
+    if costs := costs_of(items, session, attempt=given["attempt"]):
+        ledger.costs.record(costs=costs)
 
 
 def costs_of(items: Iterable[Item], session: Session, *, attempt: int) -> list[NewCost]:

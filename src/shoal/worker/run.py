@@ -65,9 +65,9 @@ class Run:
         log_file: Path,
         limits: Limits,
         timeout_seconds: float | None,
-        give_up: threading.Event,
         heard: int,
         record: Callable[[list[Item], int, int], Recorded],
+        keep: Callable[[list[Item], int, int], None],
     ) -> None:
         self._agent = agent
         self._assignment = assignment
@@ -76,10 +76,10 @@ class Run:
         self._log_file = log_file
         self._limits = limits
         self._timeout = timeout_seconds
-        self._give_up = give_up
         self._heard = heard
         self._unheard = False
         self._record = record
+        self._keep = keep
         self._lock = threading.Lock()
         self._items: list[Item] = []
         self._malformed = 0
@@ -229,7 +229,7 @@ class Run:
         self._unheard = False
 
     def _finish(self) -> None:
-        """Report what is left, with what the agent's own transcript has and the stream had not, until it is heard."""
+        """Report what is left, with what the agent's own transcript has and the stream had not."""
         if self._provider_session is not None:
             try:
                 more = list(self._agent.transcript(self._assignment, self._provider_session))
@@ -240,15 +240,15 @@ class Run:
             for item in more:
                 if isinstance(item, Spent):
                     self._note(item)
-        lost = False
-        while not lost:
-            try:
-                self._pulse()
-            except LeaseLost:
-                lost = True
-            if not self._items or self._give_up.wait(PULSE_SECONDS):
-                return
-        self._processes.stop(StopReason.LOST, 0.0)
+        try:
+            self._pulse()
+        except LeaseLost:
+            self._processes.stop(StopReason.LOST, 0.0)
+            return
+        # Nobody listens: it waits on the disk, before whatever is told of the attempt next.
+        while self._items:
+            self._keep(self._items[:BATCH], self._malformed, self._heard)
+            self._items, self._malformed = self._items[BATCH:], 0
 
     def _write(self, stdin: IO[bytes]) -> None:
         try:

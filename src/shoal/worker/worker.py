@@ -23,6 +23,7 @@ from shoal.worker.attempt import REPORT_SECONDS, Attempt, Terms
 from shoal.worker.beats import Beats, end
 from shoal.worker.contact import Contact
 from shoal.worker.processes import StopReason
+from shoal.worker.reports import seconds
 from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
@@ -63,6 +64,8 @@ class Worker:
         self._say = on_change or (lambda _: None)
         self._workshop = Workshop(ledger, terms, settings)
         self._pause = Pause(orders.pause_seconds)
+        self._settings = settings or (lambda: terms.settings)
+        self._unheard = 0  # looks in a row for a server that does not answer
         self._running: dict[threading.Thread, Attempt] = {}
         self._changed = threading.Condition()
         self._calls_to_stop: SimpleQueue[None] = SimpleQueue()
@@ -95,8 +98,11 @@ class Worker:
                     break
                 if (pause := self._pause.seconds_left) > 0:
                     self._wait(pause)
-                elif self._free_slots() == 0 or (self._contact.is_lost and self._latest_event() is None):
+                elif self._free_slots() == 0:
                     self._wait(self._orders.poll_seconds)
+                elif self._contact.error is not None and self._latest_event() is None:
+                    self._wait(seconds(self._contact.error, self._settings().unreachable_seconds, self._unheard))
+                    self._unheard += 1
                 elif self._claim():
                     position = None
                 elif position is None:
@@ -161,9 +167,9 @@ class Worker:
                 )
             except (ServerUnreachable, StoreError) as error:
                 self._contact.lost(error)
-                self._wait(self._orders.poll_seconds)
-                continue
+                break
             self._contact.made()
+            self._unheard = 0
             for claim in outcome.claims:
                 self._begin(claim)
             taken += len(outcome.claims)

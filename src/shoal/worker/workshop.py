@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from shoal.adapters.processes.groups import Groups
 from shoal.clock import SystemClock
+from shoal.errors import ShoalError
 from shoal.ledger import Ledger
+from shoal.ledger.outbox import Outbox, Report
 from shoal.model.task import Claim
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
-from shoal.worker.open_runs import OpenRuns
+from shoal.worker.open_runs import OpenRuns, count_dropped
+from shoal.worker.reports import dropped
 from shoal.worker.workspaces import Workspaces
 
 log = structlog.get_logger()
@@ -36,6 +39,7 @@ class Workshop:
         self._settings = settings or (lambda: terms.settings)
         self._groups = Groups()
         self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
+        self._outbox = Outbox(terms.folder, on_dropped=self._dropped)
         self.give_up = threading.Event()
         self._closing = threading.Event()
         self._tending = threading.Thread(target=self._tend, name="shoal_tend", daemon=True)
@@ -54,11 +58,16 @@ class Workshop:
             terms=terms,
             workspaces=self._workspaces(terms.settings),
             open_runs=self._open_runs,
+            outbox=self._outbox,
             give_up=self.give_up,
         )
 
     def settle(self) -> None:
-        """Say what the agents of killed workers of this home spent."""
+        """Deliver the reports that wait in this home, and say what the agents of killed workers spent."""
+        try:
+            self._outbox.deliver(self._ledger)
+        except OSError as error:
+            log.warning("reports cannot be delivered", reason=str(error))
         self._open_runs.settle()
 
     def sweep(self, stop: Callable[[], bool] = lambda: False) -> None:
@@ -87,6 +96,14 @@ class Workshop:
                 seconds = SWEEP_SECONDS
             self._closing.wait(SETTLE_SECONDS)
             seconds -= SETTLE_SECONDS
+
+    def _dropped(self, report: Report, error: ShoalError) -> None:
+        dropped(report, error)
+        if report.verb == "sessions.record":
+            try:
+                count_dropped(self._ledger, report.given)
+            except ShoalError as problem:
+                log.warning("what a dropped report had spent is not counted", reason=problem.message)
 
     def _workspaces(self, settings: Settings) -> Workspaces:
         return Workspaces(self._terms.folder, settings.repositories, ephemeral=settings.ephemeral)

@@ -79,6 +79,14 @@ RETURNING task, attempt, service, repositories, permissions, expires_at, server
 -- How many tokens live.
 SELECT COUNT(*) FROM grants WHERE revoked_at IS NULL AND expires_at > :now
 
+-- name: sums
+-- Registrations that hold, about how many tokens were ever made and lines there are, runs of jobs that are running.
+SELECT
+  (SELECT COUNT(*) FROM registrations WHERE status = 'active' AND expires_at > :now),
+  (SELECT COALESCE(MAX(id), 0) FROM grants),
+  (SELECT COALESCE(MAX(id) - MIN(id) + 1, 0) FROM grant_audit),
+  (SELECT COUNT(*) FROM runs WHERE status = 'running')
+
 -- name: prune
 -- Forget a batch of old grants.
 DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE issued_at < :older_than ORDER BY id LIMIT :limit)

@@ -69,6 +69,10 @@ RETURNING id
 -- A run of the job has ended.
 UPDATE jobs SET run_count = run_count + 1, fail_count = fail_count + :failed WHERE name = :name
 
+-- name: bring
+-- What a job has run elsewhere, before it came here.
+UPDATE jobs SET run_count = run_count + :run_count, fail_count = fail_count + :fail_count WHERE name = :name
+
 -- name: agenda
 -- When the next slot comes, when the first waiting run was or is due, and when the first one later than now.
 SELECT

@@ -24,6 +24,10 @@ ON CONFLICT (task) DO UPDATE SET
   attempt = excluded.attempt
 RETURNING task, repositories, permissions, status, registered_at, registered_by, expires_at, token_count, attempt
 
+-- name: bring_count
+-- Tokens that the task was given elsewhere.
+UPDATE registrations SET token_count = token_count + :token_count WHERE task = :task
+
 -- name: count_token
 -- One more token was made for the task.
 UPDATE registrations SET token_count = token_count + 1 WHERE task = :task

@@ -10,6 +10,12 @@ VALUES (:job, :slot, :cause, :attempt, :status, :due_at, :actor, :started_at, :f
 ON CONFLICT (job, slot, cause, attempt) DO NOTHING
 RETURNING *
 
+-- name: bring
+-- The last run that a job has had elsewhere.
+INSERT INTO runs (job, slot, cause, attempt, status, due_at, actor, started_at, finished_at, exit_code, reason, output)
+VALUES (:job, :slot, 'import', 1, :status, :slot, :actor, :slot, :finished_at, :exit_code, :reason, :output)
+ON CONFLICT (job, slot, cause, attempt) DO NOTHING
+
 -- name: get
 -- One run.
 SELECT * FROM runs WHERE id = :id

@@ -24,12 +24,12 @@ INSERT INTO tasks (
   id,                                                                      -- if id
   title, type, status, priority, queue, labels, parent, assignee, created_by, repos, model, workflow,
   estimate_minutes, requires_qa, max_attempts, run_at, slug, discord_thread_id, hold_reason, blockers,
-  attempt, worker, leased_until, created_at, updated_at, queued_at, claimed_at, completed_at
+  request_id, attempt, worker, leased_until, created_at, updated_at, queued_at, claimed_at, completed_at
 ) VALUES (
   :id,                                                                     -- if id
   :title, :type, :status, :priority, :queue, :labels, :parent, :assignee, :created_by, :repos, :model, :workflow,
   :estimate_minutes, :requires_qa, 3, :run_at, :slug, :discord_thread_id, :hold_reason, :blockers,
-  :attempt, :worker, :leased_until, :created_at, :now, :queued_at, :claimed_at, :completed_at
+  :request_id, :attempt, :worker, :leased_until, :created_at, :now, :queued_at, :claimed_at, :completed_at
 )
 ON CONFLICT DO NOTHING
 RETURNING *
@@ -71,6 +71,10 @@ SELECT * FROM tasks WHERE id = :id {{for_update}}
 SELECT id, slug, external_key FROM tasks WHERE slug = :name
 UNION
 SELECT id, slug, external_key FROM tasks WHERE external_key = :name
+
+-- name: titled
+-- The first tasks of exactly this title; for an old service's refs only, it reads the whole table.
+SELECT id FROM tasks WHERE title = :title ORDER BY id LIMIT 5
 
 -- name: by_request
 -- The task that an earlier request made.

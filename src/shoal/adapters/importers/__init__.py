@@ -1,0 +1,1 @@
+"""Other services' data, read: a file per service. What is done with it is in services."""

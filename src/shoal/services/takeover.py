@@ -1,0 +1,245 @@
+"""Takes over what lobwife knew: tasks with their numbers, their history, jobs, registrations, the audit of tokens.
+
+A row is taken once, however often it is brought: what was taken is remembered. No verb is here: who may do this has the
+database itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from shoal.errors import Forbidden, Refused, ShoalError
+from shoal.model.event import Kind
+from shoal.model.grant import GrantAction
+from shoal.model.job import OUTPUT_LIMIT, Definition, Program, RunStatus
+from shoal.model.takeover import (
+    OldEvent,
+    OldGrantLine,
+    OldJob,
+    OldLobwifeTask,
+    OldRegistration,
+    OldRow,
+    Outcome,
+    TakenRow,
+)
+from shoal.services import audit, jobs, lobwife, migrations, registrations
+from shoal.services.refs import get_task
+from shoal.services.transaction import Tx
+
+FACT = "lobwife"
+ACTOR = "lobwife"
+SCHEDULES = {
+    "task-manager": "*/5 * * * *",
+    "review-prs": "*/2 * * * *",
+    "status-reporter": "*/30 * * * *",
+    "flush-logs": "*/30 * * * *",
+}
+ACTIONS = {
+    "task_registered": GrantAction.REGISTERED,
+    "task_deregistered": GrantAction.DEREGISTERED,
+    "token_issued": GrantAction.ISSUED,
+    "service_token_issued": GrantAction.ISSUED,
+    "token_refused": GrantAction.REFUSED,
+    "token_revoked": GrantAction.REVOKED,
+}
+RUNS = {one.value: one for one in (RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.ERROR)}
+NO_EXIT_CODE = 78  # EX_CONFIG of sysexits.h
+
+
+def take(tx: Tx, rows: Iterable[OldRow]) -> list[TakenRow]:
+    """Take the rows, those of tasks before what is about them; what became of each, in their order."""
+    row = tx.one("facts.get", name=FACT)
+    known: dict[str, None] = dict.fromkeys([] if row is None else json.loads(row[0]))
+    before = len(known)
+    told: list[TakenRow] = []
+    for one in rows:
+        outcome, reasons = Outcome.REFUSED, list(one.problems)
+        if one.old is not None and one.mark in known:
+            outcome = Outcome.EXISTING
+        elif one.old is not None:
+            try:
+                outcome, more = _take(tx, one)
+                reasons += more
+                known[one.mark] = None
+            except ShoalError as error:
+                reasons.append(error.message)
+        reason = "; ".join(reasons) or None
+        told.append(TakenRow(file=one.file, name=one.name, outcome=outcome, reason=reason))
+    if len(known) > before:
+        tx.all("facts.set", name=FACT, value=json.dumps(list(known)))
+    return told
+
+
+def _take(tx: Tx, row: OldRow) -> tuple[Outcome, list[str]]:
+    old = row.old
+    if isinstance(old, OldLobwifeTask):
+        return _take_task(tx, old)
+    if isinstance(old, OldEvent):
+        return _take_event(tx, old)
+    if isinstance(old, OldJob):
+        return _take_job(tx, old)
+    if isinstance(old, OldRegistration):
+        return _take_registration(tx, old)
+    assert isinstance(old, OldGrantLine)  # noqa: S101 - the last of the kinds
+    return _take_line(tx, old)
+
+
+def _take_task(tx: Tx, old: OldLobwifeTask) -> tuple[Outcome, list[str]]:
+    notes: list[str] = []
+    task = old.task
+    number = _number(tx, old.number)
+    if number is None and task.slug is not None and len(rows := tx.all("tasks.find", name=task.slug)) == 1:
+        # It came from the vault before; its number there may be another.
+        number = int(rows[0][0])
+        _remember(tx, old.number, number)
+    outcome = Outcome.EXISTING
+    if number is None:
+        taken = tx.one("tasks.get", id=old.number)
+        if taken is not None and tx.task(taken).title == task.title:
+            number = old.number
+            _remember(tx, old.number, number)
+        else:
+            if taken is not None:
+                task = replace(task, id=None)
+            made = migrations.migrate(tx, tasks=[task])
+            if not made.created:
+                raise Refused("; ".join(one.reason for one in made.refused))
+            number = get_task(tx, made.created[0]).id
+            outcome = Outcome.TAKEN
+    if number != old.number:
+        notes.append(f"T{old.number} of lobwife is {tx.shown(number)} here")
+    if old.registration is not None:
+        try:
+            notes += _take_registration(tx, old.registration)[1]
+        except ShoalError as error:
+            notes.append(f"its registration was not taken: {error.message}")
+    return outcome, notes
+
+
+def _number(tx: Tx, number: int) -> int | None:
+    """The number here of a task of lobwife that was taken."""
+    row = tx.one("tasks.by_request", request_id=f"lobwife:{number}")
+    if row is not None:
+        return tx.task(row).id
+    row = tx.one("facts.get", name=f"lobwife:{number}")
+    return None if row is None else int(row[0])
+
+
+def _remember(tx: Tx, number: int, here: int) -> None:
+    tx.all("facts.set", name=f"lobwife:{number}", value=str(here))
+
+
+def _take_event(tx: Tx, old: OldEvent) -> tuple[Outcome, list[str]]:
+    number = _number(tx, old.task)
+    if number is None:
+        raise Refused(f"its task T{old.task} was not taken")
+    task = get_task(tx, number)
+    told: dict[str, Any] = {"event_type": old.event_type, "detail": old.detail, "at": old.at}
+    tx.emit(Kind.TASK_RECALLED, task, was=task.status.value, data=told, actor=old.actor or ACTOR)
+    return Outcome.TAKEN, []
+
+
+def _take_job(tx: Tx, old: OldJob) -> tuple[Outcome, list[str]]:
+    notes = []
+    if tx.one("jobs.get", name=old.name) is None:
+        what = (
+            f"Came from lobwife without what it runs. Give it its command, then enable it; or, to define it in a "
+            f"manifest, remove it here first (its history stays). It was {'enabled' if old.enabled else 'disabled'}."
+        )
+        script = f"echo 'job {old.name} came from lobwife without its command' >&2; exit {NO_EXIT_CODE}"
+        given = {
+            "name": old.name,
+            "schedule": SCHEDULES.get(old.name, "@daily"),
+            "action": Program(["sh", "-c", script]),
+            "enabled": False,
+            "description": what,
+            "tags": ["lobwife"],
+        }
+        try:
+            definition = msgspec.convert(msgspec.to_builtins(given), Definition)
+        except msgspec.ValidationError as error:
+            raise Refused(f"it cannot be a job's name: {error}") from None
+        jobs.create(tx, definition)
+        notes.append("made as a disabled job: say what it runs, then enable it")
+    if old.last_run is not None:
+        status = RUNS.get(old.last_status or "", RunStatus.ERROR)
+        tx.all(
+            "runs.bring",
+            job=old.name,
+            slot=old.last_run,
+            status=status.value,
+            actor=ACTOR,
+            finished_at=old.last_run + (old.last_duration_ms or 0),
+            exit_code=0 if status is RunStatus.SUCCESS else None,
+            reason=None if status.value == old.last_status else f"lobwife had it as {old.last_status}",
+            output=None if old.last_output is None else old.last_output[-OUTPUT_LIMIT:],
+        )
+    tx.all("jobs.bring", name=old.name, run_count=old.run_count, fail_count=old.fail_count)
+    return Outcome.TAKEN, notes
+
+
+def _take_registration(tx: Tx, old: OldRegistration) -> tuple[Outcome, list[str]]:
+    number = _referred(tx, old.ref)
+    if number is None:
+        raise Refused(f"there is no task {old.ref!r}, and a registration belongs to one")
+    task = get_task(tx, number)
+    if tx.one("registrations.get", task=number) is not None:
+        return Outcome.EXISTING, [f"{task.task_id} is registered already"]
+    names = [registrations.github_name(tx.settings, one) for one in old.repos]
+    if bad := [one for one, name in zip(old.repos, names, strict=True) if name is None]:
+        raise Refused(f"{', '.join(bad)} is no repository on GitHub")
+    found = [name for name in names if name is not None]
+    if shut := [name for name in found if not registrations.is_open_to(tx.settings, name)]:
+        raise Forbidden(f"broker.repositories allows no token for {', '.join(shut)}")
+    at = tx.now if old.registered_at is None else old.registered_at
+    tx.one(
+        "registrations.put",
+        task=number,
+        repositories=audit.encoded(found),
+        permissions=audit.encoded(dict(registrations.allowed(tx.settings, task))),
+        status="active" if old.status == "active" else "removed",
+        now=at,
+        actor=ACTOR,
+        expires_at=at + tx.settings.broker.registration_hours * registrations.HOUR_MS,
+        attempt=None,
+    )
+    tx.all("registrations.bring_count", task=number, token_count=old.token_count)
+    return Outcome.TAKEN, []
+
+
+def _take_line(tx: Tx, old: OldGrantLine) -> tuple[Outcome, list[str]]:
+    action = ACTIONS.get(old.action)
+    if action is None:
+        raise Refused(f"{old.action!r} is no action of the audit")
+    number = _referred(tx, old.ref)
+    tx.all(
+        "grants.note",
+        now=old.at,
+        action=action.value,
+        task=number,
+        attempt=None,
+        reference=audit.shown_reference(old.ref),
+        service=None,
+        actor=ACTOR,
+        repositories=audit.encoded(old.repos),
+        permissions=audit.encoded({}),
+        expires_at=None,
+        reason=None,
+    )
+    return Outcome.TAKEN, []
+
+
+def _referred(tx: Tx, ref: str) -> int | None:
+    """The task that a ref of lobwife's means: its T-ids are its own, everything else is a name."""
+    digits = ref[1:] if ref[:1] in ("T", "t") else ref
+    if digits.isascii() and digits.isdecimal() and len(digits) < 16:
+        return _number(tx, int(digits))
+    try:
+        return lobwife.find(tx, ref).id
+    except ShoalError:
+        return None

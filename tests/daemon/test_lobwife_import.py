@@ -1,0 +1,218 @@
+"""A folder of lobwife is taken over: every row is accounted for, nothing comes twice, files are renamed when done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shoal import Ledger
+from shoal.daemon import lobwife_import
+from shoal.daemon.lobwife_import import Import
+from shoal.errors import BadInput
+from shoal.ledger.connect import open_home, open_ledger
+from shoal.settings import Home
+from tests import lobwife_state
+from tests.vaults import git
+
+FEBRUARY_16 = 1_771_200_000_000
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Home:
+    home = Home(tmp_path / "home")
+    home.create()
+    url = "" if request.param == "sqlite" else f'db = "{request.getfixturevalue("postgres_url")}"\n'
+    home.config.write_text(f'vault = ""\n{url}')
+    made(home)
+    return home
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    (tmp_path / "state").mkdir()
+    return tmp_path / "state"
+
+
+def made(home: Home) -> None:
+    settings = home.settings()
+    open_ledger(home.database_address(settings), settings=settings, actor="ana", create=True).close()
+
+
+def opened(home: Home) -> Ledger:
+    return open_home(home, actor="ana")
+
+
+def counted(report: Import) -> dict[str, tuple[int, int, int, int]]:
+    return {one.file: (one.rows, one.taken, one.existing, one.refused) for one in report.files}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_database_is_taken_with_its_log(home: Home, state: Path, version: int) -> None:
+    lobwife_state.database(state, version)
+    report = lobwife_import.run(home, state)
+    assert counted(report) == {"lobmob.db": (13, 11, 0, 2)}
+    assert sorted(path.name for path in state.iterdir()) == ["lobmob.db.migrated", "lobmob.db.migrated-wal"]
+    with opened(home) as ledger:
+        done = ledger.tasks.get("T3")
+        assert (done.title, done.status, done.priority, done.assignee) == ("Unity UI", "completed", 1, "lobster-1")
+        assert (done.slug, done.repos, done.requires_qa) == ("2026-02-15-ui", ["acme/web"], True)
+        assert (done.discord_thread_id, done.estimate_minutes) == ("123456789012345678", 30)
+        assert (done.completed_at or 0) - done.created_at == 3_600_000
+        assert [ledger.tasks.get(number).status.value for number in (7, 8, 9)] == ["queued", "active", "blocked"]
+        broken = ledger.tasks.get(9)
+        assert (broken.title, broken.hold_reason) == ("Task 9 of lobwife", "lobwife had it as odd")
+        assert ledger.tasks.create(title="next").id == 10
+        told = [event for event in ledger.events.list(task=3) if event.kind == "task.recalled"]
+        assert [(one.actor, one.data["event_type"]) for one in told] == [
+            ("lobster-1", "completed"),
+            ("lobwife", "created"),
+        ]
+        assert len([event for event in ledger.events.list(task=7) if event.kind == "task.recalled"]) == 2
+        job = ledger.jobs.get("task-manager")
+        assert (job.definition.enabled, job.definition.schedule, job.run_count, job.fail_count) == (
+            False,
+            "*/5 * * * *",
+            9,
+            2,
+        )
+        [run] = job.runs
+        assert (run.cause, run.status, run.duration_ms) == ("import", "failed", 2500)
+        assert ledger.runs.get(run.id).output == "a\nb"
+        assert ledger.tasks.registration(3).token_count == 2
+        if version == 2:
+            registered = ledger.tasks.registration(8)
+            assert (registered.repositories, registered.token_count) == (["acme/api"], 4)
+            assert registered.registered_at == FEBRUARY_16 + 8 * 3_600_000
+        [line] = ledger.grants.audit(task=8)
+        assert (line.action, line.repositories, line.at) == (
+            "issued",
+            ["acme/api"],
+            FEBRUARY_16 + 8 * 3_600_000 + 60_000,
+        )
+    reasons = {one.name: one.reason or "" for one in report.told}
+    assert "T99 was not taken" in reasons["task_events 5"]
+    assert "no event_type" in reasons["task_events 6"]
+    for part in ("no name", "'odd'", "'whenever'", "repos was left out", "estimate_minutes was left out"):
+        assert part in reasons["tasks 9"]
+
+
+def test_json_files_account_for_every_row(home: Home, state: Path) -> None:
+    lobwife_state.json_files(state)
+    with opened(home) as ledger:
+        ledger.tasks.create(title="logs", slug="2026-02-14-logs")
+    report = lobwife_import.run(home, state)
+    assert counted(report) == {
+        "jobs.json": (4, 2, 0, 2),
+        "tasks.json": (3, 1, 0, 2),
+        "token-audit.json": (6, 3, 0, 3),
+    }
+    assert {one.renamed for one in report.files} == {
+        "jobs.json.migrated",
+        "tasks.json.migrated",
+        "token-audit.json.migrated",
+    }
+    refused = {(one.file, one.name) for one in report.told if one.outcome == "refused"}
+    assert refused == {
+        ("jobs.json", "bad name"),
+        ("jobs.json", "broken"),
+        ("tasks.json", "gone"),
+        ("tasks.json", "empty"),
+        *(("token-audit.json", f"line {number}") for number in (4, 5, 6)),
+    }
+    with opened(home) as ledger:
+        assert [job.definition.name for job in ledger.jobs.list()] == ["flush-logs", "new"]
+        assert ledger.jobs.get("flush-logs").run_count == 40
+        assert ledger.jobs.get("new").runs == []
+        assert ledger.tasks.registration("2026-02-14-logs").repositories == ["acme/web"]
+        assert [line.action for line in ledger.grants.audit(task=1)] == ["issued", "registered"]
+        assert len(ledger.grants.audit(task="gone")) == 1
+
+
+def test_repeating_adds_nothing_twice(home: Home, state: Path) -> None:
+    lobwife_state.database(state)
+    lobwife_state.json_files(state)
+    kept = {path.name: path.read_bytes() for path in state.iterdir()}
+    first = lobwife_import.run(home, state)
+    with opened(home) as ledger:
+        position = ledger.stats.get().last_event
+        lines = len(ledger.grants.audit(limit=1000))
+    for name, content in kept.items():
+        (state / name).write_bytes(content)
+    second = lobwife_import.run(home, state)
+    for before, after in zip(first.files, second.files, strict=True):
+        assert (after.taken, after.existing, after.refused) == (0, before.taken, before.refused)
+        assert after.renamed == f"{before.renamed}-2"
+    with opened(home) as ledger:
+        assert ledger.stats.get().last_event == position
+        assert len(ledger.grants.audit(limit=1000)) == lines
+        assert ledger.jobs.get("flush-logs").run_count == 40
+    with pytest.raises(BadInput, match=r"lobmob\.db\.migrated"):
+        lobwife_import.run(home, state)
+
+
+def test_dry_run_changes_nothing(home: Home, state: Path) -> None:
+    lobwife_state.database(state)
+    before = sorted(path.name for path in state.iterdir())
+    dry = lobwife_import.run(home, state, dry_run=True)
+    with opened(home) as ledger:
+        assert ledger.stats.get().last_event == 0
+        assert list(ledger.jobs.list()) == []
+    assert sorted(path.name for path in state.iterdir()) == before
+    assert counted(dry) == counted(lobwife_import.run(home, state))
+
+
+def test_number_that_is_taken_here_is_another_one(home: Home, state: Path) -> None:
+    lobwife_state.database(state)
+    with opened(home) as ledger:
+        for number in range(1, 4):
+            ledger.tasks.create(title=f"ours {number}")
+        ledger.tasks.create(title="the same, from the vault", slug="2026-02-15-ui")
+    report = lobwife_import.run(home, state)
+    reasons = {one.name: one.reason for one in report.told}
+    assert reasons["tasks 3"] == "T3 of lobwife is T4 here"
+    with opened(home) as ledger:
+        assert ledger.tasks.get(3).title == "ours 3"
+        assert [one.kind for one in ledger.events.list(task=4, kind="task.recalled")] == ["task.recalled"] * 2
+        assert ledger.tasks.registration(4).repositories == ["acme/web"]
+
+
+def test_file_that_cannot_be_read_stays_and_the_others_are_taken(home: Home, state: Path) -> None:
+    lobwife_state.json_files(state)
+    (state / "lobmob.db").write_bytes(b"no database" * 1000)
+    (state / "token-audit.json").write_text("{")
+    report = lobwife_import.run(home, state)
+    problems = {one.file: one.problem for one in report.files if one.problem}
+    assert set(problems) == {"lobmob.db", "token-audit.json"}
+    assert sorted(path.name for path in state.iterdir()) == [
+        "jobs.json.migrated",
+        "lobmob.db",
+        "tasks.json.migrated",
+        "token-audit.json",
+    ]
+
+
+def test_own_database_is_not_imported(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.create()
+    home.config.write_text('db = "lobmob.db"\nvault = ""\n')
+    made(home)
+    [one] = lobwife_import.run(home, home.folder).files
+    assert one.problem is not None
+    assert "own database" in one.problem
+    assert (home.folder / "lobmob.db").exists()
+
+
+def test_nothing_wider_than_the_settings_comes_in(home: Home, state: Path) -> None:
+    lobwife_state.database(state)
+    home.config.write_text(home.config.read_text() + '[broker]\nrepositories = ["other/*"]\n')
+    report = lobwife_import.run(home, state)
+    reasons = {one.name: one.reason or "" for one in report.told}
+    assert "broker.repositories allows no token" in reasons["broker_tasks 2026-02-15-ui"]
+    assert "its registration was not taken" in reasons["tasks 8"]
+
+
+def test_folder_of_nothing_is_refused(home: Home, state: Path) -> None:
+    git(state, "init", "--quiet")
+    with pytest.raises(BadInput, match="has none of"):
+        lobwife_import.run(home, state)
