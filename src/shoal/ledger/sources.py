@@ -1,4 +1,4 @@
-"""What a home's settings say verbs may ask outside of its database: GitHub's App for tokens, the manifest of the jobs."""
+"""What verbs ask outside of the database, by a home's settings: GitHub's App for tokens, the manifest of the jobs."""
 
 from __future__ import annotations
 
