@@ -127,7 +127,7 @@ class House:
         return self._runs[-1]
 
     def run(self, text: str, *, work: str = "work", settings: dict[str, Any] | None = None, **given: Any) -> Run:
-        """A run from its beginning to its end."""
+        """An episode from its beginning to its end."""
         run = self.start(self.assignment(text, work=work, **given), **(settings or {}))
         run.end()
         return run

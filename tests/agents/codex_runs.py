@@ -20,7 +20,7 @@ Kind = TypeVar("Kind")
 
 
 class Run:
-    """One run of Codex, ended or not, and what its adapter made of it."""
+    """One episode of Codex, ended or not, and what its adapter made of it."""
 
     def __init__(self, agent: Agent, assignment: Assignment) -> None:
         self.agent = agent

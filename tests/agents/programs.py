@@ -57,7 +57,7 @@ def install(folder: Path = FOLDER) -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    # What one test process could not fetch, the others of the same run need not wait for again.
+    # What one test process could not fetch, the others of the same episode need not wait for again.
     failed = folder / "failed"
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     if failed.exists() and failed.read_text().startswith(run):

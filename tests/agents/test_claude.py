@@ -281,7 +281,7 @@ def test_sub_agents_and_calls_beside_the_conversation_are_counted(house: House) 
     assert sorted(names) == ["Agent", "Bash", "WebSearch"]
     assert len(run.of(ToolEnded)) == 3
     assert run.of(Finished)[-1].turns == 3
-    # Read again, and by a later run of the session, all of it is known.
+    # Read again, and by a later episode of the session, all of it is known.
     house.api.script("T13", Answer("Again.", tokens=Tokens(9, 9, 9, 9)))
     again = house.run("And once more", resumes=run.session)
     more = counted_once([Spent(call) for call in calls], run.transcript(), again.items, again.transcript())

@@ -216,7 +216,7 @@ def test_a_resumed_session_knows_the_conversation_and_counts_nothing_twice(bench
     assert texts_of(third_request, "assistant") == ["First."]
     assert texts_of(third_request, "user")[-1] == "Go on."
     assert "same" in tool_outputs(third_request)[0]
-    # The same command and the same words in another run are other items.
+    # The same command and the same words in another episode are other items.
     assert not set(calls(first.items)) & set(calls(second.items))
     assert set(calls(first.items)) | set(calls(second.items)) == set(calls(second.transcript()))
     assert not {said.key for said in first.of(Said)} & {said.key for said in second.of(Said)}

@@ -137,7 +137,12 @@ def test_edits_tests_and_commits_on_a_branch_of_its_own(house: House) -> None:
     assert git(house.pond, "log", "--format=%s", "main..shoal/T1-write-about-herons").splitlines() == ["Add a page"]
     assert house.used() == (2, 220, 40, 120)
     session = house.session()
-    assert (session.agent, session.kind, session.outcome, session.runs) == ("main", house.model.kind, "completed", 1)
+    assert (session.agent, session.kind, session.outcome, session.episodes) == (
+        "main",
+        house.model.kind,
+        "completed",
+        1,
+    )
     assert session.malformed == 0
     assert [(one.branch, one.commits, one.pushed) for one in session.branches] == [
         ("shoal/T1-write-about-herons", 1, True)
@@ -171,10 +176,10 @@ def test_failed_check_is_fed_back_and_passes_on_the_continuation(house: House) -
     task = house.ledger.tasks.get(1)
     assert task.status == "completed", f"{task.last_error}\n{house.log(task)}"
     assert (task.attempt, task.failures) == (1, 0)
-    assert house.session().runs == 2, "one session, gone on with"
+    assert house.session().episodes == 2, "one session, gone on with"
     asked = house.model.asked("newts")
     assert "the page is there" in asked[1]
-    assert "Done, I think." in asked[1], "the second run sees the first"
+    assert "Done, I think." in asked[1], "the second episode sees the first"
     assert house.used() == (3, 60, 6, 0)
     verified = [e for e in house.ledger.events.list(after=0, task=1, limit=1000) if e.kind == "task.verified"]
     assert [bool(event.data["failed"]) for event in verified] == [True, False]
@@ -191,7 +196,7 @@ def test_never_completed_while_a_check_fails(house: House) -> None:
     task = house.ledger.tasks.get(1)
     assert task.status == "failed"
     assert "c: `test -f no` ended with 1" in (task.last_error or "")
-    assert house.session().runs == 2
+    assert house.session().episodes == 2
 
 
 def test_budget_ends_the_run_for_good(house: House) -> None:
@@ -242,7 +247,7 @@ def test_killed_worker_loses_nothing_and_the_next_one_goes_on(house: House) -> N
     assert task.attempt == 2
     assert git(house.pond, "show", "shoal/T1-write-about-ducks:page.md") == "a page"
     session = house.session()
-    assert (session.runs, session.attempt) == (2, 2)
+    assert (session.episodes, session.attempt) == (2, 2)
     assert "I begin." in house.model.asked("ducks")[-1], "the second attempt went on with the conversation"
     calls = [line.tool.tool_call_id for line in house.calls() if line.tool is not None]
     assert len(calls) == len(set(calls)) == 1, "a call stands once, however often it was read"

@@ -158,7 +158,7 @@ def test_logs_follow_until_the_task_is_finished(shell: Shell, ledger: Ledger, se
         "Read failed · 7 ms: no such file",
         "> ana: use v2",
         "> claude-1 has it",
-        "run 1 of session 1 ended · completed",
+        "episode 1 of session 1 ended · completed",
         "T1 is completed",
     ]
 
@@ -215,7 +215,7 @@ def test_logs_follow_as_json_gives_every_event_until_ctrl_c(shell: Shell, ledger
 def test_logs_say_why_a_task_runs_again(shell: Shell, ledger: Ledger) -> None:
     session = begin(ledger)
     ledger.sessions.end(session.id, attempt=1, outcome="completed")
-    assert " · run 1 completed, the attempt goes on\n" in shell("logs", "T1")
+    assert " · episode 1 completed, the attempt goes on\n" in shell("logs", "T1")
     ledger.tasks.verified(
         1, attempt=1, failed=["tests pass: exit 1\n1 failed, 41 passed", "it is short: no"], manual=[]
     )
@@ -226,9 +226,9 @@ def test_logs_say_why_a_task_runs_again(shell: Shell, ledger: Ledger) -> None:
     shown = shell("logs", "T1").splitlines()
     assert [line[9:] for line in shown[1:]] == [
         "task.claimed: attempt 1 by w",
-        "run 1 of session 1 ended · completed",
+        "episode 1 of session 1 ended · completed",
         "task.verified: 2 do not hold: tests pass: exit 1 1 failed, 41 passed; it is short: no",
-        "session 1 goes on · claude-1 · run 2",
+        "session 1 goes on · claude-1 · episode 2",
         "task.verified: a person must judge: it looks well",
         "task.retried: a broken pipe · again in 1s · T1 is scheduled",
     ]
@@ -267,7 +267,7 @@ def test_logs_follow_names_who_has_the_task_and_that_a_lease_ended(shell: Shell,
     follower.communicate()
     assert shown == [
         "task.claimed: attempt 1 by host-17-a",
-        "session 1 · claude-1 · run 1",
+        "session 1 · claude-1 · episode 1",
         "> ana: keep it short",
         "> claude-1 has it",
         "task.expired: attempt 1 by host-17-a ended without a word · T1 is queued",

@@ -9,7 +9,7 @@ from shoal import Ledger
 from shoal.ledger.world import Sources
 from shoal.model.task import Claim
 from shoal.settings import BrokerSettings
-from tests.github_app import AppApi
+from tests.github_app import APP_ID, AppApi
 
 ADMIN = "the-administrators-token"
 Open = Callable[..., Ledger]
@@ -17,7 +17,7 @@ Open = Callable[..., Ledger]
 
 def open_broker(open_at: Open, api: AppApi, *, actor: str = "ana", **broker: Any) -> Ledger:
     """A ledger whose tokens come from a GitHub on loopback."""
-    ledger = open_at(actor=actor, broker=BrokerSettings(**broker))
+    ledger = open_at(actor=actor, broker=BrokerSettings(**{"app_id": APP_ID} | broker))
     ledger.engine.sources = Sources(tokens=api.source)  # type: ignore[attr-defined]
     source = api.source()
     ledger.engine.sources.tokens = lambda: source  # type: ignore[attr-defined]

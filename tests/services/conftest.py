@@ -88,7 +88,7 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> None:
         "(session, attempt, at, role, key, text, tool_name, arguments, result, error) "
         "VALUES (:session, 1, :at, :role, :key, :text, :tool_name, :arguments, :result, :error)",
         "tell": "INSERT INTO tells (task, at, actor, text, delivery, delivered_at) "
-        "VALUES (:task, :at, :actor, :text, 'next_run', :delivered_at)",
+        "VALUES (:task, :at, :actor, :text, 'next_episode', :delivered_at)",
     }
     for module in (sqlite, postgres):
         for name, text in texts.items():

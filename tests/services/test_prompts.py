@@ -133,7 +133,7 @@ def test_parts_are_the_three_texts_that_an_agent_gets(configured: Ledger) -> Non
     assert configured.tasks.prompt(number, way="first").conversation == ""
 
 
-def test_way_is_the_one_of_the_next_run(configured: Ledger) -> None:
+def test_way_is_the_one_of_the_next_episode(configured: Ledger) -> None:
     configured.tasks.create(title="a")
     assert configured.tasks.prompt(1).way == "first"
     configured.tasks.claim(worker="w", task=1)

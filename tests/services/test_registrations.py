@@ -203,16 +203,17 @@ def test_finished_task_is_not_registered(broker: Ledger) -> None:
         broker.tasks.register(1, key=ADMIN)
 
 
-def test_repositories_of_a_task_at_work_stay_as_they_are(open_at: Open, api: AppApi) -> None:
+def test_task_at_work_gets_no_more_repositories(open_at: Open, api: AppApi) -> None:
     broker = open_broker(open_at, api, types={"ops": {"contents": "read"}})
     claim = at_work(broker)
-    with pytest.raises(
-        WrongStatus, match="T1 is active, and its repos say what attempt 1 may reach; `shoal release T1`"
-    ):
+    why = "T1 is active, and by its repos attempt 1 gets its tokens; `shoal release T1`"
+    with pytest.raises(WrongStatus, match=why):
         broker.tasks.update(1, repos=["acme/web", "acme/api"])
     with pytest.raises(WrongStatus, match="its type"):
         broker.tasks.update(1, type="ops")
-    assert broker.tasks.update(1, repos=["acme/web"], title="new").updated == ["title"]
+    assert broker.tasks.update(1, repos=[], title="new").updated == ["repos", "title"]
+    with pytest.raises(WrongStatus, match=why):
+        broker.tasks.update(1, repos=["acme/web"])
     broker.tasks.release(1, attempt=claim.attempt)
     assert broker.tasks.update(1, repos=["acme/api"], type="ops").updated == ["repos", "type"]
 

@@ -17,7 +17,7 @@ from tests.services.reported import batch, begin, kinds, session_events, spent
 
 def test_session_is_told_whole(ledger: Ledger, clock: FakeClock) -> None:
     session = begin(ledger, model="opus", max_usd_micros=500_000, workspace="/w/T1.1", log="/l/T1.1.log")
-    assert (session.task_id, session.attempt, session.runs, session.outcome) == ("T1", 1, 1, None)
+    assert (session.task_id, session.attempt, session.episodes, session.outcome) == ("T1", 1, 1, None)
     assert (session.started_at, session.max_usd_micros, session.takes_messages) == (clock.now, 500_000, False)
     branch = {"repository": "o/r", "branch": "shoal/T1", "base": "a", "head": "b", "commits": 2, "pushed": True}
     ended = ledger.sessions.end(session.id, attempt=1, outcome="completed", turns=3, branches=[branch])
@@ -25,7 +25,7 @@ def test_session_is_told_whole(ledger: Ledger, clock: FakeClock) -> None:
     assert ended.branches[0].commits == 2
     assert ledger.sessions.get(session.id) == ended
     assert ledger.tasks.sessions("T1") == [ended]
-    assert [(event.kind, event.data["session"], event.data["run"]) for event in session_events(ledger, 1)] == [
+    assert [(event.kind, event.data["session"], event.data["episode"]) for event in session_events(ledger, 1)] == [
         ("session.started", 1, 1),
         ("session.ended", 1, 1),
     ]
@@ -60,7 +60,7 @@ def test_session_whose_attempt_lost_the_task_is_lost(ledger: Ledger, clock: Fake
     assert ledger.sessions.get(session.id).outcome == "lost"
     assert ledger.tasks.sessions(1)[0].outcome == "lost"
     resumed = ledger.tasks.begin_session(1, attempt=2, agent="claude-2", kind="claude", resumes=session.id)
-    assert (resumed.id, resumed.outcome, resumed.runs, resumed.attempt) == (session.id, None, 2, 2)
+    assert (resumed.id, resumed.outcome, resumed.episodes, resumed.attempt) == (session.id, None, 2, 2)
     assert (resumed.agent, resumed.provider) == ("claude-2", "anthropic")
 
 

@@ -31,13 +31,13 @@ def next_attempt(ledger: Ledger, **given: Any) -> Session:
 
 def test_delivery_says_how_it_gets_there(ledger: Ledger) -> None:
     ledger.tasks.create(title="waits")
-    assert ledger.tasks.tell(1, text="first").delivery == "next_run"
+    assert ledger.tasks.tell(1, text="first").delivery == "next_episode"
     ledger.tasks.claim(worker="w")
-    assert ledger.tasks.tell("T1", text="nobody speaks yet").delivery == "next_run"
+    assert ledger.tasks.tell("T1", text="nobody speaks yet").delivery == "next_episode"
     deaf = begin(ledger)
     assert ledger.tasks.tell(2, text="later").delivery == "next_turn"
     ledger.sessions.end(deaf.id, attempt=1, outcome="completed")
-    assert ledger.tasks.tell(2, text="between").delivery == "next_run"
+    assert ledger.tasks.tell(2, text="between").delivery == "next_episode"
     begin(ledger, takes_messages=True)
     told = ledger.tasks.tell(3, text="now")
     assert (told.delivery, told.actor, told.task_id, told.delivered_at) == ("live", "ana", "T3", None)
@@ -168,7 +168,7 @@ def test_message_for_the_next_turn_is_heard_when_that_has_begun(ledger: Ledger) 
     session = begin(ledger)
     ledger.tasks.tell(1, text="use v2")
     assert texts(ledger.sessions.record(session.id, attempt=1)) == ["use v2"]
-    ledger.sessions.record(session.id, attempt=1, items=[said("m1", "of the first run")])
+    ledger.sessions.record(session.id, attempt=1, items=[said("m1", "of the first episode")])
     ledger.sessions.end(session.id, attempt=1, outcome="completed")
     ledger.tasks.begin_session(1, attempt=1, agent="claude-1", kind="claude", resumes=session.id)
     assert ledger.sessions.record(session.id, attempt=1, items=[said("m2", "v2 it is")]).told == []

@@ -39,7 +39,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("sessions.running", {"task": 50, "attempt": 1}),
     ("sessions.lines", {"session": 1, "limit": 50, "after": 10, "at": NOW}),
     ("sessions.used", {"id": 1}),
-    ("tells.hand_out", {"task": 50, "attempt": 1, "session": 1, "run": 1, "now": NOW}),
+    ("tells.hand_out", {"task": 50, "attempt": 1, "session": 1, "episode": 1, "now": NOW}),
     ("leases.start", {"id": 50, "attempt": 1, "now": NOW}),
     ("tasks.due", {"now": NOW, "limit": 10}),
     ("tasks.in_claim_order", {"queue": "default", "limit": 50}),

@@ -148,7 +148,7 @@ def test_log_of_a_worker_names_the_first_criterion_that_does_not_hold(ledger: Le
         text=True,
     )
     [line] = [line for line in ran.stderr.splitlines() if "attempt ended" in line]
-    assert "after 1 run these do not hold: a.md is there: `test -f a.md` ended with 1" in line
+    assert "after 1 episode these do not hold: a.md is there: `test -f a.md` ended with 1" in line
 
 
 def test_agent_that_paid_for_a_call_has_begun(ledger: Ledger, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_result_that_cannot_be_taken_is_told_to_the_agent(
     task = ledger.tasks.get(1)
     assert task.status == "completed", task.last_error
     assert task.result["fine"] is True
-    assert task.summary == reason, "the second run was told what was wrong"
+    assert task.summary == reason, "the second episode was told what was wrong"
 
 
 def test_idle_worker_is_woken_by_a_new_task(ledger: Ledger, work: Work) -> None:

@@ -104,7 +104,7 @@ def tell(session: Session, task: str, text: tuple[str, ...], file: Any) -> None:
     ways = {
         model.Delivery.LIVE: "its agent gets it now",
         model.Delivery.NEXT_TURN: "its agent hears nothing while it runs, and gets it as its next turn",
-        model.Delivery.NEXT_RUN: "no agent runs now, and the next one gets it",
+        model.Delivery.NEXT_EPISODE: "no agent runs now, and the next one gets it",
     }
     session.answer(told, lambda: click.echo(f"{told.task_id}: {ways[told.delivery]}"), ids=[told.id])
 
@@ -199,14 +199,14 @@ def _why(between: Between, session: int) -> Event | None:
 
 
 def _show_between(event: Event, session: model.Session) -> None:
-    """The bounds of the whole session are in its head; those of its runs are told where it has several."""
+    """The bounds of the whole session are in its head; those of its episodes are told where it has several."""
     if event.kind in turning_points.KINDS:
         _show_turning_point(event)
     elif event.kind == Kind.SESSION_STARTED:
-        if event.data["run"] > 1:
+        if event.data["episode"] > 1:
             _show_began(event)
-    elif event.data.get("run", session.runs) < session.runs:
-        _show_ended_run(event)
+    elif event.data.get("episode", session.episodes) < session.episodes:
+        _show_ended_episode(event)
 
 
 def _show_turning_point(event: Event) -> None:
@@ -215,11 +215,11 @@ def _show_turning_point(event: Event) -> None:
 
 def _head(one: model.Session, *, goes_on: bool) -> None:
     with_model = f"{one.kind}, {one.model}" if one.model else one.kind
-    run = f", run {one.runs}" if one.runs > 1 else ""
+    episode = f", episode {one.episodes}" if one.episodes > 1 else ""
     state = str(one.outcome or "runs")
     if one.outcome and goes_on:
-        state = f"run {one.runs} {state}, the attempt goes on"
-    _say(None, f"session {one.id} · {one.agent} ({with_model}) · attempt {one.attempt}{run} · {state}", bold=True)
+        state = f"episode {one.episodes} {state}, the attempt goes on"
+    _say(None, f"session {one.id} · {one.agent} ({with_model}) · attempt {one.attempt}{episode} · {state}", bold=True)
     details = [
         ("error", one.error),
         ("stopped", one.stop),
@@ -263,7 +263,7 @@ def _show_event(event: Event, id: int | None, known: dict[int, bool], asked: set
         case Kind.SESSION_STARTED:
             _show_began(event)
         case Kind.SESSION_ENDED:
-            _show_ended_run(event)
+            _show_ended_episode(event)
         case Kind.TASK_TOLD:
             asked.add(data["told"])
             _show_said(event.at, "user", f"{event.actor}: {data['text']}")
@@ -275,14 +275,16 @@ def _show_event(event: Event, id: int | None, known: dict[int, bool], asked: set
 
 def _show_began(event: Event) -> None:
     data = event.data
-    goes_on = " goes on" if data["run"] > 1 else ""
-    _say(event.at, f"session {data['session']}{goes_on} · {data['agent']} · run {data['run']}", bold=True)
+    goes_on = " goes on" if data["episode"] > 1 else ""
+    _say(event.at, f"session {data['session']}{goes_on} · {data['agent']} · episode {data['episode']}", bold=True)
 
 
-def _show_ended_run(event: Event) -> None:
-    """Of a run alone: whether its session goes on is known only when the work was checked."""
+def _show_ended_episode(event: Event) -> None:
+    """Of an episode alone: whether its session goes on is known only when the work was checked."""
     data = event.data
-    what = f"run {data['run']} of session {data['session']}" if "run" in data else f"session {data['session']}"
+    what = (
+        f"episode {data['episode']} of session {data['session']}" if "episode" in data else f"session {data['session']}"
+    )
     error = f": {turning_points.shortened(data['error'])}" if "error" in data else ""
     _say(event.at, f"{what} ended · {data['outcome']}{error}", bold=True)
 

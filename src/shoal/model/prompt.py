@@ -158,7 +158,7 @@ class Failure(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
-    """What an agent is told. `stable_hash` names the system text: the same for every run of a configuration.
+    """What an agent is told. `stable_hash` names the system text: the same for every episode of a configuration.
 
     An agent gets `system` as its system prompt, and `conversation` and `latest` as the user's message; one that
     resumes its provider's session gets `latest` alone. `query` are the words by which memory was looked for.

@@ -30,7 +30,7 @@ MessageText = Annotated[str, Meta(max_length=MESSAGE_LIMIT, pattern=NO_NUL)]
 
 
 class Outcome(StrEnum):
-    """How a run of an agent ended."""
+    """How an episode of an agent ended."""
 
     COMPLETED = "completed"
     FAILED = "failed"
@@ -109,7 +109,7 @@ class Spent(Struct, frozen=True, tag="spent", tag_field="item"):
 
 
 class Finished(Struct, frozen=True, tag="finished", tag_field="item"):
-    """The agent's own last word on a run: the final text, and what it says that all of it cost."""
+    """The agent's own last word on an episode: the final text, and what it says that all of it cost."""
 
     ok: bool
     text: MessageText = ""
@@ -125,10 +125,10 @@ Item = Started | Said | ToolBegun | ToolEnded | Spent | Finished
 class Session(Struct, frozen=True):
     """One conversation of an agent about a task; its fields stand in the order in which sessions.sql selects them.
 
-    `attempt` is the latest that continued it, `runs` how often the agent was started in it, `malformed` how many lines
-    of its stream could not be read. A limit that is null does not hold; `stop` says which one was exceeded. `log` is a
-    file on the worker's machine. Without `outcome` a run is under way; it is `lost` when the attempt lost the task.
-    `configuration` names what the agent's requests begin with: settings and the stable part of the prompt.
+    `attempt` is the latest that continued it, `episodes` how often the agent was started in it, `malformed` how many
+    lines of its stream could not be read. A limit that is null does not hold; `stop` says which one was exceeded. `log`
+    is a file on the worker's machine. Without `outcome` an episode is under way; it is `lost` when the attempt lost the
+    task. `configuration` names what the agent's requests begin with: settings and the stable part of the prompt.
     """
 
     id: int
@@ -146,7 +146,7 @@ class Session(Struct, frozen=True):
     max_usd_micros: int | None
     max_tokens: int | None
     max_turns: int | None
-    runs: int
+    episodes: int
     turns: int
     malformed: int
     outcome: Outcome | None
@@ -185,11 +185,11 @@ class Line(Struct, frozen=True):
 
 
 class Delivery(StrEnum):
-    """How a message gets to an agent: while it runs, when it has ended what it is at, or at the next run."""
+    """How a message gets to an agent: while it runs, when it has ended what it is at, or at the next episode."""
 
     LIVE = "live"
     NEXT_TURN = "next_turn"
-    NEXT_RUN = "next_run"
+    NEXT_EPISODE = "next_episode"
 
 
 class Told(Struct, frozen=True):
@@ -205,7 +205,7 @@ class Told(Struct, frozen=True):
 
 
 class Recorded(Struct, frozen=True):
-    """The answer to a run's report: what was said to it meanwhile, and why it must stop, if it must."""
+    """The answer to an episode's report: what was said to it meanwhile, and why it must stop, if it must."""
 
     told: list[Told] = []
     stop: str | None = None

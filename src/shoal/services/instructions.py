@@ -1,7 +1,7 @@
 """What every agent is told in the same words: the stable text of a prompt, and what to do next.
 
 The stable text depends on the configuration alone. A time, a task or a name in it would make providers read it anew
-at every run.
+at every episode.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ NEXT: dict[Way | Cause, str] = {
         "do not begin anew."
     ),
     Cause.CRASH: (
-        "The run before this one ended without a word: its program or its machine died. Only what stands in the "
+        "The episode before this one ended without a word: its program or its machine died. Only what stands in the "
         "working folder or on the branch is certain. Look at it (git status, git log), keep what is good, and finish."
     ),
     Cause.FAILURE: (

@@ -1,4 +1,4 @@
-"""What an agent is told about a task: one builder for a first run, a continuation, and several things at once.
+"""What an agent is told about a task: one builder for a first episode, a continuation, and several things at once.
 
 The order and the tags are model/prompt.py's, the words that are always the same instructions.py's, memory memory.py's.
 This module gathers what the ledger and the vault know, within limits, and says what it leaves out.
@@ -55,14 +55,15 @@ def prompt(
     agent: Annotated[Name | None, Meta(description="The agent that is told, as the settings name it.")] = None,
     workflow: Annotated[Name | None, Meta(description="The workflow; the task's own when left out.")] = None,
     way: Annotated[
-        Way | None, Meta(description="When left out, what the next run is: first, or after an attempt a continuation.")
+        Way | None,
+        Meta(description="When left out, what the next episode is: first, or after an attempt a continuation."),
     ] = None,
     cause: Annotated[
         Cause | None, Meta(description="What a continuation comes after; found out when left out.")
     ] = None,
     session: Annotated[
         Positive | None,
-        Meta(description="The session that goes on; when left out, the newest unless it is a first run."),
+        Meta(description="The session that goes on; when left out, the newest unless it is a first episode."),
     ] = None,
     tool_results: Annotated[list[ToolResult], Meta(max_length=200)] = [],  # noqa: B006 - never written to
     told: Annotated[

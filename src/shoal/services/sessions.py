@@ -1,4 +1,4 @@
-"""Sessions: an agent's conversations about tasks, run by run, and what it may use. Their lines: transcripts.py.
+"""Sessions: an agent's conversations about tasks, episode by episode, and what it may use. Their lines: transcripts.py.
 
 Every write names the attempt, and one that lost the task gets LeaseLost. What is written, by however many at once, is
 put in order by the lock on the task's row.
@@ -70,13 +70,13 @@ def begin_session(
     ] = None,
     seal: Seal | None = None,
 ) -> Session:
-    """Say that an agent begins to work on a task, or with `resumes` that it goes on with a session: another run.
+    """Say that an agent begins to work on a task, or with `resumes` that it goes on with a session: another episode.
 
     With a `seal` only who names it ends the session, and the attempt well; whoever runs an agent keeps it from that
     agent, who so cannot say itself that its work is done.
 
-    The limits hold for the whole session, over its runs and attempts; what is left out when it is resumed stays. The
-    session's configuration is named after what is given and the stable part of the prompt: when either changes, the
+    The limits hold for the whole session, over its episodes and attempts; what is left out when it is resumed stays.
+    The session's configuration is named after what is given and the stable part of the prompt: when either changes, the
     share of cached input begins anew.
     """
     check_branches(branches)
@@ -112,7 +112,7 @@ def begin_session(
         seals.require(tx, found, attempt, seal, session=id)
         tx.all("sessions.resume", id=id, **given)
     begun = get(tx, session=id)
-    data = {"session": id, "run": begun.runs, "agent": agent, "kind": kind}
+    data = {"session": id, "episode": begun.episodes, "agent": agent, "kind": kind}
     _emit(tx, Kind.SESSION_STARTED, found, attempt, data | ({"model": begun.model} if begun.model else {}))
     return begun
 
@@ -145,10 +145,10 @@ def record(
         Meta(description="The newest message that the agent has been given, 0 for none; later ones come again."),
     ] = None,
 ) -> Recorded:
-    """Report what an agent said and did since the last report; without items it is the pulse of a run.
+    """Report what an agent said and did since the last report; without items it is the pulse of an episode.
 
-    An item that is known already changes nothing, so whatever may not have arrived can be sent again. The answer
-    brings what people told the task meanwhile, and in `stop` why the run must end: the agent is to be stopped then, the
+    An item that is known already changes nothing, so whatever may not have arrived can be sent again. The answer brings
+    what people told the task meanwhile, and in `stop` why the episode must end: the agent is to be stopped then, the
     session ended, and the attempt failed for good. A worker that goes on all the same loses the task a minute later.
 
     Each message comes to one report of an attempt. It comes again to the next attempt, unless this one's agent went on
@@ -172,12 +172,12 @@ def end(
     attempt: Positive,
     outcome: Outcome,
     error: Text | None = None,
-    turns: Annotated[Count | None, Meta(description="Turns of this run.")] = None,
-    cost_usd_micros: Annotated[Count | None, Meta(description="What the agent says that the run cost.")] = None,
+    turns: Annotated[Count | None, Meta(description="Turns of this episode.")] = None,
+    cost_usd_micros: Annotated[Count | None, Meta(description="What the agent says that the episode cost.")] = None,
     branches: Branches = [],  # noqa: B006 - never written to
     seal: Seal | None = None,
 ) -> Session:
-    """Say how a run of an agent ended. To be done before the attempt itself ends; a second time changes nothing."""
+    """Say how an episode of an agent ended, before the attempt itself ends; a second time changes nothing."""
     check_branches(branches)
     task, found = _hold(tx, session, attempt)
     seals.require(tx, task, attempt, seal, session=session)
@@ -193,7 +193,12 @@ def end(
         now=tx.now,
     )
     ended = get(tx, session=session)
-    data: dict[str, Any] = {"session": session, "run": ended.runs, "outcome": outcome.value, "turns": ended.turns}
+    data: dict[str, Any] = {
+        "session": session,
+        "episode": ended.episodes,
+        "outcome": outcome.value,
+        "turns": ended.turns,
+    }
     if cost_usd_micros is not None:
         data["cost_usd_micros"] = cost_usd_micros
     if ended.error is not None:
@@ -222,7 +227,7 @@ def transcript(
 ) -> Page[Line]:
     """What was said in a session and which tools were called, in the order of time.
 
-    What is read from the agent's own transcript after the run stands where it happened, not at the end.
+    What is read from the agent's own transcript after the episode stands where it happened, not at the end.
     """
     get(tx, session=session)
     behind: dict[str, Any] = {}
@@ -276,7 +281,7 @@ def _resumable(tx: Tx, id: int, task: Task, kind: str) -> Session:
 
 
 def _follow(tx: Tx, session: Session, items: list[Item], malformed: int) -> int:
-    """Keep what a run says of itself; the turns of the session so far."""
+    """Keep what an episode says of itself; the turns of the session so far."""
     given: dict[str, Any] = {"malformed": malformed, "provider_session": None, "model": None, "turns": 0, "error": None}
     for item in items:
         if isinstance(item, Started):

@@ -376,13 +376,17 @@ def _checked_changes(tx: Tx, task: Task, given: dict[str, Any]) -> dict[str, Any
 
 
 def _check_reach(tx: Tx, task: Task, fields: dict[str, Any]) -> None:
-    """Refuse what would let an attempt at work have tokens for more than it began with."""
-    decides = {"repos", "type"} if tx.settings.broker.types else {"repos"}
-    if task.status is Status.ACTIVE and (name := next(iter(decides & fields.keys()), None)) is not None:
+    """Refuse what could let an attempt at work have tokens for more than it began with."""
+    broker = tx.settings.broker
+    if task.status is not Status.ACTIVE or broker.app_id is None:
+        return
+    more = sorted(set(fields.get("repos", [])) - set(task.repos))
+    field = "repos" if more else "type" if broker.types and "type" in fields else None
+    if field is not None:
         raise WrongStatus(
-            f"{task.task_id} is active, and its {name} say what attempt {task.attempt} may reach; "
-            f"`shoal release {task.task_id}` or cancel it, then change them",
-            field=name,
+            f"{task.task_id} is active, and by its {field} attempt {task.attempt} gets its tokens; "
+            f"`shoal release {task.task_id}` first, then change it",
+            field=field,
         )
 
 

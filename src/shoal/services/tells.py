@@ -1,4 +1,4 @@
-"""What people tell whoever works on a task, and that it gets there: to one run at a time, until an agent has it."""
+"""What people tell whoever works on a task, and that it gets there: to one episode at a time, until an agent has it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def tell(tx: Tx, *, task: TaskRef, text: Annotated[MessageText, Meta(min_length=
     """Tell whoever works on a task something. `delivery` says how it gets there:
 
     `live` to the agent that runs, within seconds; `next_turn` to the same one when it has ended what it is at, because
-    it hears nothing meanwhile; `next_run` to whoever runs next, because nobody does now. Messages come in order. One
-    that its agent may not have had, because the worker died, comes to the next attempt again.
+    it hears nothing meanwhile; `next_episode` to whoever runs next, because nobody does now. Messages come in order.
+    One that its agent may not have had, because the worker died, comes to the next attempt again.
     """
     found = lock_task(tx, task)
     if found.status in FINISHED:
@@ -34,7 +34,7 @@ def tell(tx: Tx, *, task: TaskRef, text: Annotated[MessageText, Meta(min_length=
             field="task",
         )
     running = _running(tx, found)
-    delivery = Delivery.NEXT_RUN
+    delivery = Delivery.NEXT_EPISODE
     if running is not None:
         delivery = Delivery.LIVE if running.takes_messages else Delivery.NEXT_TURN
     row = tx.one("tells.add", task=found.id, now=tx.now, actor=tx.actor, text=text, delivery=delivery.value)
@@ -48,7 +48,7 @@ def tell(tx: Tx, *, task: TaskRef, text: Annotated[MessageText, Meta(min_length=
 
 
 def hand_out(tx: Tx, task: Task, session: Session, *, heard: int | None, went_on: bool) -> list[Told]:
-    """What a run is to be told now; the task must be locked, and held by the session's attempt.
+    """What an episode is to be told now; the task must be locked, and held by the session's attempt.
 
     What was handed out before counts as heard up to `heard`; where the worker doesn't say, when the agent went on.
     """
@@ -61,11 +61,13 @@ def hand_out(tx: Tx, task: Task, session: Session, *, heard: int | None, went_on
             task=task.id,
             attempt=attempt,
             session=session.id,
-            run=session.runs,
+            episode=session.episodes,
             takes_messages=int(session.takes_messages),
             now=tx.now,
         )
-    rows = tx.all("tells.hand_out", task=task.id, attempt=attempt, session=session.id, run=session.runs, now=tx.now)
+    rows = tx.all(
+        "tells.hand_out", task=task.id, attempt=attempt, session=session.id, episode=session.episodes, now=tx.now
+    )
     handed = sorted((_told(tx, row) for row in rows), key=lambda told: told.id)
     for told in handed:
         data = {"told": told.id, "session": session.id, "by": told.actor, "text": preview(told.text)}

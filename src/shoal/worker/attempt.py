@@ -33,7 +33,7 @@ from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_s
 from shoal.worker.conclusion import Conclusion, How
 from shoal.worker.episodes import ERROR_LIMIT, Episodes, Work
 from shoal.worker.logins import Logins
-from shoal.worker.open_runs import OpenRuns
+from shoal.worker.open_episodes import OpenEpisodes
 from shoal.worker.preparation import Rescued
 from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.reports import Reports
@@ -46,7 +46,7 @@ OF_THE_LEDGER = (LeaseLost, NotFound, ServerUnreachable, StoreError)
 
 
 class Terms(Struct, frozen=True):
-    """How a worker runs its agents. `folder` is for workspaces, mirrors and files of runs; a `command` of its own
+    """How a worker runs its agents. `folder` is for workspaces, mirrors and files of episodes; a `command` of its own
     stands in for the agents that are configured, and `agent` names the one of them that takes every task.
     """
 
@@ -71,7 +71,7 @@ class Attempt:
         groups: Groups,
         terms: Terms,
         workspaces: Workspaces,
-        open_runs: OpenRuns,
+        open_episodes: OpenEpisodes,
         outbox: Outbox,
         give_up: threading.Event,
     ) -> None:
@@ -79,12 +79,12 @@ class Attempt:
         self._ledger = ledger
         self._terms = terms
         self._workspaces = workspaces
-        self._open_runs = open_runs
+        self._open_episodes = open_episodes
         waits = terms.settings.unreachable_seconds
         self._reports = Reports(ledger, outbox=outbox, waits=waits, give_up=give_up, task=claim.task.task_id)
         self._processes = Processes(groups, grace_seconds=terms.grace_seconds)
         self._name = f"{claim.task.task_id}.{claim.attempt}"
-        self._home = terms.folder / "runs" / self._name
+        self._home = terms.folder / "episodes" / self._name
         self._result_file = self._home / "result.json"
         self.log_file = terms.logs / f"{self._name}.log"
         self._seal = secrets.token_hex(16)  # the agent, which knows the attempt, cannot say itself that it is done
@@ -102,7 +102,7 @@ class Attempt:
         task_log = log.bind(task=task.task_id, attempt=self.claim.attempt)
         try:
             self._reports.tell("tasks.start", task=task.id, attempt=self.claim.attempt)
-            self._open_runs.settle(task.task_id)
+            self._open_episodes.settle(task.task_id)
             conclusion = self._come_to_a_conclusion()
             if conclusion is None:
                 task_log.warning("attempt lost")
@@ -208,7 +208,7 @@ class Attempt:
             settings=self._terms.settings,
             processes=self._processes,
             run_command=run_command,
-            open_runs=self._open_runs,
+            open_episodes=self._open_episodes,
             reports=self._reports,
         )
 

@@ -29,7 +29,7 @@ class AttemptLog:
         self._file: int | None = None
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._size = os.fstat(self._file).st_size  # of earlier runs
+            self._size = os.fstat(self._file).st_size  # of earlier episodes
         except OSError as error:
             self._complain(error)
 

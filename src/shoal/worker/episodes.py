@@ -27,13 +27,13 @@ from shoal.settings import Settings, WorkflowSettings
 from shoal.worker.attempt_log import read_tail
 from shoal.worker.choice import Choice, configuration
 from shoal.worker.conclusion import Conclusion, How
+from shoal.worker.episode import Ended, Episode
 from shoal.worker.judgement import checked, own_changes
-from shoal.worker.open_runs import OpenRuns, costs_of
+from shoal.worker.open_episodes import OpenEpisodes, costs_of
 from shoal.worker.processes import Processes, Stopped, StopReason
 from shoal.worker.pull_requests import pull_requests
 from shoal.worker.reports import Reports
 from shoal.worker.result import read_result, whole_result
-from shoal.worker.run import Ended, Run
 from shoal.worker.verification import Verdict, verify
 from shoal.worker.workspace import Workspace
 
@@ -49,8 +49,8 @@ LOOKS = 3  # at a task that changes while it is checked
 class Work(Struct, frozen=True, kw_only=True):
     """What an attempt works with: its task, its agent, its folder, and where on this machine the rest of it stands.
 
-    The agent is `actor` in the ledger. `home` is for files of the runs, `environment` for whatever runs in the folder,
-    the `seal` for nobody else.
+    The agent is `actor` in the ledger. `home` is for files of the episodes, `environment` for whatever runs in the
+    folder, the `seal` for nobody else.
     """
 
     claim: Claim
@@ -67,7 +67,7 @@ class Work(Struct, frozen=True, kw_only=True):
 
 
 class Episodes:
-    """Runs of one agent for one attempt."""
+    """The episodes of one agent for one attempt."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Episodes:
         settings: Settings,
         processes: Processes,
         run_command: RunCommand,
-        open_runs: OpenRuns,
+        open_episodes: OpenEpisodes,
         reports: Reports,
     ) -> None:
         self._work = work
@@ -89,7 +89,7 @@ class Episodes:
         self._settings = settings
         self._processes = processes
         self._run_command = run_command
-        self._open_runs = open_runs
+        self._open_episodes = open_episodes
         self._reports = reports
         self._workflow = settings.workflows.get(work.claim.task.workflow or "default", WorkflowSettings())
         self._environment = work.environment
@@ -118,13 +118,13 @@ class Episodes:
             way = Way.CONTINUATION
             failures = verdict.failed
             if left == 0:
-                runs = self._settings.episodes
+                number = self._settings.episodes
                 listed = "\n".join(f"- {failure}" for failure in failures)
-                what = f"after {runs} run{'' if runs == 1 else 's'} these do not hold:\n{listed}"
+                what = f"after {number} episode{'' if number == 1 else 's'} these do not hold:\n{listed}"
                 return Conclusion(how=How.FAIL, text=what, permanent=True)
 
     def _episode(self, way: Way, failures: list[Failure]) -> tuple[Ended, list[Branch]]:
-        """One run, reported, and what it left in its repositories."""
+        """One episode, reported, and what it left in its repositories."""
         attempt = self._claim.attempt
         session = self._session = self._reports.ask(self._begin)
         outcome, error = Outcome.LOST, "the worker broke"
@@ -155,7 +155,7 @@ class Episodes:
                     branches=branches,
                     seal=self._work.seal,
                 )
-            self._open_runs.forget(session)
+            self._open_episodes.forget(session)
         return ended, branches
 
     def _keep(self) -> list[Branch]:
@@ -199,7 +199,7 @@ class Episodes:
         self._environment = self._work.environment | agent.environment(assignment)
         for warning in prompt.warnings if task.workflow else ():
             log.warning("prompt", task=task.task_id, warning=warning)
-        run = Run(
+        episode = Episode(
             agent,
             assignment,
             processes=self._processes,
@@ -219,7 +219,7 @@ class Episodes:
             ),
         )
         try:
-            return run.go()
+            return episode.go()
         except OSError as error:
             return Ended(outcome=Outcome.FAILED, code=NOT_STARTED, reason=f"the agent cannot be started: {error}")
 
@@ -294,7 +294,7 @@ class Episodes:
     def _record(self, session: Session, items: list[Item], malformed: int, heard: int) -> Recorded:
         for item in items:
             if isinstance(item, Started) and item.provider_session is not None:
-                self._open_runs.remember(session, item.provider_session, self._environment)
+                self._open_episodes.remember(session, item.provider_session, self._environment)
         try:
             return self._ledger.sessions.record(
                 session.id, attempt=self._claim.attempt, items=items, malformed=malformed, heard=heard

@@ -16,7 +16,7 @@ from shoal.ledger.outbox import Outbox, Report
 from shoal.model.task import Claim
 from shoal.settings import Settings
 from shoal.worker.attempt import Attempt, Terms
-from shoal.worker.open_runs import OpenRuns, count_dropped
+from shoal.worker.open_episodes import OpenEpisodes, count_dropped
 from shoal.worker.reports import dropped
 from shoal.worker.workspaces import Workspaces
 
@@ -38,7 +38,7 @@ class Workshop:
         self._terms = terms
         self._settings = settings or (lambda: terms.settings)
         self._groups = Groups()
-        self._open_runs = OpenRuns(terms.folder, ledger, self._settings)
+        self._open_episodes = OpenEpisodes(terms.folder, ledger, self._settings)
         self._outbox = Outbox(terms.folder, on_dropped=self._dropped)
         self.give_up = threading.Event()
         self._closing = threading.Event()
@@ -57,7 +57,7 @@ class Workshop:
             groups=self._groups,
             terms=terms,
             workspaces=self._workspaces(terms.settings),
-            open_runs=self._open_runs,
+            open_episodes=self._open_episodes,
             outbox=self._outbox,
             give_up=self.give_up,
         )
@@ -68,7 +68,7 @@ class Workshop:
             self._outbox.deliver(self._ledger)
         except OSError as error:
             log.warning("reports cannot be delivered", reason=str(error))
-        self._open_runs.settle()
+        self._open_episodes.settle()
 
     def sweep(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Remove the folders of attempts of long ago, until `stop` says so."""

@@ -72,8 +72,8 @@ class Workspace:
     def keep(self, message: str, *, author: str | None = None) -> list[Branch]:
         """Commit what is uncommitted, and push where that is wanted; where the work stands now.
 
-        To be called after every run of an agent. Where nothing can be committed a patch is written beside the folder.
-        Raises WorkspaceError when that fails too; the folder stays then, whatever is asked.
+        To be called after every episode of an agent. Where nothing can be committed a patch is written beside the
+        folder. Raises WorkspaceError when that fails too; the folder stays then, whatever is asked.
         """
         problems = []
         for checkout in self.checkouts:

@@ -7,7 +7,7 @@ from shoal.settings import AgentSettings
 
 
 def agent(settings: AgentSettings) -> Agent:
-    """The agent of this kind, for one run."""
+    """The agent of this kind, for one episode."""
     if settings.kind == "codex":
         from shoal.adapters.agents.codex import Codex
 

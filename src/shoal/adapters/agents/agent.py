@@ -1,4 +1,4 @@
-"""The shape of an agent: how its program is started, spoken to, and understood. What comes of a run: worker/run.py."""
+"""The shape of an agent: how its program is started, spoken to, understood. What comes of it: worker/episode.py."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from shoal.settings import AgentSettings, WorkflowSettings
 
 
 class Assignment(Struct, frozen=True, kw_only=True):
-    """All that a run of an agent is started from.
+    """All that an episode of an agent is started from.
 
-    `system` is the stable part of the prompt, `text` what this run is told; a run that `resumes` the provider's session
-    of that name is only told what is new. `home` is a folder of the worker's for files of the run; `claim` is the
-    claimed task as JSON.
+    `system` is the stable part of the prompt, `text` what this episode is told; an episode that `resumes` the
+    provider's session of that name is only told what is new. `home` is a folder of the worker's for files of the
+    episode; `claim` is the claimed task as JSON.
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class Agent(Protocol):
         ...
 
     def read(self, line: bytes) -> Iterable[Item]:
-        """What a line of standard output says. Raises Malformed. One Agent reads one run: it may remember."""
+        """What a line of standard output says. Raises Malformed. One Agent reads one episode: it may remember."""
         ...
 
     def is_over(self, item: Item) -> bool:

@@ -126,8 +126,8 @@ class Claude:
     def transcript(self, assignment: Assignment, provider_session: str) -> Iterator[Item]:
         """What the transcripts of a session and of its sub-agents say, then the tokens that no line told.
 
-        The latter only the one knows who read the run's stream: those of a call that was cut off, and of calls beside
-        the conversation (to search the web, say), which only the sums in the stream's last line have.
+        The latter only the one knows who read the episode's stream: those of a call that was cut off, and of calls
+        beside the conversation (to search the web, say), which only the sums in the stream's last line have.
         """
         files = _transcripts(self.environment(assignment), provider_session)
         reading = Reading(SystemClock(), run=str(self._run), session=provider_session)

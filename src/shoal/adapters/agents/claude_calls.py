@@ -1,9 +1,9 @@
-"""The model calls of a run of Claude Code, to the token: what its lines tell of them, and what only its sums tell.
+"""The model calls of an episode of Claude Code, to the token: what its lines tell of them, and what only its sums tell.
 
 The assistant lines of the stream repeat what a call's beginning knew, once for each block; the output is told only at
 its end, in `message_delta`. A transcript has the final figures in each line. The last line of a turn has sums by model
-of the whole run, with the calls in them that no line told. Prices are left to who sums: Claude Code reports money
-of a whole run only.
+of the whole episode, with the calls in them that no line told. Prices are left to who sums: Claude Code reports money
+of a whole episode only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Tokens(Struct, frozen=True):
 
 
 class Sums(Struct, frozen=True, rename="camel"):
-    """What a run used of one model so far, the calls beside the conversation included; in the order of KINDS."""
+    """What an episode used of one model so far, the calls beside the conversation included; in the order of KINDS."""
 
     input_tokens: Count = 0
     output_tokens: Count = 0
@@ -86,7 +86,7 @@ class Calls:
         yield from (usage for key, usage in self._begun.items() if key not in self._ended and key not in others._ended)
 
     def untold(self, others: Calls, *, since: int, models: dict[str, Sums], key: str) -> Iterator[Usage]:
-        """What the run's sums have beyond the calls seen here, or there since it began: one usage for each model."""
+        """What an episode's sums have beyond the calls seen here, or there since it began, a usage for each model."""
         there = {name: usage for name, usage in others._ended.items() if (others._at[name] or since) >= since}
         for model, counts in _rest(models, (self._ended | there).values()).items():
             yield _usage(f"{key}:{model}", model, counts)

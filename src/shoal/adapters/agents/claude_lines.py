@@ -103,7 +103,7 @@ class Retry(Head, frozen=True):
 
 
 class Result(Head, frozen=True):
-    """The end of a turn; money and sums are of the run so far."""
+    """The end of a turn; money and sums are of the episode so far."""
 
     is_error: bool = False
     result: str | None = None
@@ -128,7 +128,7 @@ class Attachment(Head, frozen=True):
 
 
 class Reading:
-    """Reads the lines of one run, or with `session` the transcripts of one session; `run` is the prompt's uuid."""
+    """Reads the lines of one episode, or with `session` the transcripts of one session; `run` is the prompt's uuid."""
 
     def __init__(self, clock: Clock, *, run: str, session: str | None = None) -> None:
         self._clock = clock

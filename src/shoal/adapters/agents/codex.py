@@ -105,7 +105,7 @@ class Codex:
             self._keys = Keys(codex_rollout.turns(self._home, assignment.resumes))
             self._meter = Meter(self._home, assignment.resumes)
             for _ in self._meter.spent():
-                pass  # of earlier runs
+                pass  # of earlier episodes
             self._meter.calls = 0
         return added
 
@@ -211,7 +211,7 @@ class Codex:
 
     @property
     def _turns(self) -> int | None:
-        """Model calls of this run, as far as they are known."""
+        """Model calls of this episode, as far as they are known."""
         return (self._meter.calls if self._meter else 0) or None
 
 

@@ -1,8 +1,8 @@
 """What Codex says of its items, read alike from its stream and its rollout, and the keys that are the same in both.
 
-The stream calls them item_0, item_1, … from the start in every run; the rollout has the model's own call ids. Neither
-knows the other's. So a key is made of what both have: the number of the turn in the session, the content of the item,
-and how often the turn had the same before.
+The stream calls them item_0, item_1, … from the start in every episode; the rollout has the model's own call ids.
+Neither knows the other's. So a key is made of what both have: the number of the turn in the session, the content of the
+item, and how often the turn had the same before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 -- part: shown
 -- A session as it is told of: one whose attempt lost the task before it ended is lost.
 s.id, s.task, s.attempt, s.agent, s.kind, s.provider, s.model, s.workflow, s.provider_session, s.workspace, s.log,
-  s.branches, s.max_usd_micros, s.max_tokens, s.max_turns, s.runs, s.turns, s.malformed,
+  s.branches, s.max_usd_micros, s.max_tokens, s.max_turns, s.episodes, s.turns, s.malformed,
   CASE WHEN s.ended_at IS NULL AND (t.attempt <> s.attempt OR t.leased_until IS NULL) THEN 'lost' ELSE s.outcome END,
   s.error, s.started_at, s.ended_at, s.takes_messages, s.stop, s.configuration
 
@@ -17,13 +17,13 @@ INSERT INTO sessions (
 RETURNING id
 
 -- name: resume
--- Another run in a session; what is not given stays as it was.
+-- Another episode in a session; what is not given stays as it was.
 UPDATE sessions SET
   attempt = :attempt, agent = :agent, provider = COALESCE(:provider, provider), model = COALESCE(:model, model),
   workflow = COALESCE(:workflow, workflow), workspace = COALESCE(:workspace, workspace), log = COALESCE(:log, log),
   branches = COALESCE(:branches, branches), max_usd_micros = COALESCE(:max_usd_micros, max_usd_micros),
   max_tokens = COALESCE(:max_tokens, max_tokens), max_turns = COALESCE(:max_turns, max_turns),
-  takes_messages = :takes_messages, configuration = :configuration, seal = :seal, runs = runs + 1,
+  takes_messages = :takes_messages, configuration = :configuration, seal = :seal, episodes = episodes + 1,
   turns_before = turns,
   outcome = NULL, error = NULL, ended_at = NULL, stop = NULL, stop_at = NULL
 WHERE id = :id
@@ -68,7 +68,7 @@ WHERE task = :task AND attempt = :attempt AND seal <> :seal
 LIMIT 1
 
 -- name: follow
--- What a run says of itself; `turns` are those of the run so far, and never go back.
+-- What an episode says of itself; `turns` are those of the episode so far, and never go back.
 UPDATE sessions SET
   malformed = malformed + :malformed,
   provider_session = COALESCE(:provider_session, provider_session),
@@ -79,7 +79,7 @@ WHERE id = :id
 RETURNING turns
 
 -- name: end
--- A run ended.
+-- An episode ended.
 UPDATE sessions SET
   outcome = :outcome, error = COALESCE(:error, error), branches = COALESCE(:branches, branches), ended_at = :now,
   turns = CASE WHEN turns_before + :turns > turns THEN turns_before + :turns ELSE turns END

@@ -8,8 +8,8 @@ INSERT INTO tells (task, at, actor, text, delivery) VALUES (:task, :now, :actor,
 RETURNING {{told}}
 
 -- name: hand_out
--- What this attempt has not been handed, given to one run of it.
-UPDATE tells SET delivered_at = :now, attempt = :attempt, session = :session, run = :run
+-- What this attempt has not been handed, given to one episode of it.
+UPDATE tells SET delivered_at = :now, attempt = :attempt, session = :session, episode = :episode
 WHERE task = :task AND heard_at IS NULL AND (attempt IS NULL OR attempt <> :attempt)
 RETURNING {{told}}
 
@@ -25,10 +25,10 @@ UPDATE tells SET heard_at = :now
 WHERE task = :task AND heard_at IS NULL AND attempt = :attempt AND id <= :heard
 
 -- name: went_on
--- The agent went on after it was handed these: at once when it takes messages, else only in a later run.
+-- The agent went on after it was handed these: at once when it takes messages, else only in a later episode.
 UPDATE tells SET heard_at = :now
 WHERE task = :task AND heard_at IS NULL AND attempt = :attempt
-  AND (:takes_messages = 1 OR session <> :session OR run < :run)
+  AND (:takes_messages = 1 OR session <> :session OR episode < :episode)
 
 -- name: said
 -- What people said to whoever worked on a task, and some agents repeat.

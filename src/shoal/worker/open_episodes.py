@@ -1,7 +1,7 @@
-"""Runs of agents that have not been reported to their end. What an agent spent after its worker was killed stands in
-its own transcript alone: whoever works next in the same home reads it there once, and says it.
+"""Episodes of agents that have not been reported to their end. What an agent spent after its worker was killed stands
+in its own transcript alone: whoever works next in the same home reads it there once, and says it.
 
-runs/T42.1.json   remembers a run from when its session has a name until its end has been reported
+episodes/T42.1.json   remembers an episode from when its session has a name until its end has been reported
 
 Only money is told: what an attempt did after it had lost its task may change nothing else.
 """
@@ -29,15 +29,15 @@ from shoal.settings import AgentSettings, Settings, WorkflowSettings
 from shoal.worker.place import Place
 
 log = structlog.get_logger()
-FOLDER = "runs"
+FOLDER = "episodes"
 BATCH = 1000  # costs that are recorded at once
 DAY_MS = 86_400_000
 PLACES = ("HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME")  # agents keep their transcripts below these
 
 
-class OpenRun(Struct, frozen=True):
-    """A run that may have to be read up on: its session as it stood when the agent had named it, and the variables by
-    which the agent's transcripts are found, however it is configured by then.
+class OpenEpisode(Struct, frozen=True):
+    """An episode that may have to be read up on: its session as it stood when the agent had named it, and the variables
+    by which the agent's transcripts are found, however it is configured by then.
     """
 
     session: Session
@@ -46,7 +46,7 @@ class OpenRun(Struct, frozen=True):
     environment: dict[str, str] = {}
 
 
-class OpenRuns:
+class OpenEpisodes:
     """Those of a home. Any number of processes may have one."""
 
     def __init__(self, root: Path, ledger: Ledger, settings: Callable[[], Settings]) -> None:
@@ -57,16 +57,16 @@ class OpenRuns:
         self._missed: set[Path] = set()
 
     def remember(self, session: Session, provider_session: str, environment: Mapping[str, str]) -> None:
-        """A run is under way, in this environment; whoever has the attempt's place lives."""
+        """An episode is under way, in this environment; whoever has the attempt's place lives."""
         file = self._file(session)
         partial = file.with_suffix(".new")
         places = {name: value for name in PLACES if (value := environment.get(name))}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(msgspec.json.encode(OpenRun(session, session.attempt, provider_session, places)))
+            partial.write_bytes(msgspec.json.encode(OpenEpisode(session, session.attempt, provider_session, places)))
             partial.replace(file)
         except OSError as error:  # a full disk is no reason to stop the agent
-            log.warning("the run cannot be remembered", attempt=file.stem, reason=str(error))
+            log.warning("the episode cannot be remembered", attempt=file.stem, reason=str(error))
 
     def forget(self, session: Session) -> None:
         """It has been reported to its end."""
@@ -96,7 +96,7 @@ class OpenRuns:
     def _settle(self, file: Path) -> bool:
         """Whether all is said of this one."""
         try:
-            run = msgspec.json.decode(file.read_bytes(), type=OpenRun)
+            episode = msgspec.json.decode(file.read_bytes(), type=OpenEpisode)
         except FileNotFoundError:
             return True
         except msgspec.DecodeError as error:
@@ -105,18 +105,18 @@ class OpenRuns:
             log.warning("what a killed worker's agent spent is not known", file=str(aside), reason=str(error))
             return True
         try:
-            now = self._ledger.sessions.get(run.session.id)
+            now = self._ledger.sessions.get(episode.session.id)
         except NotFound:
             return False
-        if now.outcome is None or (now.task, now.started_at) != (run.session.task, run.session.started_at):
+        if now.outcome is None or (now.task, now.started_at) != (episode.session.task, episode.session.started_at):
             return False  # its lease has not ended, a later attempt goes on with it, or it is another ledger's
-        if now.outcome != Outcome.LOST and now.attempt == run.attempt:
+        if now.outcome != Outcome.LOST and now.attempt == episode.attempt:
             return True
-        items = self._read(run)
+        items = self._read(episode)
         if not items:
             return self._is_given_up(file)
         usages = [item for item in items if isinstance(item, Spent)]
-        costs = costs_of(usages, run.session, attempt=run.attempt)
+        costs = costs_of(usages, episode.session, attempt=episode.attempt)
         counted = 0
         for start in range(0, len(costs), BATCH):
             counted += self._ledger.costs.record(costs=costs[start : start + BATCH]).counted
@@ -124,12 +124,12 @@ class OpenRuns:
             log.info("what a killed worker's agent spent is counted", attempt=file.stem, calls=counted)
         return True
 
-    def _read(self, run: OpenRun) -> list[Item]:
-        session = run.session
-        agent = agents.agent(msgspec.convert({"kind": session.kind, "env": run.environment}, AgentSettings))
+    def _read(self, episode: OpenEpisode) -> list[Item]:
+        session = episode.session
+        agent = agents.agent(msgspec.convert({"kind": session.kind, "env": episode.environment}, AgentSettings))
         place = Path(session.workspace or self._root)
         of = Assignment(folder=place, home=place, system="", text="", claim=b"", workflow=WorkflowSettings())
-        return list(agent.transcript(of, run.provider_session))
+        return list(agent.transcript(of, episode.provider_session))
 
     def _is_given_up(self, file: Path) -> bool:
         """Whether nobody will find the transcript any more: it is looked for as long as folders are kept."""

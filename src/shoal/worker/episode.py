@@ -1,5 +1,5 @@
-"""One run of an agent: its program is started, its stream is read and reported, people's messages are passed on, its
-end is awaited. What follows from the end is not decided here.
+"""One episode of an agent: its program is started, its stream is read and reported, people's messages are passed on,
+its end is awaited. What follows from the end is not decided here.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ LEAVE_SECONDS = 30.0  # for a program that has said its last word
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """How a run ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was not
-    by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are more;
-    it `began` when its model answered or called a tool, or a call was paid.
+    """How an episode ended. `code` is the program's, None when it was ended from here; `reason` says why, where it was
+    not by itself; `heard` is the newest of people's messages that the agent was given, and with `unheard` there are
+    more; it `began` when its model answered or called a tool, or a call was paid.
     """
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     began: bool = False
 
 
-class Run:
+class Episode:
     """An agent at work. `record` reports items, the number of unreadable lines, and the newest of people's messages
     that the agent was given; it answers with those behind that.
     """
@@ -91,7 +91,7 @@ class Run:
         self._finished: Finished | None = None
         self._said: str | None = None
         self._began = False
-        self._earlier: set[str] = set()  # calls of the session before this run, as far as its transcript has them
+        self._earlier: set[str] = set()  # calls of the session before this episode, as far as its transcript has them
 
     def go(self) -> Ended:
         """Run to the end. Raises Stopped, OSError when the program cannot be started, and LeaseLost."""
@@ -189,7 +189,7 @@ class Run:
                 return Outcome.COMPLETED, None
 
     def _pulse(self) -> str | None:
-        """Report what came since the last time; why the run must stop, if it must."""
+        """Report what came since the last time; why the episode must stop, if it must."""
         with self._lock:
             items, self._items = self._items, []
             malformed, self._malformed = self._malformed, 0
@@ -217,7 +217,7 @@ class Run:
                 return stop
 
     def _hear(self, told: list[Told]) -> None:
-        """Pass on what the agent can take now; the rest waits for its next run."""
+        """Pass on what the agent can take now; the rest waits for its next episode."""
         self._unheard = bool(told)
         if not self._agent.takes_messages or self._ended:
             return

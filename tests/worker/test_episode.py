@@ -1,4 +1,4 @@
-"""One run of an agent: what it spends is told at once, and what it writes is bounded."""
+"""One episode of an agent: what it spends is told at once, and what it writes is bounded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from shoal import Ledger, connect
 from shoal.ledger.connect import open_home
 from shoal.settings import AgentSettings, Home, Settings
-from shoal.worker import attempt_log, run
+from shoal.worker import attempt_log, episode
 from shoal.worker.attempt import Terms
 from shoal.worker.worker import Orders, Worker
 from tests.conftest import wait_until
@@ -50,7 +50,7 @@ def worker(ledger: Ledger, tmp_path: Path) -> Make:
 def test_what_was_spent_is_told_at_once(
     ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "PULSE_SECONDS", 300)
+    monkeypatch.setattr(episode, "PULSE_SECONDS", 300)
     ledger.tasks.create(title="x")
     usage = '{"request_key": "r1", "provider": "p", "model": "m", "output_tokens": 7}'
     gate = tmp_path / "gate"
@@ -67,7 +67,7 @@ def test_what_was_spent_is_told_at_once(
 def test_what_is_spent_after_the_task_is_lost_is_counted(
     ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "PULSE_SECONDS", 300)
+    monkeypatch.setattr(episode, "PULSE_SECONDS", 300)
     ledger.tasks.create(title="x")
     usage = '{"request_key": "r1", "provider": "p", "model": "m", "output_tokens": 7}'
     cancel = as_agent(tmp_path, "cancel(1)")
@@ -128,7 +128,7 @@ def test_agent_is_told_what_happened_to_its_workspace(ledger: Ledger, worker: Ma
     prompts = tmp_path / "prompts"
     prompts.mkdir()
     counted = f"n=$(ls {prompts} | wc -l); cp $SHOAL_PROMPT_FILE {prompts}/$n"
-    # What is uncommitted is stashed by the first run; the remote is gone when the second attempt begins.
+    # What is uncommitted is stashed by the first episode; the remote is gone when the second attempt begins.
     mine = worker(f"{counted}; echo b >a.txt; if test $n = 0; then git stash --quiet; fi")
     mine.run()
     ledger.tasks.reopen(1)

@@ -13,7 +13,7 @@ import pytest
 from shoal import Ledger, connect
 from shoal.model.cost import CostSum
 from shoal.settings import Home
-from shoal.worker.open_runs import OpenRuns
+from shoal.worker.open_episodes import OpenEpisodes
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, environment
 
@@ -86,7 +86,7 @@ class House:
         return one.calls, one.input_tokens, one.output_tokens, one.cache_read_tokens, one.cache_write_tokens
 
     def remembered(self) -> list[Path]:
-        return list((self.home / "runs").glob("*.json"))
+        return list((self.home / "episodes").glob("*.json"))
 
 
 ONE, BOTH = (1, *TOLD), (2, *map(sum, zip(TOLD, UNTOLD, strict=True)))
@@ -129,7 +129,7 @@ def test_calls_that_nobody_told_of_are_counted_once(house: House, how: Callable[
     assert house.used() == BOTH
     assert {(one.attempt, one.session, one.agent) for one in house.ledger.costs.list()} == {(1, 1, "main")}
     assert house.remembered() == []
-    assert not (house.home / "runs" / "T1.1").exists(), "what the killed worker left for its run goes"
+    assert not (house.home / "episodes" / "T1.1").exists(), "what the killed worker left for its episode goes"
 
     with house.transcript.open("a") as file:
         file.write(call("three", LATER) + "\n")
@@ -153,7 +153,7 @@ def test_run_whose_worker_lives_is_left_alone(house: House) -> None:
     house.work()
     wait_until(lambda: house.called.exists() and house.used() is not None and house.remembered())
     home = Home(house.home)
-    OpenRuns(home.folder, house.ledger, home.settings).settle()
+    OpenEpisodes(home.folder, house.ledger, home.settings).settle()
     assert house.used() == ONE
     assert house.remembered()
 
