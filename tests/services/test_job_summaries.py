@@ -1,4 +1,4 @@
-"""Jobs in one look: the run that began last, the one that ended last, and what tokens were given out."""
+"""Jobs in one look: the run that began last, the one that ended last."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from shoal.errors import NotFound
 from shoal.model.job import RunStatus
 from shoal.services import job_summaries
 from shoal.services.job_summaries import Summary
-from shoal.settings import ADMIN_TOKEN
 from tests.conftest import FakeClock
-from tests.services.broker import ADMIN
 
 
 def summary(ledger: Ledger, job: str = "sweep") -> tuple[Summary, str | None]:
@@ -58,11 +56,3 @@ def test_all_jobs_are_there_however_many(ledger: Ledger, make_job: Any, monkeypa
     assert [one.job.definition.name for one in found] == list("abcde")
     with pytest.raises(NotFound):
         summary(ledger, "f")
-
-
-def test_tokens_are_counted(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ADMIN_TOKEN, ADMIN)
-    assert ledger.engine.read(job_summaries.tokens) == (0, 0)  # type: ignore[attr-defined]
-    ledger.tasks.create(title="x", repos=["acme/web"])
-    ledger.tasks.register("T1", key=ADMIN)
-    assert ledger.engine.read(job_summaries.tokens) == (0, 1)  # type: ignore[attr-defined]

@@ -362,7 +362,7 @@ def test_stopped_worker_says_at_once_what_it_waits_for(ledger: Ledger, work: Wor
 def test_idle_worker_says_once_that_the_server_is_away_and_back(tmp_path: Path, work: Work) -> None:
     server = Server(tmp_path / "home")
     port = server.url.rpartition(":")[2]
-    worker = work("true", SHOAL_URL=server.url)
+    worker = work("true", SHOAL_URL=server.url, SHOAL_UNREACHABLE_SECONDS="1")
     assert worker.stderr is not None
     worker.stderr.readline()
     said: list[str] = []

@@ -17,8 +17,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from shoal.api import health, lobwife, openapi
-from shoal.api.compat_jobs import OldJobs
+from shoal.api import health, openapi
+from shoal.api.lobwife.jobs import LobwifeJobs
+from shoal.api.lobwife.tasks import BOTH, LobwifeTasks, task_json, tasks_json
 from shoal.api.stream import Tailer, event_stream, wait_for_events
 from shoal.daemon import Daemon
 from shoal.errors import BadInput, NotFound, ShoalError, TooLarge
@@ -34,8 +35,8 @@ Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
 _encode = msgspec.json.Encoder().encode
 # These are lobwife's routes, too: the fields of a task stand there under its names besides.
 ENCODERS: dict[str, Callable[[Any], bytes]] = {
-    "tasks.update": lobwife.task_json,
-    "tasks.list": lobwife.tasks_json,
+    "tasks.update": task_json,
+    "tasks.list": tasks_json,
 }
 
 
@@ -51,7 +52,7 @@ class App:
         self._outside = CapacityLimiter(OUTSIDE_AT_ONCE)
         self._plain: dict[str, dict[str, Handler]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
-        self._lobwife = lobwife.Lobwife(engine, body=self._any_body, actor=_actor, limiter=self._outside)
+        self._lobwife = LobwifeTasks(engine, body=self._any_body, actor=_actor, limiter=self._outside)
         for verb in VERBS.values():
             self._add(verb.method, API + verb.path, self._verb_handler(verb))
         for method, path, handler in self._lobwife.routes():
@@ -61,7 +62,7 @@ class App:
         self._add("GET", "/health", lambda *_: health.health(engine, daemon))
         self._add("GET", "/metrics", lambda *_: run_in_threadpool(self.metrics.response))
         self._add("GET", "/openapi.json", lambda *_: run_in_threadpool(openapi.response))
-        for (method, path), handler in OldJobs(engine, _actor).handlers().items():
+        for method, path, handler in LobwifeJobs(engine, _actor).routes():
             self._add(method, path, handler)
         for path, page in pages.items():
             self._add("GET", path, _page_handler(page))
@@ -117,7 +118,7 @@ class App:
 
     def _verb_handler(self, verb: Verb[Any, Any]) -> Handler:
         from_query = verb.method in {"GET", "DELETE"}
-        in_both = verb.key in lobwife.BOTH
+        in_both = verb.key in BOTH
         encode = ENCODERS.get(verb.key, _encode)
         observe = self.metrics.claim_seconds.time if verb.key == "tasks.claim" else None
 

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 import shoal
-from shoal.api import compat_jobs, lobwife_described
+from shoal.api.lobwife import described as lobwife
 from shoal.errors import error_classes
 from shoal.model.page import Page
 from shoal.services import VERBS, Verb
@@ -53,9 +53,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(f"/api/v1{verb.path}", {})[verb.method.lower()] = described
     for path, summary, kind, parameters in _plain_routes():
         paths[path] = {"get": _plain_operation(path, summary, kind, parameters)}
-    for method, path, summary, instead in compat_jobs.ROUTES:
-        paths.setdefault(path, {})[method.lower()] = _old_operation(method, path, summary, instead)
-    lobwife_described.describe(paths, components)
+    lobwife.describe(paths, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Shoal", "version": shoal.__version__, "description": inspect.getdoc(shoal) or ""},
@@ -130,28 +128,6 @@ def _plain_operation(path: str, summary: str, kind: str, parameters: list[dict[s
         responses["503"] = {"description": "Something is wrong.", "content": {kind: {}}}
     name = re.sub(r"\W+", "_", path).strip("_") or "overview"
     return {"operationId": name, "summary": summary, "parameters": parameters, "responses": responses}
-
-
-def _old_operation(method: str, path: str, summary: str, instead: str) -> dict[str, Any]:
-    names = re.findall(r"\{(\w+)\}", path)
-    described = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
-    failed = {"description": "Refused.", "content": {"application/json": {"schema": described}}}
-    return {
-        "operationId": re.sub(r"\W+", "_", f"old_{method.lower()}_{path}").strip("_"),
-        "tags": ["lobwife"],
-        "summary": summary,
-        "description": f"As lobwife answered. Use {instead}.",
-        "deprecated": True,
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in names
-        ],
-        "responses": {
-            "200": {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}}},
-            "4XX": failed,
-            "503": failed,
-        },
-    }
 
 
 def _plain(output: Any) -> Any:

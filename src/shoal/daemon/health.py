@@ -12,7 +12,6 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.services import lobwife, stats
 
 STARTED = monotonic_seconds()
-
 LATE_MS = 60_000  # for content to be on its way into the vault
 SHOWN = 5
 
@@ -44,7 +43,7 @@ def look(engine: EmbeddedEngine, daemon: Daemon) -> dict[str, Any]:
         "loops": loops,
         # What lobwife told, whose probes and pages may ask still.
         "status": "error" if problems else "ok",
-        "uptime": round(monotonic_seconds() - STARTED, 1),
+        "uptime": uptime(),
         "jobs_running": running,
         "broker": broker,
         "db": {"ok": counts is not None, "size_bytes": sizes.get("database_bytes", 0), "task_count": _sum(counts)},
@@ -77,6 +76,11 @@ def summary(engine: EmbeddedEngine) -> tuple[dict[str, Any], int]:
         "audit_entries": lines,
     }
     return told, running
+
+
+def uptime() -> float:
+    """Seconds since this process began to serve."""
+    return round(monotonic_seconds() - STARTED, 1)
 
 
 def _sum(counts: dict[str, int] | None) -> int:

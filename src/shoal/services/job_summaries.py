@@ -40,12 +40,6 @@ def of_one(tx: Tx, *, job: str) -> tuple[Summary, str | None]:
     return summary, None if summary.ended is None else runs.get(tx, run=summary.ended.id).output
 
 
-def tokens(tx: Tx) -> tuple[int, int]:
-    """How many tokens were given out to tasks with a registration; how many lines the audit has, 500 at most."""
-    row = tx.one("registrations.totals")
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
-
-
 def _summary(tx: Tx, job: Job) -> Summary:
     found = runs.list_(tx, job=job.definition.name, limit=LOOKED_AT)
     began = next((one for one in found if one.started_at is not None), None)

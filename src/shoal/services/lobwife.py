@@ -1,6 +1,6 @@
 """The words of lobwife, the service before this one: what its requests ask for, as verbs of this ledger.
 
-It let anybody set a status; here each one is what brings a task there. Its routes: api/lobwife.py.
+It let anybody set a status; here each one is what brings a task there. Its routes: api/lobwife/.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def create(tx: Tx, given: Mapping[str, Any]) -> Task:
     words, fields = _parted(given)
     if BROKER_FIELDS & given.keys():
         raise _broker_fields()
-    if "title" in fields:
+    if "title" in given:
         raise BadInput("name is the old word for title; give one of them", field="name")
     if words.name is None:
         raise BadInput("name is required", field="name")
@@ -128,23 +128,20 @@ def registration_of(tx: Tx, task: Task) -> Registration | None:
     return None if row is None else registration_from_row(row, tx.identity.prefix)
 
 
-def registrations(tx: Tx) -> list[dict[str, Any]]:
-    """Every registration that holds, by task."""
-    found: list[dict[str, Any]] = []
+def registrations(tx: Tx) -> dict[str, dict[str, Any]]:
+    """Every registration that holds, by the task's number."""
+    found: dict[str, dict[str, Any]] = {}
     after = 0
     while rows := tx.all("registrations.list", after=after, now=tx.now, limit=1000):
         for row in rows:
             one = registration_from_row(row, tx.identity.prefix)
-            found.append(
-                {
-                    "task_id": one.task_id,
-                    "repos": one.repositories,
-                    "lobster_type": get_task(tx, one.task).type,
-                    "registered_at": iso(one.registered_at),
-                    "status": one.status,
-                    "token_count": one.token_count,
-                }
-            )
+            found[one.task_id] = {
+                "repos": one.repositories,
+                "lobster_type": get_task(tx, one.task).type,
+                "registered_at": iso(one.registered_at),
+                "status": one.status,
+                "token_count": one.token_count,
+            }
         after = rows[-1][0]
     return found
 

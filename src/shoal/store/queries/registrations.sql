@@ -35,9 +35,3 @@ UPDATE registrations SET token_count = token_count + 1 WHERE task = :task
 -- name: count
 -- How many registrations hold.
 SELECT COUNT(*) FROM registrations WHERE status = 'active' AND expires_at > :now
-
--- name: totals
--- How many tokens were given out to those that there are, and how many lines the audit has, 500 at most.
-SELECT
-  (SELECT COALESCE(SUM(token_count), 0) FROM registrations),
-  (SELECT COUNT(*) FROM (SELECT 1 FROM grant_audit LIMIT 500) AS newest)

@@ -135,4 +135,4 @@ def test_routes_are_marked_deprecated(curl: Any) -> None:
     paths = curl("GET", "/openapi.json")[1]["paths"]
     for path in ("/api/status", "/api/jobs", "/api/jobs/{name}"):
         assert paths[path]["get"]["deprecated"] is True
-    assert paths["/api/jobs/{name}/trigger"]["post"]["description"].endswith("Use POST /api/v1/jobs/{job}/trigger.")
+    assert paths["/api/jobs/{name}/trigger"]["post"]["deprecated"] is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shoal.api.lobwife import jobs
 from shoal.services import lobwife
 
 STRING = {"type": "string", "minLength": 1, "maxLength": 200}
@@ -31,17 +32,22 @@ def describe(paths: dict[str, Any], components: dict[str, Any]) -> None:
         task[name] = schema | {"deprecated": True}
     for path, method, summary, given, answer, status in _routes():
         paths.setdefault(path, {})[method] = _operation(path, method, summary, given, answer, status)
+    for method, path, summary in jobs.ROUTES:
+        paths.setdefault(path, {})[method.lower()] = _operation(path, method.lower(), summary, {}, {}, 200)
     words = {
         "name": {"type": "string", "minLength": 1, "maxLength": 500, "description": "The title."},
         "assigned_to": STRING | {"description": "The assignee."},
         "status": {"enum": list(lobwife.STATUSES), "description": "Brings the task there, by the verb that does."},
         "actor": STRING | {"description": "Who does it."},
     }
-    _add_words(paths["/api/v1/tasks"]["post"], words, either=("title", "name"))
+    made = {"id": {"type": "integer"}, "task_id": {"type": "string"}}
+    _add_words(paths["/api/v1/tasks"]["post"], words, made, either=("title", "name"))
     moments = {name: MOMENT | {"description": "Not taken: the ledger knows it."} for name in sorted(lobwife.MOMENTS)}
-    _add_words(paths["/api/v1/tasks/{task}"]["patch"], words | moments)
+    updated = made | {"updated": {"type": "array", "items": {"type": "string"}}}
+    _add_words(paths["/api/v1/tasks/{task}"]["patch"], words | moments, updated)
     old = {"repos": NAMES | {"description": "The repositories."}, "lobster_type": TEXT}
-    _add_words(paths["/api/v1/tasks/{task}/register"]["post"], old)
+    done = {"status": {"type": "string"}, "task_id": {"type": "string"}}
+    _add_words(paths["/api/v1/tasks/{task}/register"]["post"], old, done)
 
 
 def _routes() -> list[tuple[str, str, str, dict[str, Any], dict[str, Any], int]]:
@@ -49,7 +55,7 @@ def _routes() -> list[tuple[str, str, str, dict[str, Any], dict[str, Any], int]]
     text = {"type": "string"}
     done = {"status": text, "task_id": text}
     registration = {
-        **dict.fromkeys(("task_id", "lobster_type", "registered_at", "status"), text),
+        **dict.fromkeys(("lobster_type", "registered_at", "status"), text),
         "repos": {"type": "array", "items": text},
         "token_count": {"type": "integer"},
     }
@@ -66,7 +72,7 @@ def _routes() -> list[tuple[str, str, str, dict[str, Any], dict[str, Any], int]]
     return [
         (f"{ref}/register", "post", "Register a task's repositories.", asked, done, 200),
         (ref, "delete", "Let a task have no tokens any more.", {}, done, 200),
-        ("/api/tasks", "get", "All registrations.", {}, {"[]": registration}, 200),
+        ("/api/tasks", "get", "All registrations.", {}, {"{}": registration}, 200),
         ("/api/token", "post", "A token for a task at work.", {"task_id": STRING}, token, 200),
         ("/api/token/audit", "get", "The audit of tokens, newest first.", {"?task_id": text}, {"[]": line}, 200),
         ("/api/v1/service-token", "post", "A token for a service.", {"service": STRING}, token, 200),
@@ -79,12 +85,16 @@ def _routes() -> list[tuple[str, str, str, dict[str, Any], dict[str, Any], int]]
 def _operation(
     path: str, method: str, summary: str, given: dict[str, Any], answer: dict[str, Any], status: int
 ) -> dict[str, Any]:
-    item = answer.get("[]")
+    item = answer.get("[]") or answer.get("{}")
     shape: dict[str, Any] = {"type": "object", "properties": item or answer, "required": list(item or answer)}
-    schema = {"type": "array", "items": shape} if item else shape
+    schema = shape
+    if "[]" in answer:
+        schema = {"type": "array", "items": shape}
+    elif "{}" in answer:
+        schema = {"type": "object", "additionalProperties": shape}
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": STRING, "description": REFERENCE}
-        for name in ("ref", "task")
+        {"name": name, "in": "path", "required": True, "schema": STRING, "description": meaning}
+        for name, meaning in (("ref", REFERENCE), ("task", REFERENCE), ("name", "The job's name."))
         if f"{{{name}}}" in path
     ]
     parameters += [
@@ -105,7 +115,7 @@ def _operation(
             "503": {"description": "The database, or GitHub, cannot do it now.", "content": _PROBLEM},
         },
     }
-    if method == "post":
+    if method == "post" and given:
         body = {
             "type": "object",
             "properties": given,
@@ -116,7 +126,19 @@ def _operation(
     return operation
 
 
-def _add_words(operation: dict[str, Any], words: dict[str, Any], *, either: tuple[str, str] | None = None) -> None:
+def _add_words(
+    operation: dict[str, Any],
+    words: dict[str, Any],
+    answer: dict[str, Any],
+    *,
+    either: tuple[str, str] | None = None,
+) -> None:
+    """What is understood besides, and what is answered then."""
+    old = {"type": "object", "properties": answer, "required": list(answer)}
+    for status, response in operation["responses"].items():
+        if status.startswith("20"):
+            content = response["content"]["application/json"]
+            content["schema"] = {"anyOf": [content["schema"], old]}
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     body["properties"] = body["properties"] | {name: one | {"deprecated": True} for name, one in words.items()}
     if either is not None:

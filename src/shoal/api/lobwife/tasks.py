@@ -1,7 +1,6 @@
-"""The routes of lobwife, the service before this one, with the answers that it gave; all of them are deprecated.
+"""Its registrations, tokens and tasks.
 
-Some routes are both its and ours. There a body in its words gets its answer, and what is read has its fields, too. What
-its words mean: services/lobwife.py. How openapi.json tells of all that: lobwife_described.py.
+Some of the routes are ours, too. There a body in its words gets its answer, and what is read has its fields besides.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ JSON = "application/json"
 AUDIT_LINES = 200
 EVENTS = 1000
 LONGEST = 20_000
+LONGEST_NAME = 200
 # Routes that are both its and ours, whose body may be in its words.
 BOTH = frozenset({"tasks.create", "tasks.update", "tasks.register"})
 Body = Callable[[Request], Awaitable[bytes]]
@@ -34,7 +34,7 @@ Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
 _encode = msgspec.json.Encoder().encode
 
 
-class Lobwife:
+class LobwifeTasks:
     """Its routes over one ledger. `body` reads a request's, `actor` knows who makes it."""
 
     def __init__(self, engine: EmbeddedEngine, *, body: Body, actor: Actor, limiter: CapacityLimiter) -> None:
@@ -142,6 +142,8 @@ class Lobwife:
 
     async def _deregister(self, request: Request, fields: dict[str, str]) -> Response:
         _no_query(request)
+        if not _is_name(fields["ref"]):
+            raise BadInput("this names no task", field="ref")
 
         def deregister(tx: Tx) -> None:
             # It said so of anything: who takes a task away that is not there has what they want.
@@ -255,7 +257,7 @@ def _key(request: Request) -> dict[str, str]:
 
 
 def _is_name(text: str) -> bool:
-    return len(text) <= LONGEST and "\x00" not in text
+    return len(text) <= LONGEST_NAME and "\x00" not in text
 
 
 def _no_query(request: Request) -> None:

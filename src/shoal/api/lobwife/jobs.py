@@ -1,12 +1,9 @@
-"""Jobs by the routes of lobwife, for callers that were written for it: its paths, its shapes, its messages.
-
-What there is to know and do about jobs is under /api/v1/jobs; nothing new comes here.
-"""
+"""Its jobs: paths, shapes and messages as they were. What there is to know and do about jobs is under /api/v1/jobs."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shoal.clock import monotonic_seconds
+from shoal.daemon.health import summary, uptime
 from shoal.errors import NotFound, Refused, ShoalError
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
@@ -26,29 +23,28 @@ from shoal.services import job_summaries
 from shoal.services.job_summaries import Summary
 
 Handler = Callable[[Request, dict[str, str]], Awaitable[Response]]
-# method, path, what it answers, and what stands in its place.
+# Method, path, and what it does.
 ROUTES = (
-    ("GET", "/api/status", "Jobs and the broker in one look.", "GET /api/v1/jobs"),
-    ("GET", "/api/jobs", "Every job by its name.", "GET /api/v1/jobs"),
-    ("GET", "/api/jobs/{name}", "A job and the output of its last run.", "GET /api/v1/jobs/{job}"),
-    ("POST", "/api/jobs/sync", "Make the jobs of the manifest what it says.", "POST /api/v1/jobs/sync"),
-    ("POST", "/api/jobs/{name}/trigger", "Run a job now.", "POST /api/v1/jobs/{job}/trigger"),
-    ("POST", "/api/jobs/{name}/enable", "Let a job fire again.", "POST /api/v1/jobs/{job}/enable"),
-    ("POST", "/api/jobs/{name}/disable", "Let a job fire no more.", "POST /api/v1/jobs/{job}/disable"),
+    ("GET", "/api/status", "Jobs and the broker in one look."),
+    ("GET", "/api/jobs", "Every job by its name."),
+    ("GET", "/api/jobs/{name}", "A job and the output of its last run."),
+    ("POST", "/api/jobs/sync", "Make the jobs of the manifest what it says."),
+    ("POST", "/api/jobs/{name}/trigger", "Run a job now."),
+    ("POST", "/api/jobs/{name}/enable", "Let a job fire again."),
+    ("POST", "/api/jobs/{name}/disable", "Let a job fire no more."),
 )
 _encode = msgspec.json.Encoder().encode
 
 
-class OldJobs:
-    """The handlers of these routes, by method and path."""
+class LobwifeJobs:
+    """Its routes over one ledger."""
 
     def __init__(self, engine: EmbeddedEngine, actor_of: Callable[[Request], str]) -> None:
         self._engine = engine
         self._actor_of = actor_of
-        self._began = monotonic_seconds()
 
-    def handlers(self) -> dict[tuple[str, str], Handler]:
-        """One for each of ROUTES."""
+    def routes(self) -> Iterator[tuple[str, str, Handler]]:
+        """Method, path and handler of each."""
         answers: dict[str, Callable[[Ledger, dict[str, str]], tuple[int, Any]]] = {
             "/api/status": self._status,
             "/api/jobs": lambda *_: (200, self._all()),
@@ -58,7 +54,8 @@ class OldJobs:
             "/api/jobs/{name}/enable": _enable,
             "/api/jobs/{name}/disable": _disable,
         }
-        return {(method, path): self._handler(path, answers[path]) for method, path, _, _ in ROUTES}
+        for method, path, _ in ROUTES:
+            yield method, path, self._handler(path, answers[path])
 
     def _handler(self, path: str, answer: Callable[[Ledger, dict[str, str]], tuple[int, Any]]) -> Handler:
         async def handle(request: Request, fields: dict[str, str]) -> Response:
@@ -71,21 +68,9 @@ class OldJobs:
 
         return handle
 
-    def _status(self, ledger: Ledger, _: dict[str, str]) -> tuple[int, Any]:
-        broker = ledger.grants.status()
-        issued, lines = self._engine.read(job_summaries.tokens)
-        return 200, {
-            "status": "ok",
-            "uptime": monotonic_seconds() - self._began,
-            "jobs": self._all(),
-            "broker": {
-                "enabled": broker.configured,
-                "app_id": broker.app_id,
-                "active_tasks": broker.registrations,
-                "total_tokens_issued": issued,
-                "audit_entries": lines,
-            },
-        }
+    def _status(self, _: Ledger, __: dict[str, str]) -> tuple[int, Any]:
+        broker, _running = summary(self._engine)
+        return 200, {"status": "ok", "uptime": uptime(), "jobs": self._all(), "broker": broker}
 
     def _all(self) -> dict[str, Any]:
         return {one.job.definition.name: _told(one) for one in self._engine.read(job_summaries.of_all)}
