@@ -69,7 +69,7 @@ def test_dispatchers_that_die_neither_double_nor_lose_a_line(
     api.nodes.rotate("shoal-swe-t1-a1")
     # What was printed and not collected by then is gone; what comes after is not.
     rotated = said_by(log)[-1]
-    wait_until(lambda: said_by(log)[-1] > rotated)
+    wait_until(lambda: said_by(log)[-1] > rotated + 10)
     enough(api)
     finish(process)
     count = int(ledger.tasks.get(1).summary.rpartition("said ")[2])
