@@ -108,7 +108,7 @@ def _sync(ledger: Ledger, _: dict[str, str]) -> tuple[int, Any]:
     try:
         return 200, ledger.jobs.sync()
     except ShoalError as error:
-        return error.status, _failed(error.message) | {"success": False}
+        return error.status, _failed(error, error.message) | {"success": False}
 
 
 def _trigger(ledger: Ledger, fields: dict[str, str]) -> tuple[int, Any]:
@@ -128,18 +128,18 @@ def _done(verb: Callable[[str], Any], fields: dict[str, str], what: str) -> tupl
         verb(fields["name"])
     except NotFound:
         return _unknown(fields)
-    except Refused:
-        return 409, _failed(f"Job {fields['name']} is already running")
+    except Refused as error:
+        return 409, _failed(error, f"Job {fields['name']} is already running")
     return 200, {"message": f"Job {fields['name']} {what}"}
 
 
 def _unknown(fields: dict[str, str]) -> tuple[int, Any]:
-    return 404, _failed(f"Unknown job: {fields['name']}")
+    return 404, _failed(NotFound, f"Unknown job: {fields['name']}")
 
 
-def _failed(reason: str) -> dict[str, Any]:
+def _failed(error: ShoalError | type[ShoalError], reason: str) -> dict[str, Any]:
     # Some of its routes said `error`, others `message`.
-    return {"error": reason, "message": reason}
+    return {"error": reason, "message": reason, "code": error.code}
 
 
 def _script(job: Job) -> str | None:
