@@ -69,7 +69,7 @@ def test_job_from_its_making_to_its_end(curl: Any, remote: Ledger) -> None:
     )
     assert curl("POST", "/api/jobs/sweep/trigger", "x=1") == (200, {"message": "Job sweep triggered"})
     message = "Job sweep is already running"
-    assert curl("POST", "/api/jobs/sweep/trigger") == (409, {"error": message, "message": message})
+    assert curl("POST", "/api/jobs/sweep/trigger") == (409, {"error": message, "message": message, "code": "refused"})
     after = wait_until(lambda: (found := curl("GET", "/api/jobs/sweep")[1])["last_status"] and found)
     assert (after["last_status"], after["last_output"], after["run_count"], after["fail_count"]) == (
         *("success", "one\ntwo"),
