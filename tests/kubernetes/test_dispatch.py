@@ -162,9 +162,11 @@ def configured(api: Api, folder: Path) -> Remote:
     return remote
 
 
+@pytest.mark.parametrize("without_logs", [(), ("shoal-swe-t1-a1", "shoal-swe-t2-a1")], ids=["logs", "no logs"])
 def test_pods_whose_agent_cannot_work_are_not_made_one_after_the_other(
-    api: Api, ledger: Ledger, dispatch: Dispatch
+    api: Api, ledger: Ledger, dispatch: Dispatch, without_logs: tuple[str, ...]
 ) -> None:
+    api.broken_logs.update(without_logs)
     settings = '[agents.it]\nkind = "claude"\nprogram = ["nosuchclaude"]\n'
     api.objects.create(
         "ConfigMap",
@@ -173,11 +175,14 @@ def test_pods_whose_agent_cannot_work_are_not_made_one_after_the_other(
     )
     ledger.tasks.create_many(tasks=[{"title": f"t{n}", "max_attempts": 1} for n in range(6)])
     process = dispatch(options=("-n", "2"), kubernetes={"config": "mine"})
-    wait_until(lambda: [ledger.tasks.get(n).releases for n in (1, 2)] == [1, 1] and api.jobs() == [])
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
-    assert "the set-up is at fault, no task's: nothing is claimed" in said
+    assert process.stderr is not None
+    said = next(line for line in process.stderr if "the set-up is at fault, no task's: nothing is claimed" in line)
     assert "nosuchclaude is not found" in said
+    wait_until(lambda: [ledger.tasks.get(n).releases for n in (1, 2)] == [1, 1])
+    api.broken_logs.clear()
+    wait_until(lambda: api.jobs() == [])
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
     assert len(api.nodes.starts) == 2
     assert [ledger.tasks.get(n).failures for n in range(1, 7)] == [0] * 6
 
