@@ -81,8 +81,31 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("orphans.branches", {"task": 50, "limit": 20}),
     ("orphans.given_up", {"after": 5000, "upto": 5050}),
     ("orphans.lose_sessions", {"before": NOW, "now": NOW, "limit": 50}),
+    ("jobs.agenda", {"now": NOW}),
+    ("jobs.due", {"now": NOW, "limit": 100}),
+    ("runs.newest", {"before": 2**62, "limit": 50}),
+    ("runs.newest", {"before": 2**62, "limit": 50, "job": "j7"}),
+    ("runs.newest", {"before": 2**62, "limit": 50, "failed": True}),
+    ("runs.under_way", {"job": "j7"}),
+    ("runs.candidates", {"now": NOW, "limit": 10}),
+    ("runs.beat", {"server": "s", "leased_until": NOW}),
+    ("runs.held", {}),
+    ("runs.last_slot", {"job": "j7"}),
+    ("runs.prune", {"before": 0, "limit": 100}),
+    ("registrations.list", {"after": 0, "now": NOW, "limit": 50}),
+    ("registrations.count", {"now": NOW}),
+    ("grants.over", {"server": "s", "now": NOW, "limit": 50}),
+    ("grants.left_behind", {"server": "t", "now": NOW, "since": NOW, "limit": 50}),
+    ("grants.alive_of_task", {"task": 50, "now": NOW}),
+    ("grants.list", {"before": 2**62, "limit": 50, "task": 50}),
+    ("grants.count", {"now": NOW}),
+    ("grants.sums", {"now": NOW}),
+    ("grants.prune", {"older_than": 0, "limit": 100}),
+    ("grants.audit", {"before": 2**62, "limit": 50}),
+    ("grants.audit", {"before": 2**62, "limit": 50, "task": 50}),
+    ("grants.prune_audit", {"older_than": 0, "limit": 100}),
 ]
-TOLD = ("type", "status", "task", "agent", "session", "by_task", "by_model")
+TOLD = ("type", "status", "failed", "job", "task", "agent", "session", "by_task", "by_model")
 IDS = ["+".join([name, *(key for key in TOLD if key in given)]) for name, given in STATEMENTS]
 
 
@@ -94,6 +117,35 @@ def spend(ledger: Ledger) -> None:
         ledger.costs.record(costs=[call | one | {"at": NOW} for one in of_a])
     of_b = [{"task": DONE, "request_key": f"l{n}", "agent": "b"} for n in range(9)]
     ledger.costs.record(costs=[call | one | {"at": LATELY} for one in of_b])
+
+
+def fill_jobs(address: str) -> None:
+    """Runs, registrations and tokens of long ago, and a few of now."""
+    each = "FROM tasks"
+    rows.execute(
+        address,
+        "INSERT INTO runs (job, slot, cause, attempt, status, due_at, actor, server, finished_at) "
+        "SELECT 'j' || (id - id / 60 * 60), id, 'schedule', 1, "
+        "CASE id WHEN 3 THEN 'failed' WHEN 5 THEN 'waiting' WHEN 6 THEN 'running' ELSE 'success' END, "
+        f"1, 'a', 's', 1 {each}",
+    )
+    rows.execute(
+        address,
+        "INSERT INTO registrations "
+        "(task, repositories, permissions, status, registered_at, registered_by, expires_at) "
+        f"SELECT id, '[]', '{{}}', 'active', 1, 'a', CASE id WHEN 7 THEN {NOW + 1} ELSE 2 END {each}",
+    )
+    rows.execute(
+        address,
+        "INSERT INTO grants (task, attempt, repositories, permissions, actor, server, issued_at, expires_at, "
+        f"token_hash, token_end) SELECT id, 1, '[]', '{{}}', 'a', 's', 1, CASE id WHEN 7 THEN {NOW + 1} ELSE 2 END, "
+        f"'h', 'e' {each}",
+    )
+    rows.execute(
+        address,
+        "INSERT INTO grant_audit (at, action, task, actor, repositories, permissions) "
+        f"SELECT 1, 'issued', id, 'a', '[]', '{{}}' {each}",
+    )
 
 
 def fill(address: str) -> None:
@@ -127,6 +179,7 @@ def fill(address: str) -> None:
             address,
             "INSERT INTO warnings (task, attempt, rule, at) SELECT task, 1, 'stale', 1 FROM sessions",
         )
+        fill_jobs(address)
         documents = [
             Document(task=task + 1, kind=kind, text=f"always {task}")
             for kind in (DocumentKind.BODY, DocumentKind.TITLE)
@@ -206,10 +259,13 @@ def explained(connection: Any, name: str, given: dict[str, Any]) -> dict[str, An
     types = ", ".join({int: "BIGINT", str: "TEXT"}.get(type(value), "UNKNOWN") for value in bound)
     values = ", ".join("NULL" if value is None else psycopg.sql.quote(value) for value in bound)
     connection.execute("DEALLOCATE ALL")
-    connection.execute(f"PREPARE plan ({types}) AS {statement.sql}")
+    declared = f"({types})" if types else ""
+    connection.execute(f"PREPARE plan {declared} AS {statement.sql}")
     connection.execute("BEGIN")
     try:
-        [[[plan]]] = connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE plan ({values})").fetchall()
+        [[[plan]]] = connection.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE plan {f'({values})' if values else ''}"
+        ).fetchall()
     finally:
         connection.execute("ROLLBACK")
     return dict(plan)

@@ -16,7 +16,6 @@ from shoal.model.job import (
     BAD,
     OUTPUT_LIMIT,
     OUTPUT_LINES,
-    UNDER_WAY,
     Cause,
     Claimed,
     Held,
@@ -60,7 +59,7 @@ def list_(
     """A page of runs, newest first and without their output."""
     filters: dict[str, Any] = {} if job is None else {"job": job}
     if status is not None:
-        filters[status.value if status in UNDER_WAY else "status"] = status.value
+        filters[status.value] = True
     rows = tx.all("runs.newest", before=position(cursor) if cursor else LARGEST_ID, limit=limit + 1, **filters)
     page = [run_from_row(row) for row in rows[:limit]]
     return Page(page, next=str(page[-1].id) if len(rows) > limit else None)

@@ -65,7 +65,7 @@ RETRIES = 8
 # few rows by an index, so the plans that read whole tables are switched off.
 OPTIONS = (
     "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s -c plan_cache_mode=force_generic_plan"
-    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+    " -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off -c random_page_cost=1.1"
 )
 POOL_SIZE = 20
 POLL_SECONDS_HEARING, POLL_SECONDS_DEAF = 2.0, 0.25

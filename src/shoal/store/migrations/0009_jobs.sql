@@ -59,3 +59,4 @@ CREATE INDEX runs_waiting ON runs (due_at, id) WHERE status = 'waiting';
 CREATE INDEX runs_running ON runs (server) WHERE status = 'running';
 CREATE INDEX runs_under_way ON runs (job) WHERE status IN ('waiting', 'running');
 CREATE INDEX runs_of_job ON runs (job, id);
+CREATE INDEX runs_of_status ON runs (status, id);

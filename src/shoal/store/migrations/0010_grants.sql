@@ -12,6 +12,7 @@ CREATE TABLE registrations (
   token_count BIGINT NOT NULL DEFAULT 0,
   attempt INTEGER
 );
+CREATE INDEX registrations_held ON registrations (expires_at) WHERE status = 'active';
 
 CREATE TABLE grants (
   id {{identity}},

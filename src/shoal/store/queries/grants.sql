@@ -50,7 +50,7 @@ FROM grants AS g
 LEFT JOIN tasks AS t ON t.id = g.task
 LEFT JOIN registrations AS r ON r.task = g.task
 WHERE g.server = :server AND {{is_over}}
-ORDER BY g.id
+ORDER BY g.expires_at, g.id
 LIMIT :limit
 
 -- name: left_behind
@@ -60,7 +60,7 @@ FROM grants AS g
 LEFT JOIN tasks AS t ON t.id = g.task
 LEFT JOIN registrations AS r ON r.task = g.task
 WHERE g.server <> :server AND g.revoke_error IS NULL AND (t.id IS NULL OR t.updated_at <= :since) AND {{is_over}}
-ORDER BY g.id
+ORDER BY g.expires_at, g.id
 LIMIT :limit
 
 -- name: revoked
@@ -84,12 +84,12 @@ SELECT COUNT(*) FROM grants WHERE revoked_at IS NULL AND expires_at > :now
 SELECT
   (SELECT COUNT(*) FROM registrations WHERE status = 'active' AND expires_at > :now),
   (SELECT COALESCE(MAX(id), 0) FROM grants),
-  (SELECT COALESCE(MAX(id) - MIN(id) + 1, 0) FROM grant_audit),
+  (SELECT COALESCE(MAX(id), 0) FROM grant_audit) - (SELECT COALESCE(MIN(id), 1) FROM grant_audit) + 1,
   (SELECT COUNT(*) FROM runs WHERE status = 'running')
 
 -- name: prune
 -- Forget a batch of old grants.
-DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE issued_at < :older_than ORDER BY id LIMIT :limit)
+DELETE FROM grants WHERE id IN (SELECT id FROM grants ORDER BY id LIMIT :limit) AND issued_at < :older_than
 RETURNING id
 
 -- name: note

@@ -4,11 +4,11 @@ SELECT task, repositories, permissions, status, registered_at, registered_by, ex
 FROM registrations WHERE task = :task
 
 -- name: list
--- A page of the registrations that hold, by task.
+-- A page of the registrations that hold, by task. They are few; those that held once are not: the signs keep them unread.
 SELECT task, repositories, permissions, status, registered_at, registered_by, expires_at, token_count, attempt
 FROM registrations
-WHERE task > :after AND status = 'active' AND expires_at > :now
-ORDER BY task
+WHERE +task > :after AND status = 'active' AND expires_at > :now
+ORDER BY +task
 LIMIT :limit
 
 -- name: put

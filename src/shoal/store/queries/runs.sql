@@ -21,14 +21,19 @@ ON CONFLICT (job, slot, cause, attempt) DO NOTHING
 SELECT * FROM runs WHERE id = :id
 
 -- name: newest
--- The newest runs before one.
+-- The newest runs before one. Statuses by their names, so that a plan knows which of them are rare.
 SELECT {{without_output}}
 FROM runs
 WHERE id < :before
   AND job = :job                                                           -- if job
-  AND status = :status                                                     -- if status
   AND status = 'waiting'                                                   -- if waiting
   AND status = 'running'                                                   -- if running
+  AND status = 'success'                                                   -- if success
+  AND status = 'failed'                                                    -- if failed
+  AND status = 'timeout'                                                   -- if timeout
+  AND status = 'error'                                                     -- if error
+  AND status = 'skipped'                                                   -- if skipped
+  AND status = 'cancelled'                                                 -- if cancelled
 ORDER BY id DESC
 LIMIT :limit
 
