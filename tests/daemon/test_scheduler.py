@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from shoal import Ledger, connect
+from shoal.adapters.processes import log_file
 from shoal.clock import SystemClock
-from shoal.daemon import built_ins, run_log
+from shoal.daemon import built_ins
 from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
 from shoal.daemon.scheduler import Scheduler
@@ -176,8 +177,8 @@ def test_output_so_far_is_in_the_ledger_while_it_runs(server: Clockwork) -> None
 
 
 def test_log_is_rotated_and_the_last_lines_are_kept(server: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_log, "LOG_BYTES", 100_000)
-    monkeypatch.setattr(run_log, "LOGS_KEPT", 2)
+    monkeypatch.setattr(log_file, "LOG_BYTES", 100_000)
+    monkeypatch.setattr(log_file, "LOGS_KEPT", 2)
     found = run(server, sh("i=0; while [ $i -lt 40000 ]; do echo line $i; i=$((i+1)); done"))
     lines = str(found.output).splitlines()
     assert (len(lines), lines[-1]) == (200, "line 39999")

@@ -127,7 +127,8 @@ class Session(Struct, frozen=True):
 
     `attempt` is the latest that continued it, `runs` how often the agent was started in it, `malformed` how many lines
     of its stream could not be read. A limit that is null does not hold; `stop` says which one was exceeded. `log` is a
-    file on the worker's machine. Without `outcome` a run is under way; it is `lost` when the attempt lost the task.
+    file on the worker's machine; a path that does not begin with / is one in the vault, where it was moved.
+    Without `outcome` a run is under way; it is `lost` when the attempt lost the task.
     `configuration` names what the agent's requests begin with: settings and the stable part of the prompt.
     """
 
