@@ -45,8 +45,13 @@ def attempt(ledger: Ledger, home: Home, text: str = "", *, over: bool = True) ->
     if text:
         write(log, text)
     if over:
-        ledger.tasks.complete(task.id, attempt=1)
+        end(ledger)
     return log
+
+
+def end(ledger: Ledger) -> None:
+    ledger.sessions.end(1, attempt=1, outcome="completed")
+    ledger.tasks.complete(1, attempt=1)
 
 
 def write(log: Path, text: str) -> None:
@@ -93,7 +98,7 @@ def test_log_of_an_attempt_under_way_stays(ledger: Ledger, home: Home, vault: Pa
     running = attempt(ledger, home, "one\n", over=False)
     fire(ledger, "flush_logs")
     assert running.read_text() == "one\n"
-    ledger.tasks.complete(1, attempt=1)
+    end(ledger)
     with LogFile(running) as file:  # a worker that has lost its task and has not noticed
         found = fire(ledger, "flush_logs")
         assert "T1.1.log is being written; it stays for the next time" in str(found.output)
@@ -134,7 +139,8 @@ def test_secrets_stay_out_of_the_vault(
     ledger: Ledger, home: Home, vault: Path, fire: Fire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flush_logs, "BLOCK_BYTES", 40)  # so that the key is in several pieces
-    text = f"begin\n{KEY}\nuse {AWS_KEY} now\ngit clone https://ana:s3cr3tpw@git.acme.io/web\nid 5d41402abc4b2a76b9719d9110\n"
+    text = f"begin\n{KEY}\nuse {AWS_KEY} now\ngit clone https://ana:s3cr3tpw@git.acme.io/web\n"
+    text += "id 5d41402abc4b2a76b9719d9110\n"
     attempt(ledger, home, text)
     fire(ledger, "flush_logs")
     [moved] = logs_of(vault).values()
@@ -165,7 +171,6 @@ def test_days_are_waited_and_old_logs_are_let_go_of(
 
 
 def test_without_a_vault_nothing_is_touched(home: Home, fire: Fire) -> None:
-    home.create()
     with open_home(home, actor="ana", settings=Settings(vault=""), create=True) as ledger:
         log = attempt(ledger, home, "one\n")
         found = fire(ledger, "flush_logs")
@@ -206,10 +211,10 @@ def test_each_line_is_there_once_and_in_order_whenever_flushes_die(
 ) -> None:
     monkeypatch.setattr(log_file, "LOG_BYTES", 2000)
     home = Home(tmp_path / "home")
-    home.create()
     chance = random.Random(7)
     with open_home(home, actor="ana", create=True) as ledger:
         log = attempt(ledger, home, "0\n")
+    home.create()
     lines, ended = 1, threading.Event()
     room = threading.Semaphore(0)
 
