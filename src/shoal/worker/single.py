@@ -131,11 +131,10 @@ class SingleAttempt:
 
 def print_log(log_file: Path, ended: threading.Event) -> None:
     """Print a log as it grows, to its end."""
-    follower = Follower(log_file)
-    while True:
-        last = ended.wait(LOOK_SECONDS)
-        for data in follower.read():
-            sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-        if last:
-            return
+    with Follower(log_file) as follower:
+        last = False
+        while not last:
+            last = ended.wait(LOOK_SECONDS)
+            for data in follower.read():
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()

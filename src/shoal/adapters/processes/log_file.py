@@ -137,14 +137,21 @@ class LogFile:
 
 
 class Follower:
-    """Reads a log while it is written and rotated, to its end at the moment."""
+    """Reads a log while it is written and rotated; use it in a `with`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[bytes] | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def read(self) -> Iterator[bytes]:
-        """What has come since the last time."""
+        """What has come since the last time, to its end at the moment."""
         self._file = self._file or _readable(self._path)
         while self._file is not None:
             newer = self._newer(self._file)  # first: to what is full by then nothing is added
