@@ -19,7 +19,7 @@ from shoal.daemon.scheduler import Scheduler
 from shoal.errors import BadInput
 from shoal.ledger.connect import open_ledger
 from shoal.model.job import Run
-from shoal.settings import Home, Settings
+from shoal.settings import ChannelSettings, Home, Settings
 from tests.conftest import wait_until
 from tests.fleet import Server
 
@@ -224,6 +224,12 @@ def test_only_so_many_run_at_once_and_the_next_begins_at_once(start: Callable[..
     spans = [(one.started_at, one.finished_at) for one in (ended(server.ledger, one) for one in made)]
     for begun, _ in spans:
         assert sum(first <= begun < last for first, last in spans) <= 2  # type: ignore[operator]
+
+
+def test_program_gets_no_url_of_a_channel(start: Callable[..., Clockwork], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM_URL", "json://geheim")
+    server = start(channels={"team": ChannelSettings(url_variable="TEAM_URL")})
+    assert run(server, sh('echo "${TEAM_URL-none}"')).output == "none"
 
 
 def test_replaced_run_ends_before_the_next_begins(server: Clockwork) -> None:

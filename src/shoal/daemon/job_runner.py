@@ -25,7 +25,7 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.built_in import options_of
 from shoal.model.job import BuiltIn, Cause, Claimed, Definition, Program, Run, RunStatus
 from shoal.services import runs
-from shoal.settings import SECRETS, Home
+from shoal.settings import Home
 
 log = structlog.get_logger()
 GRACE_SECONDS = 5.0
@@ -234,7 +234,8 @@ class JobRunner:
         return Ended(RunStatus.FAILED, process.returncode, f"ended with {process.returncode}")
 
     def _environment(self, claimed: Claimed) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        secrets = self._engine.settings.secrets
+        own = {name: value for name, value in os.environ.items() if name not in secrets}
         told = {
             "SHOAL_JOB": claimed.run.job,
             "SHOAL_RUN": claimed.run.run_id,
