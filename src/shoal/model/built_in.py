@@ -12,9 +12,12 @@ from msgspec import Meta, Struct
 
 from shoal.errors import BadInput
 from shoal.mistakes import explain
+from shoal.model.fields import Name
 from shoal.model.job import BuiltIn
+from shoal.settings import FOLDER
 
 Days = Annotated[int, Meta(ge=0, le=36_500)]
+VaultFile = Annotated[str, Meta(pattern=rf"^\Z|(?=.*\.md\Z){FOLDER.pattern}", max_length=200)]
 
 
 class NoOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,10 +41,26 @@ class FlushLogsOptions(Struct, frozen=True, forbid_unknown_fields=True):
     compress: Annotated[bool, Meta(description="whether it becomes a .log.gz; true")] = True
 
 
+class StatusReportOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of `status_report`."""
+
+    file: Annotated[
+        VaultFile | None,
+        Meta(
+            description="a path in the vault that ends with .md; empty: none; left out: `status.md` in `fleet_folder`"
+        ),
+    ] = None
+    channels: Annotated[
+        list[Name], Meta(max_length=100, description="channels that get it in short, by their names; none")
+    ] = []
+    days: Annotated[int, Meta(ge=1, le=366, description="of how many days money is added up; 7")] = 7
+
+
 OPTIONS: dict[str, type[Struct]] = {
     "backup": BackupOptions,
     "flush_logs": FlushLogsOptions,
     "review_pull_requests": NoOptions,
+    "status_report": StatusReportOptions,
     "supervise": NoOptions,
 }
 

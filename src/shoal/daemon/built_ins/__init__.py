@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from shoal.daemon.built_ins import backup, flush_logs, review_pull_requests, supervise
+from shoal.daemon.built_ins import backup, flush_logs, review_pull_requests, status_report, supervise
 from shoal.daemon.built_ins.context import Context
 from shoal.model.built_in import meanings
 
@@ -23,6 +23,7 @@ BUILT_INS: dict[str, BuiltIn] = {
     "backup": backup.run,
     "flush_logs": flush_logs.run,
     "review_pull_requests": review_pull_requests.run,
+    "status_report": status_report.run,
     "supervise": supervise.run,
 }
 
