@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shoal import live_settings
 from shoal.adapters.notifiers import channel
 from shoal.daemon import notifications
 from shoal.errors import BadInput, ChannelError, NotConfigured, NotFound
@@ -124,6 +125,16 @@ def test_settings_show_no_url_and_keep_its_variable_from_agents_and_jobs() -> No
     )
     assert SECRET not in repr(settings) + str(settings) + pretty_repr(settings)
     assert "TEAM_URL" in settings.secrets
+
+
+def test_changed_channel_holds_at_once_and_is_told_by_its_name(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_settings, "SETTLED_MS", 0)
+    monkeypatch.setattr(live_settings, "LOOK_SECONDS", 0)
+    changes: list[live_settings.Change] = []
+    live = live_settings.LiveSettings(home, on_change=changes.append)
+    home.config.write_text(f'[channels.team]\nurl = "json://{SECRET}"\n')
+    assert live().channels["team"].url == f"json://{SECRET}"
+    assert changes == [live_settings.Change(["channels.team"])]
 
 
 def test_command_sends_and_ends_as_others_do(home: Home, inbox: Inbox) -> None:
