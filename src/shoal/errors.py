@@ -22,6 +22,7 @@
     ├── GitError             git refuses, or takes too long
     ├── ForgeError           a forge (GitHub) refuses
     │   └── ForgeUnreachable it cannot be asked now
+    ├── ChannelError         a notification was not taken
     ├── NotConfigured        what this needs has not been set up
     ├── AgentError           an agent cannot be run as it is configured
     │   └── WorkspaceError   its folder cannot be prepared or kept
@@ -212,6 +213,13 @@ class ForgeUnreachable(ForgeError):
     code = "forge_unreachable"
     status = 503
     exit_code = 7
+
+
+class ChannelError(ShoalError):
+    """A channel did not take a notification; the message names it, and says why as far as that can be told."""
+
+    code = "channel"
+    status = 502
 
 
 class NotConfigured(ShoalError):

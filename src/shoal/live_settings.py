@@ -124,7 +124,7 @@ def _differences(old: Settings, new: Settings) -> Iterator[str]:
             continue
         if isinstance(was, Struct):
             yield from (f"{name}.{one}" for one in was.__struct_fields__ if getattr(was, one) != getattr(now, one))
-        elif name in ("agents", "workflows"):
+        elif name in ("agents", "workflows", "channels"):
             yield from (f"{name}.{one}" for one in sorted({*was, *now}) if was.get(one) != now.get(one))
         else:
             yield name

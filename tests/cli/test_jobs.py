@@ -182,3 +182,19 @@ def test_more_of_an_output_is_what_its_end_had_not(
 def test_help_names_examples(shell: Shell) -> None:
     for name in ("list", "show", "create", "edit", "sync", "trigger", "runs", "logs", "cancel", "test"):
         assert "Example" in shell("job", name, "--help"), name
+
+
+def test_every_built_in_is_listed_and_can_be_tried_without_a_server(shell: Shell) -> None:
+    listed = {one["name"]: one for one in shell.json("job", "built-ins")}
+    assert listed.keys() >= {"backup", "flush_logs", "review_pull_requests", "supervise"}
+    assert set(listed["flush_logs"]["options"]) == {"days", "keep_days", "compress"}
+    write(shell, "".join(f'[jobs.{name}]\nschedule = "@daily"\nbuilt_in = "{name}"\n' for name in listed))
+    shell("job", "sync")
+    assert ".db: " in shell("job", "test", "backup")
+    assert "1 backup kept" in shell("job", "test", "backup", "--manifest").replace("2 backups", "1 backup")
+    assert shell("job", "test", "flush_logs").startswith("0 log file(s) moved to 020-logs/")
+    assert shell("job", "test", "supervise").endswith("nothing to do\n")
+    shell("job", "test", "review_pull_requests", code=1)
+    assert "set $SHOAL_GITHUB_TOKEN" in shell.errors
+    shell("job", "create", "night", "-s", "@daily", "--built-in", "backup", "-o", "keep=many", code=2)
+    assert "option keep of backup: Expected `int | null`, got `str`" in shell.errors

@@ -10,15 +10,16 @@ import psutil
 import pytest
 
 from shoal import Ledger, connect
+from shoal.adapters.processes import log_file
 from shoal.clock import SystemClock
-from shoal.daemon import built_ins, run_log
+from shoal.daemon import built_ins
 from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
 from shoal.daemon.scheduler import Scheduler
 from shoal.errors import BadInput
 from shoal.ledger.connect import open_ledger
 from shoal.model.job import Run
-from shoal.settings import Home, Settings
+from shoal.settings import ChannelSettings, Home, Settings
 from tests.conftest import wait_until
 from tests.fleet import Server
 
@@ -176,8 +177,8 @@ def test_output_so_far_is_in_the_ledger_while_it_runs(server: Clockwork) -> None
 
 
 def test_log_is_rotated_and_the_last_lines_are_kept(server: Clockwork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_log, "LOG_BYTES", 100_000)
-    monkeypatch.setattr(run_log, "LOGS_KEPT", 2)
+    monkeypatch.setattr(log_file, "LOG_BYTES", 100_000)
+    monkeypatch.setattr(log_file, "LOGS_KEPT", 2)
     found = run(server, sh("i=0; while [ $i -lt 40000 ]; do echo line $i; i=$((i+1)); done"))
     lines = str(found.output).splitlines()
     assert (len(lines), lines[-1]) == (200, "line 39999")
@@ -223,6 +224,12 @@ def test_only_so_many_run_at_once_and_the_next_begins_at_once(start: Callable[..
     spans = [(one.started_at, one.finished_at) for one in (ended(server.ledger, one) for one in made)]
     for begun, _ in spans:
         assert sum(first <= begun < last for first, last in spans) <= 2  # type: ignore[operator]
+
+
+def test_program_gets_no_url_of_a_channel(start: Callable[..., Clockwork], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM_URL", "json://geheim")
+    server = start(channels={"team": ChannelSettings(url_variable="TEAM_URL")})
+    assert run(server, sh('echo "${TEAM_URL-none}"')).output == "none"
 
 
 def test_replaced_run_ends_before_the_next_begins(server: Clockwork) -> None:

@@ -36,8 +36,7 @@ def act(ledger: Ledger) -> list[str | None]:
 
 
 def report(ledger: Ledger) -> int:
-    count: int = engine_of(ledger).write(supervision.report_stale)
-    return count
+    return len(engine_of(ledger).write(supervision.report_stale))
 
 
 def claimed(ledger: Ledger, **given: Any) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from shoal import Ledger, connect
+from shoal.adapters.processes import log_file
 from shoal.ledger.connect import open_home
 from shoal.settings import AgentSettings, Home, Settings
-from shoal.worker import attempt_log, episode
+from shoal.worker import episode
 from shoal.worker.attempt import Terms
 from shoal.worker.worker import Orders, Worker
 from tests.conftest import wait_until
@@ -81,14 +82,17 @@ def test_what_is_spent_after_the_task_is_lost_is_counted(
 def test_log_of_an_attempt_is_bounded(
     ledger: Ledger, worker: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, stream: str
 ) -> None:
-    monkeypatch.setattr(attempt_log, "LOG_BYTES", 100_000)
+    monkeypatch.setattr(log_file, "LOG_BYTES", 100_000)
+    monkeypatch.setattr(log_file, "LOGS_KEPT", 3)
     ledger.tasks.create(title="x", max_attempts=1)
     done = '{"type": "result", "subtype": "success", "is_error": false, "result": "Done.", "session_id": "s"}'
-    worker(f"yes aaaaaaaaaaaa | head -c 3000000 >&{stream}; echo '{done}'", kind).run()
+    worker(f"yes aaaaaaaaaaaa | head -c 2999997 >&{stream}; echo '{done}'", kind).run()
     assert ledger.tasks.get(1).status == "completed"
-    log = (tmp_path / "logs" / "T1.1.log").read_bytes()
-    assert 100_000 <= len(log) < 101_000
-    assert b"the log ends here" in log[-200:]
+    logs = sorted((tmp_path / "logs").glob("T1.1.log*"))
+    assert [path.name for path in logs] == ["T1.1.log", "T1.1.log.1", "T1.1.log.2", "T1.1.log.3"]
+    assert all(path.stat().st_size <= 100_020 for path in logs)
+    whole = b"".join(path.read_bytes() for path in [*reversed(logs[1:]), logs[0]])
+    assert set(whole.splitlines()) == {b"a" * 12, done.encode()}, "no line is torn"
 
 
 def test_log_that_cannot_be_written_does_not_end_the_agent(ledger: Ledger, worker: Make, tmp_path: Path) -> None:

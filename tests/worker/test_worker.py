@@ -61,6 +61,13 @@ def finish(worker: subprocess.Popen[str], seconds: float = 30) -> str:
 ONCE = ("--until-empty",)
 
 
+def test_command_gets_no_url_of_a_channel(ledger: Ledger, work: Work, tmp_path: Path) -> None:
+    (tmp_path / "home" / "shoal.toml").write_text('[channels.team]\nurl_variable = "TEAM_URL"\n')
+    ledger.tasks.create(title="a", max_attempts=1)
+    finish(work("sh", "-c", 'test -z "$TEAM_URL" && test "$OTHER" = mine', options=ONCE, TEAM_URL="x", OTHER="mine"))
+    assert ledger.tasks.get(1).status == "completed"
+
+
 def test_command_gets_the_task_and_its_output_is_kept(ledger: Ledger, work: Work, tmp_path: Path) -> None:
     ledger.tasks.create(title="Größe", labels=["a", "b"], success_criteria=[{"criterion": "c", "measurable": "true"}])
     script = (

@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "broker": ("broker", "Short-lived GitHub tokens for tasks: status, registrations, audit, set-up of git."),
     "credential": ("credential", "Answer git as its credential helper: get, store or erase."),
     "gh": ("credential", "Run GitHub's gh with a token of the task."),
+    "notify": ("notify", "Send a message to a channel of shoal.toml, or a test."),
     "supervision": ("supervision", "Show what supervision would do to attempts and tasks now."),
     "stats": ("stats", "Counts, ages and throughput."),
     "import": ("transfer", "Import tasks from JSON Lines, CSV or a markdown checklist."),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from shoal.clock import SystemClock
+from shoal.clock import span as span
 
 _SPAN = re.compile(r"^(\d+)\s*(s|m|min|h|d|w)$")
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -45,16 +46,3 @@ def shown(milliseconds: int | None) -> str:
     if milliseconds is None:
         return ""
     return datetime.fromtimestamp(milliseconds / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(milliseconds: int | None) -> str:
-    """A span of time in its two largest units."""
-    if milliseconds is None:
-        return ""
-    seconds = max(0, milliseconds) // 1000
-    parts = []
-    for name, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size:
-            parts.append(f"{seconds // size}{name}")
-            seconds %= size
-    return " ".join(parts[:2]) or "0s"

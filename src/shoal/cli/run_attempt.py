@@ -18,8 +18,6 @@ from shoal.errors import BadInput
 if TYPE_CHECKING:
     from shoal.model.task import Claim
 
-LOOK_SECONDS = 0.2
-
 
 @click.command("run-attempt", epilog="An executor calls this, as `shoal run-attempt -- ./agent.sh`.")
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
@@ -54,7 +52,7 @@ def run_attempt(
     """
     from shoal.cli.logs import log_to_stderr
     from shoal.worker.attempt import Terms
-    from shoal.worker.single import SingleAttempt
+    from shoal.worker.single import SingleAttempt, print_log
 
     claim = _claim()
     terms = Terms(
@@ -72,7 +70,7 @@ def run_attempt(
     if tied:
         threading.Thread(target=_wait_for_the_end, args=(sys.stdin.buffer, single.stop), daemon=True).start()
     ended = threading.Event()
-    echoing = threading.Thread(target=_echo, args=(single.attempt.log_file, ended))
+    echoing = threading.Thread(target=print_log, args=(single.attempt.log_file, ended))
     if echo:
         echoing.start()
     try:
@@ -104,21 +102,3 @@ def _wait_for_the_end(stream: IO[bytes], stop: Callable[[], None]) -> None:
     while os.read(stream.fileno(), 65536):
         pass
     stop()
-
-
-def _echo(path: Path, ended: threading.Event) -> None:
-    """Print a file as it grows, to its end."""
-    position = 0
-    while True:
-        last = ended.wait(LOOK_SECONDS)
-        try:
-            with path.open("rb") as file:
-                file.seek(position)
-                text = file.read()
-        except FileNotFoundError:
-            text = b""
-        position += len(text)
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
-        if last:
-            return

@@ -224,7 +224,7 @@ def _head(one: model.Session, *, goes_on: bool) -> None:
         ("error", one.error),
         ("stopped", one.stop),
         ("unreadable", f"{one.malformed} lines" if one.malformed else None),
-        ("log", one.log),
+        ("log", one.log if one.log is None or one.log.startswith("/") else f"{one.log} in the vault"),
     ]
     for name, value in details:
         if value:

@@ -17,9 +17,14 @@ SUFFIXES = {"sqlite": ".db", "postgresql": ".pgdump"}
 def tick(engine: EmbeddedEngine, home: Home) -> Path:
     """Make one backup and let go of the oldest ones."""
     made = make(engine, home.backups)
-    for old in backups(home)[engine.settings.backups_kept :]:
-        old.unlink(missing_ok=True)
+    prune(home, engine.settings.backups_kept)
     return made
+
+
+def prune(home: Home, keep: int) -> None:
+    """Let go of all backups but the newest."""
+    for old in backups(home)[keep:]:
+        old.unlink(missing_ok=True)
 
 
 def make(engine: EmbeddedEngine, folder: Path) -> Path:

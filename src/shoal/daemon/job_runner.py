@@ -17,14 +17,15 @@ import structlog
 from msgspec import Struct
 
 from shoal.adapters.processes.groups import Groups
+from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 from shoal.daemon.built_ins import BUILT_INS, Context
-from shoal.daemon.run_log import RunLog
 from shoal.errors import ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.built_in import options_of
 from shoal.model.job import BuiltIn, Cause, Claimed, Definition, Program, Run, RunStatus
 from shoal.services import runs
-from shoal.settings import SECRETS, Home
+from shoal.settings import Home
 
 log = structlog.get_logger()
 GRACE_SECONDS = 5.0
@@ -81,7 +82,7 @@ class JobRunner:
         with self._lock:
             if self._groups is None:
                 self._groups = Groups()
-            log_file = RunLog(Path(claimed.run.log or self.logs / f"{claimed.run.id}.log"))
+            log_file = LogFile(Path(claimed.run.log or self.logs / f"{claimed.run.id}.log"))
             run = _UnderWay(claimed, log_file)
             if self._stopping:
                 run.stop(RunStatus.ERROR, STOPPED)
@@ -135,7 +136,7 @@ class JobRunner:
         finally:
             self._groups.close()
 
-    def _carry_out(self, run: _UnderWay, log_file: RunLog) -> None:
+    def _carry_out(self, run: _UnderWay, log_file: LogFile) -> None:
         try:
             with log_file:
                 ended = self._do(run)
@@ -185,13 +186,21 @@ class JobRunner:
         if function is None:
             known = ", ".join(sorted(BUILT_INS)) or "none"
             return Ended(RunStatus.ERROR, reason=f"there is no built-in {action.name!r}; there are: {known}")
-        context = Context(self._engine, self._home, run.claimed.run, action.options, run.told)
+        try:
+            options = options_of(action)  # made before this version, they may not be what it takes
+        except ShoalError as error:
+            return Ended(RunStatus.FAILED, reason=f"job {run.claimed.run.job}: {error.message}")
+
+        def say(text: str) -> None:
+            run.log.write(text.encode("utf-8", "replace"))
+
+        context = Context(self._engine, self._home, run.claimed.run, options, run.told, say)
         limit = run.claimed.definition.timeout_seconds
         timer = threading.Timer(limit, run.stop, (RunStatus.TIMEOUT, f"stopped after {limit} s"))
         timer.daemon = True
         timer.start()
         try:
-            run.log.write(function(context).encode("utf-8", "replace"))
+            say(function(context))
         except ShoalError as error:
             return run.why or Ended(RunStatus.FAILED, reason=error.message)
         finally:
@@ -225,7 +234,8 @@ class JobRunner:
         return Ended(RunStatus.FAILED, process.returncode, f"ended with {process.returncode}")
 
     def _environment(self, claimed: Claimed) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if name not in SECRETS}
+        secrets = self._engine.settings.secrets
+        own = {name: value for name, value in os.environ.items() if name not in secrets}
         told = {
             "SHOAL_JOB": claimed.run.job,
             "SHOAL_RUN": claimed.run.run_id,

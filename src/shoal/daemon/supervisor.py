@@ -26,7 +26,7 @@ from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.session import Branch
 from shoal.model.supervision import Action, Rule
 from shoal.model.task import Task
-from shoal.services import Tx, orphans, qa, supervision
+from shoal.services import orphans, qa, supervision
 from shoal.services.orphans import Remains
 from shoal.settings import GITHUB_TOKEN, Settings
 
@@ -36,6 +36,13 @@ PROMISED_ROUNDS, PROMISED_SECONDS = 2, 90.0  # a round and what it may take, the
 FORGE_PATIENCE_MS = 3_600_000  # a forge that is away does not keep what is overdue alive for longer
 REFUSALS_KEPT = 20
 YOUNG_MS = 60_000  # who claims a task for a Job makes the Job a moment after
+
+
+Tell = Callable[[str], object]
+
+
+def _unheard(_: str) -> None:
+    pass
 
 
 class Witness(Protocol):
@@ -71,8 +78,11 @@ class Supervisor:
             with suppress(StoreError):  # the loops wait for a database, so the server does not fail for it
                 self._promise(True)
 
-    def tick(self) -> None:
-        """One round, unless another server makes one now. What went wrong is raised when all else is done."""
+    def tick(self, tell: Tell = _unheard) -> bool:
+        """One round, unless another server makes one now: then False. `tell` is told what it did, a line each.
+
+        What went wrong is raised when all else is done.
+        """
         lock = Ledger(self._engine, actor="shoal").lock(
             LOCK, owner=self._owner, ttl_seconds=LOCK_TTL_SECONDS, quiet=True
         )
@@ -81,25 +91,26 @@ class Supervisor:
             try:
                 stack.enter_context(lock)
             except Refused:
-                return
-            self._round()
+                return False
+            self._round(tell)
+        return True
 
     def close(self) -> None:
         """Let go of connections."""
         if self._forge is not None:
             self._forge.close()
 
-    def _round(self) -> None:
+    def _round(self, tell: Tell) -> None:
         inquiry = None if self._forge is None else Inquiry(self._forge, self._engine.settings)
         problems: list[Exception] = []
         steps: list[Callable[[], object]] = [
-            partial(self._look_after_orphans, inquiry),
-            partial(self._look_for_the_gone, inquiry),
-            partial(self._act_on_overdue, inquiry),
-            partial(self._until_done, orphans.lose_sessions),
-            partial(self._until_done, lambda tx: orphans.investigate(tx)[1]),
-            partial(self._until_done, qa.follow),
-            lambda: self._engine.write(supervision.report_stale),
+            partial(self._look_after_orphans, inquiry, tell),
+            partial(self._look_for_the_gone, inquiry, tell),
+            partial(self._act_on_overdue, inquiry, tell),
+            partial(self._end_sessions, tell),
+            partial(self._investigate, tell),
+            partial(self._follow_qa, tell),
+            partial(self._report_stale, tell),
         ]
         for step in steps:
             try:
@@ -113,7 +124,7 @@ class Supervisor:
         if problems:
             raise problems[0]
 
-    def _look_after_orphans(self, inquiry: Inquiry | None) -> None:
+    def _look_after_orphans(self, inquiry: Inquiry | None, tell: Tell) -> None:
         """Those whose lease is over. Without a forge, or when it does not answer, they are left to the reaper."""
         if inquiry is None:
             return
@@ -123,20 +134,20 @@ class Supervisor:
                 state = self._gone(task)
                 if state is None and not self._is_long_over(task):
                     continue
-                decided += self._take_back(inquiry, task, gone=state is True)
+                decided += self._take_back(inquiry, task, tell, gone=state is True)
             promised = inquiry.problem is None or (inquiry.is_slow and decided > 0)
         finally:
             self._promise(promised)
 
-    def _look_for_the_gone(self, inquiry: Inquiry | None) -> None:
+    def _look_for_the_gone(self, inquiry: Inquiry | None, tell: Tell) -> None:
         """Those whose process is gone although their lease is not over."""
         if self._witness is None:
             return
         for task in self._pages(partial(orphans.held, held_ms=YOUNG_MS)):
             if self._witness.gone(task, task.attempt) is True:
-                self._take_back(inquiry, task, gone=True)
+                self._take_back(inquiry, task, tell, gone=True)
 
-    def _act_on_overdue(self, inquiry: Inquiry | None) -> None:
+    def _act_on_overdue(self, inquiry: Inquiry | None, tell: Tell) -> None:
         after = 0
         while page := self._engine.read(partial(supervision.overdue, after=after)):
             for one in page:
@@ -151,13 +162,15 @@ class Supervisor:
                 act = partial(supervision.act_on_overdue, task=one.task.id, attempt=one.task.attempt)
                 if done := self._engine.write(act):
                     log.info("overtime", task=one.task.task_id, attempt=one.task.attempt, action=done)
+                    how = "warned of" if done is Action.WARN else "failed"
+                    tell(f"{one.task.task_id}: attempt {one.task.attempt} {how}, it takes too long")
 
     def _is_proposed(self, inquiry: Inquiry, task: Task, *, late_ms: int) -> bool:
         """Whether an open pull request keeps an attempt from being overdue; for a while also when nobody knows."""
         found = inquiry.open_pull_requests(task, self._branches(task))
         return late_ms < FORGE_PATIENCE_MS if found is None else bool(found)
 
-    def _take_back(self, inquiry: Inquiry | None, task: Task, *, gone: bool) -> bool:
+    def _take_back(self, inquiry: Inquiry | None, task: Task, tell: Tell, *, gone: bool) -> bool:
         """Whether it could be decided; what cannot be asked about now comes back at the end of its lease."""
         remains = Remains()
         if inquiry is not None:
@@ -165,11 +178,14 @@ class Supervisor:
             if left is None:
                 return False
             remains = _remains(left)
+            for one in left.opened:
+                tell(f"{task.task_id}: {one.url} opened for {one.branch}")
         taken = self._engine.write(
             partial(orphans.take_back, task=task.id, attempt=task.attempt, gone=gone, left=remains)
         )
         if taken is not None:
             log.info("orphan", task=taken.task_id, attempt=task.attempt, status=taken.status.value)
+            tell(f"{taken.task_id}: attempt {task.attempt} taken back, now {taken.status.value}")
         return True
 
     def _gone(self, task: Task) -> bool | None:
@@ -203,9 +219,27 @@ class Supervisor:
             yield from page
             after = page[-1].id
 
-    def _until_done(self, work: Callable[[Tx], object]) -> None:
-        while self._engine.write(work):
-            pass
+    def _end_sessions(self, tell: Tell) -> None:
+        while lost := self._engine.write(orphans.lose_sessions):
+            tell(f"{lost} session(s) ended whose attempt was over")
+
+    def _investigate(self, tell: Tell) -> None:
+        more = True
+        while more:
+            made, more = self._engine.write(orphans.investigate)
+            if made:
+                tell(f"{made} investigation(s) made")
+
+    def _follow_qa(self, tell: Tell) -> None:
+        more = True
+        while more:
+            changed, more = self._engine.write(qa.follow)
+            for line in changed:
+                tell(line)
+
+    def _report_stale(self, tell: Tell) -> None:
+        for name in self._engine.write(supervision.report_stale):
+            tell(f"{name}: reported stale")
 
 
 def forge_of(settings: Settings) -> tuple[Forge | None, str]:

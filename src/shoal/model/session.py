@@ -127,8 +127,9 @@ class Session(Struct, frozen=True):
 
     `attempt` is the latest that continued it, `episodes` how often the agent was started in it, `malformed` how many
     lines of its stream could not be read. A limit that is null does not hold; `stop` says which one was exceeded. `log`
-    is a file on the worker's machine. Without `outcome` an episode is under way; it is `lost` when the attempt lost the
-    task. `configuration` names what the agent's requests begin with: settings and the stable part of the prompt.
+    is a file on the worker's machine; a path that does not begin with / is one in the vault, where it was moved.
+    Without `outcome` an episode is under way; it is `lost` when the attempt lost the task. `configuration` names what
+    the agent's requests begin with: settings and the stable part of the prompt.
     """
 
     id: int

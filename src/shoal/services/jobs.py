@@ -11,10 +11,12 @@ import msgspec
 from msgspec import UNSET
 
 from shoal.errors import BadInput, Duplicate, NotFound, NoVault, Refused
+from shoal.model.built_in import options_of
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name
 from shoal.model.job import (
     Applied,
+    BuiltIn,
     Cause,
     Definition,
     Job,
@@ -222,6 +224,8 @@ def check(tx: Tx, definition: Definition) -> None:
     for name in definition.environment:
         if "=" in name:
             raise BadInput(f"{name!r} cannot name a variable of the environment", field="environment")
+    if isinstance(definition.action, BuiltIn):
+        options_of(definition.action)
     if isinstance(definition.action, Template):
         new = filled(definition.name, definition.action, tx.now)
         if new.body is not None:

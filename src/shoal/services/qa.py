@@ -34,31 +34,32 @@ class QaResult(msgspec.Struct, frozen=True):
     notes: str = ""
 
 
-def follow(tx: Tx) -> bool:
+def follow(tx: Tx) -> tuple[list[str], bool]:
     """Make a QA task for each work submitted since the last look, and take the verdicts of those that are done.
 
-    Once per submission for ever; what was submitted before this was first called is left to people. Whether there is
-    more to look at.
+    Once per submission for ever; what was submitted before this was first called is left to people. What was done, a
+    line each, and whether there is more to look at.
     """
     if not tx.settings.qa_tasks:
-        return False
+        return [], False
     after, upto, more = events.next_stretch(tx, CURSOR, limit=EVENTS_PER_LOOK)
     if upto == after:
-        return False
+        return [], False
+    done = []
     for number, kind in tx.all("qa.events", after=after, upto=upto):
         found = get_task(tx, number)
         if kind == Kind.TASK_SUBMITTED:
-            _request(tx, found)
+            done += _request(tx, found)
         else:
-            _conclude(tx, found)
+            done += _conclude(tx, found)
     events.move_cursor(tx, CURSOR, upto)
-    return more
+    return done, more
 
 
-def _request(tx: Tx, submitted: Task) -> None:
+def _request(tx: Tx, submitted: Task) -> list[str]:
     name = f"qa-{submitted.task_id}-{submitted.attempt}"
     if submitted.status is not Status.REVIEW or submitted.type == TYPE or tx.all("tasks.find", name=name):
-        return
+        return []
     new = NewTask(
         title=f"Review {submitted.task_id}: {submitted.title}"[:TITLE_LIMIT],
         type=TYPE,
@@ -74,26 +75,28 @@ def _request(tx: Tx, submitted: Task) -> None:
     [(task, is_new)] = tasks.insert(tx, [new])
     if is_new:
         dependencies.depend(tx, task=task.id, on=submitted.id, kind=DependencyKind.RELATED)
+    return [f"{submitted.task_id}: {task.task_id} made to review it"] if is_new else []
 
 
-def _conclude(tx: Tx, done: Task) -> None:
+def _conclude(tx: Tx, done: Task) -> list[str]:
     """Give the verdict of a QA task, if the work still awaits one."""
     of = _OF.fullmatch(done.external_key or "")
     if of is None:
-        return
+        return []
     found = get_task(tx, of[1])
     if found.status is not Status.REVIEW or found.attempt != int(of[2]):
-        return
+        return []
     try:
         conclusion = msgspec.convert(done.result, QaResult)
         approve = VERDICTS[conclusion.verdict]
     except (msgspec.ValidationError, KeyError):
         message = f"{done.task_id} is done and gave no verdict; `shoal review {found.task_id}` gives one"
         change(tx, found, Kind.TASK_COMMENTED, {}, data={"message": message})
-        return
+        return [f"{found.task_id}: {message}"]
     notes = conclusion.notes or done.summary or f"{done.task_id} says so"
     acting = tx.acting_as(done.assignee or tx.actor)
     outcomes.review(acting, task=found.id, approve=approve, notes=notes)
+    return [f"{found.task_id}: {'approved' if approve else 'rejected'} by {done.task_id}"]
 
 
 def _question(tx: Tx, submitted: Task) -> str:

@@ -241,6 +241,16 @@ def transcript(
     return Page([transcripts.line_from_row(row) for row in rows], next=following)
 
 
+def log_moved(tx: Tx, *, task: int, attempt: int, log: str) -> None:
+    """Tell where the log of an attempt is now, as a path in the vault."""
+    tx.all("sessions.log_moved", task=task, attempt=attempt, log=log)
+
+
+def log_gone(tx: Tx, *, task: int, log: str) -> None:
+    """Tell that a log in the vault has been let go of."""
+    tx.all("sessions.log_gone", task=task, log=log)
+
+
 def _hold(tx: Tx, id: int, attempt: int) -> tuple[Task, Session]:
     """The session and its task, locked, if the attempt holds both."""
     locked, row = tx.later("sessions.lock_task", id=id), tx.later("sessions.get", id=id)

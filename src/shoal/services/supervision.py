@@ -119,8 +119,8 @@ def act_on_overdue(tx: Tx, *, task: int, attempt: int) -> Action | None:
     return action
 
 
-def report_stale(tx: Tx) -> int:
-    """Report the tasks to which nothing has happened for too long, each once until something does; how many.
+def report_stale(tx: Tx) -> list[str]:
+    """Report the tasks to which nothing has happened for too long, each once until something does; which ones.
 
     Of the queued ones a stretch is looked at each time, and it begins again at the end of the queue.
     """
@@ -130,7 +130,7 @@ def report_stale(tx: Tx) -> int:
     queued = _stale_queued(tx, position)
     if len(queued) < PAGE:
         events.move_cursor(tx, QUEUED_CURSOR, reached if scanned == QUEUED_PER_LOOK else 0)
-    reported = 0
+    reported = []
     for seen, happened_at, since in [*queued, *_stale_active(tx)]:
         found = lock_task(tx, seen.id)
         if (found.status, found.attempt) != (seen.status, seen.attempt):
@@ -138,7 +138,7 @@ def report_stale(tx: Tx) -> int:
         if _say(tx, found, Rule.STALE, happened_at=happened_at):
             data = {"rule": Rule.STALE.value, "since": since, "message": _idle(tx, found, since)}
             tx.emit(Kind.TASK_STALE, found, was=found.status.value, attempt=found.attempt or None, data=data)
-            reported += 1
+            reported.append(found.task_id)
     return reported
 
 

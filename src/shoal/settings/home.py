@@ -110,7 +110,8 @@ class Home:
                 except msgspec.ValidationError as error:
                     field, message = explain(error, kind)
                     key = re.split(r"[.\[]", field or "", maxsplit=1)[0]
-                    raise self._wrong(f"[{_dotted(*place)}] {field}: {message}", text, *place, key) from None
+                    what = f"{field}: {message}" if field else message
+                    raise self._wrong(f"[{_dotted(*place)}] {what}", text, *place, key) from None
 
     def _wrong(self, what: str, text: str, *path: str) -> BadInput:
         line = line_of(text, path)

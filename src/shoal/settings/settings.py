@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from shoal.settings.tables import (
     AgentSettings,
     BrokerSettings,
+    ChannelSettings,
     DispatchSettings,
     KubernetesSettings,
     RepositorySettings,
@@ -118,6 +119,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     repositories: Annotated[
         dict[str, RepositorySettings], Meta(description='Repositories by name: [repositories."owner/name"].')
     ] = {}
+    channels: Annotated[
+        dict[str, ChannelSettings], Meta(description="Where notifications go, by name: [channels.NAME].")
+    ] = {}
     dispatch: Annotated[DispatchSettings, Meta(description="What is run by an executor: [dispatch].")] = (
         DispatchSettings()
     )
@@ -127,12 +131,18 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     broker: Annotated[BrokerSettings, Meta(description="Tokens for tasks: [broker].")] = BrokerSettings()
     review: Annotated[ReviewSettings, Meta(description="Reviews of pull requests: [review].")] = ReviewSettings()
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The variables of the environment that no agent and no job gets."""
+        return SECRETS | {one.url_variable for one in self.channels.values() if one.url_variable is not None}
+
 
 # In shoal.toml only.
 TABLES: dict[str, type[Struct]] = {
     "agents": AgentSettings,
     "workflows": WorkflowSettings,
     "repositories": RepositorySettings,
+    "channels": ChannelSettings,
     "dispatch": DispatchSettings,
     "kubernetes": KubernetesSettings,
     "broker": BrokerSettings,

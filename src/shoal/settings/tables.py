@@ -1,8 +1,8 @@
-"""The tables of shoal.toml: agents, workflows, repositories, and what Shoal runs and asks for them."""
+"""The tables of shoal.toml: agents, workflows, repositories, channels, and what Shoal runs and asks for them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -198,3 +198,29 @@ class ReviewSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         MergeMethod,
         Meta(description="How to merge what holds once its task is completed: none, merge, squash, rebase."),
     ] = "none"
+
+
+NotificationUrl = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://\S+\Z", max_length=4000)]
+
+
+class ChannelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where notifications go: `[channels.NAME]`. Its URL is a secret, and shown nowhere."""
+
+    url: Annotated[
+        NotificationUrl | None,
+        Meta(description="Its address as Apprise writes it: slack://…, discord://…, mailto://…, json://…"),
+    ] = None
+    url_variable: Annotated[
+        Variable | None,
+        Meta(description="Or the variable of the environment that holds it; no agent and no job gets that one."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.url_variable is None):
+            raise ValueError("say where it leads by one of url and url_variable")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -204,7 +205,7 @@ class Postgres(Database):
         self._patiently(apply)
 
     def backup(self, target: str) -> None:
-        partial = f"{target}.partial"
+        partial = f"{target}.{secrets.token_hex(4)}.partial"  # another may be made in the same moment
         command = ["pg_dump", "--format=custom", f"--file={partial}", f"--dbname={self.url}"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603

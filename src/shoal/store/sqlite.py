@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import secrets
 import threading
 import time
 from collections import deque
@@ -163,8 +164,7 @@ class SQLite(Database):
         return int(rows[0][0])
 
     def backup(self, target: str) -> None:
-        partial = Path(f"{target}.partial")
-        partial.unlink(missing_ok=True)
+        partial = Path(f"{target}.{secrets.token_hex(4)}.partial")  # another may be made in the same moment
         with translated(self.path):
             connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
             try:

@@ -28,7 +28,7 @@ from shoal.errors import (
 from shoal.ledger import Ledger
 from shoal.ledger.outbox import VARIABLE, Outbox
 from shoal.model.task import Claim
-from shoal.settings import SECRETS, Settings
+from shoal.settings import Settings
 from shoal.worker.choice import ON_THE_SPOT, Choice, choose, objection, on_the_spot
 from shoal.worker.conclusion import Conclusion, How
 from shoal.worker.episodes import ERROR_LIMIT, Episodes, Work
@@ -297,7 +297,8 @@ class Attempt:
         place = {"SHOAL_RESULT_FILE": str(self._result_file)}
         address = self._ledger.address
         where = {"SHOAL_URL": address} if address.startswith("http") else {"SHOAL_HOME": str(self._terms.folder)}
-        own = logins.environment({name: value for name, value in os.environ.items() if name not in SECRETS})
+        secrets = self._terms.settings.secrets
+        own = logins.environment({name: value for name, value in os.environ.items() if name not in secrets})
         kept = {VARIABLE: str(self._terms.folder)}
         return own | named | place | where | kept | {"SHOAL_ACTOR": self._actor(choice)}
 

@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from shoal.adapters.agents.agent import Agent, Assignment, Malformed
 from shoal.adapters.processes.groups import Limits
+from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 from shoal.errors import LeaseLost, ServerUnreachable, StoreError
 from shoal.model.cost import Usage
 from shoal.model.session import Finished, Item, Outcome, Recorded, Said, Spent, Started, Told, ToolBegun, live_message
-from shoal.worker.attempt_log import AttemptLog
 from shoal.worker.processes import Processes, StopReason
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ class Episode:
             with suppress(OSError):
                 items = self._agent.transcript(self._assignment, self._assignment.resumes)
                 self._earlier = {item.usage.request_key for item in items if isinstance(item, Spent)}
-        with AttemptLog(self._log_file) as log_file:
+        with LogFile(self._log_file) as log_file:
             process, threads = self._start(log_file)
             try:
                 outcome, reason = self._watch()
@@ -129,7 +129,7 @@ class Episode:
             began=self._began,
         )
 
-    def _start(self, log_file: AttemptLog) -> tuple[subprocess.Popen[bytes], list[threading.Thread]]:
+    def _start(self, log_file: LogFile) -> tuple[subprocess.Popen[bytes], list[threading.Thread]]:
         """Start the program, and the threads that serve its pipes."""
         agent = self._agent
         command = agent.command(self._assignment)
@@ -259,7 +259,7 @@ class Episode:
         except (BrokenPipeError, ValueError):
             pass  # it has ended, or does not want to hear more
 
-    def _read(self, stdout: IO[bytes], log_file: AttemptLog) -> None:
+    def _read(self, stdout: IO[bytes], log_file: LogFile) -> None:
         with stdout:
             while line := self._next_line(stdout):
                 log_file.write(line)

@@ -18,13 +18,13 @@ from shoal.adapters import agents
 from shoal.adapters.agents.agent import Agent, Assignment
 from shoal.adapters.processes.commands import RunCommand
 from shoal.adapters.processes.groups import Limits
+from shoal.adapters.processes.log_file import read_tail
 from shoal.errors import GitError, LeaseLost, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.prompt import Failure, Prompt, Way
 from shoal.model.session import Branch, Item, Outcome, Recorded, Session, Started, Told
 from shoal.model.task import Claim, Task
 from shoal.settings import Settings, WorkflowSettings
-from shoal.worker.attempt_log import read_tail
 from shoal.worker.choice import Choice, configuration
 from shoal.worker.conclusion import Conclusion, How
 from shoal.worker.episode import Ended, Episode
@@ -38,6 +38,7 @@ from shoal.worker.verification import Verdict, verify
 from shoal.worker.workspace import Workspace
 
 log = structlog.get_logger()
+TAIL_BYTES = 4000  # of a log, as much as a task keeps
 RETRY_LATER = 75  # EX_TEMPFAIL of sysexits.h
 NOT_STARTED = 127
 ERROR_LIMIT = 4000
@@ -307,7 +308,7 @@ class Episodes:
 
     def _ended_badly(self, ended: Ended) -> Conclusion:
         is_command = self._choice.settings.kind == "command"
-        tail = read_tail(self._work.log_file)
+        tail = read_tail(self._work.log_file, TAIL_BYTES)
         said = (ended.finished.error if ended.finished is not None else None) or ""
         if ended.outcome is Outcome.OVER_LIMIT:
             return Conclusion(how=How.FAIL, text=ended.reason or said or "over a limit", permanent=True)
@@ -380,5 +381,5 @@ class Episodes:
 
     def _final_text(self, ended: Ended) -> str:
         if self._choice.settings.kind == "command" and ended.finished is None:
-            return read_tail(self._work.log_file)
+            return read_tail(self._work.log_file, TAIL_BYTES)
         return (ended.finished.text if ended.finished is not None else "") or ended.said or ""

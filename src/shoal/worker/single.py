@@ -5,12 +5,15 @@ The same attempt and the same beats as those of a worker; it begins at most once
 
 from __future__ import annotations
 
+import sys
 import threading
+from pathlib import Path
 from queue import SimpleQueue
 
 import msgspec
 import structlog
 
+from shoal.adapters.processes.log_file import Follower
 from shoal.errors import LeaseLost, NotFound, ServerUnreachable, StoreError
 from shoal.ledger import Ledger
 from shoal.model.task import FINISHED, Claim, Status, Task
@@ -23,6 +26,7 @@ from shoal.worker.workshop import Workshop
 
 log = structlog.get_logger()
 ASK_AGAIN_SECONDS = 1.0
+LOOK_SECONDS = 0.2  # between looks at a log that is printed as it grows
 FAILED = 1
 
 
@@ -123,3 +127,14 @@ class SingleAttempt:
         if after.status is Status.ACTIVE:
             return ServerUnreachable.exit_code  # it could not be said
         return RETRY_LATER if after.releases > before.releases else LeaseLost.exit_code
+
+
+def print_log(log_file: Path, ended: threading.Event) -> None:
+    """Print a log as it grows, to its end."""
+    with Follower(log_file) as follower:
+        last = False
+        while not last:
+            last = ended.wait(LOOK_SECONDS)
+            for data in follower.read():
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()

@@ -58,13 +58,15 @@ class PodLog:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(self._path.stat(), os.fstat(self._descriptor)):
+                    raise BlockingIOError  # it was taken away meanwhile
                 self._memory = self._remembered()
                 os.ftruncate(self._descriptor, min(self._memory.size, os.fstat(self._descriptor).st_size))
                 self._memory.size = os.fstat(self._descriptor).st_size
             except BaseException:
                 os.close(self._descriptor)
                 raise
-        except BlockingIOError:
+        except (BlockingIOError, FileNotFoundError):
             raise ExecutorUnreachable(f"{self._path} is just being written by somebody else") from None
         except OSError as error:
             raise ExecutorError(f"{self._path} cannot be written: {error.strerror}") from error

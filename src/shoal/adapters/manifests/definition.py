@@ -63,6 +63,8 @@ def _keys(entry: Entry, field: str) -> Keys:
     """The keys in the file that a field of the definition was written with."""
     parts = tuple(part for part in re.split(r"[.\[\]]+", field) if part)
     if parts[:1] == ("action",) and "action" not in entry.table:
+        if parts[1:2] == ("options",):
+            return parts[1:]
         written = next((name for name in ACTIONS if name in entry.table), "")
         inner = [part for part in parts[1:] if part not in ("command", "task", "name")]
         return (written, *inner) if written else ()

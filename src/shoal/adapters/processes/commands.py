@@ -5,20 +5,19 @@ Each runs in a process group of its own, bounded in time and in what it may writ
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from io import FileIO
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from msgspec import Struct
 
 from shoal.adapters.processes.groups import NO_LIMITS, Limits
+from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 
 TAIL_BYTES = 2000
@@ -101,9 +100,8 @@ class Commands:
         self, command: Sequence[str], folder: Path, *, seconds: float, environment: Mapping[str, str] | None = None
     ) -> Ran:
         """Run a command to its end; whatever it left behind ends with it."""
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab", buffering=0) as log:
-            _write(log, f"$ {shlex.join(command)}\n".encode("utf-8", "replace"))
+        with LogFile(self._log) as log:
+            log.write(f"$ {shlex.join(command)}\n".encode("utf-8", "replace"))
             try:
                 process = self._starter.start(
                     command,
@@ -143,7 +141,7 @@ class Commands:
 class _Output:
     """What a command writes: its beginning goes to the log, its end is remembered, the rest is counted."""
 
-    def __init__(self, pipe: IO[bytes], log: FileIO) -> None:
+    def __init__(self, pipe: IO[bytes], log: LogFile) -> None:
         self.size = 0
         self._log = log
         self._end = b""
@@ -171,9 +169,9 @@ class _Output:
         self._selector.close()
         if self.size > LOG_BYTES:
             more = f"\n… {self.size - LOG_BYTES} bytes more, which end with:\n"
-            _write(self._log, more.encode() + self._end)
+            self._log.write(more.encode() + self._end)
         if self.size and not self._end.endswith(b"\n"):
-            _write(self._log, b"\n")
+            self._log.write(b"\n")
 
     @property
     def tail(self) -> str:
@@ -188,11 +186,6 @@ class _Output:
         if not data:
             self._open = False
             self._selector.unregister(self._pipe)
-        _write(self._log, data[: max(0, LOG_BYTES - self.size)])
+        self._log.write(data[: max(0, LOG_BYTES - self.size)])
         self.size += len(data)
         self._end = (self._end + data)[-TAIL_BYTES:]
-
-
-def _write(log: FileIO, data: bytes) -> None:
-    with contextlib.suppress(OSError):  # a full disk is no fault of the command
-        log.write(data)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from shoal.adapters.scanners.finding import Finding
 
 ALLOWING = re.compile(r"shoal:\s*allow-secret|gitleaks:allow|pragma:\s*allowlist[ -]secret", re.IGNORECASE)
+KEY_BEGINS, KEY_ENDS = "-----BEGIN ", "-----END "
 LINE_LIMIT = 20_000  # characters of one line; what is longer is data, and only known formats are looked for there
 FOUND_IN_A_LINE = 50
 ASSIGNED, UNQUOTED, DRAWN = "a password or key in an assignment", "a password or key in a setting", "a random string"
@@ -176,6 +177,7 @@ _LOCAL = re.compile(
     r"(?:localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|(?:.+\.)?example(?:\.\w+)?|(?:.+\.)?(?:test|invalid|local))",
     re.IGNORECASE,
 )
+_END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
 
 
 def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Finding]:
@@ -201,13 +203,32 @@ def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Finding]:
     return sorted(found.values())
 
 
+def redacted(text: str) -> str:
+    """A text with `[secret: kind]` in the place of each known format, password in a URL, and key in an assignment.
+
+    Strings that only look drawn by lot stay: logs are full of ids. Of a private key all goes, to its end.
+    """
+    found = []
+    for kind, start, end in _spans("", text, by_lot=False):
+        if kind == "a private key":
+            last = _END_OF_KEY.search(text, end)
+            end = last.end() if last else len(text)
+        found.append((start, end, kind))
+    parts, at = [], 0
+    for start, end, kind in sorted(found):
+        if start >= at:
+            parts += [text[at:start], f"[secret: {kind}]"]
+        at = max(at, end)
+    return "".join([*parts, text[at:]])
+
+
 def entropy(text: str) -> float:
     """Shannon's entropy of the characters of a text, in bits per character."""
     size = len(text)
     return -sum(n / size * math.log2(n / size) for n in Counter(text).values()) if size else 0.0
 
 
-def _spans(path: str, whole: str) -> Iterator[tuple[str, int, int]]:
+def _spans(path: str, whole: str, *, by_lot: bool = True) -> Iterator[tuple[str, int, int]]:
     """What is suspicious, best known first: its kind, and from where to where it goes."""
     for one in FORMATS:
         for match in _matches(one.pattern, one.needles, whole, whole):
@@ -225,7 +246,7 @@ def _spans(path: str, whole: str) -> Iterator[tuple[str, int, int]]:
     for match in _matches(_HEADER, ("bearer ", "basic "), lowered, whole):
         if _is_drawn(match["value"]):
             yield ASSIGNED, match.start("value"), match.end("value")
-    if name not in _LOCKS and ending not in _DATA and ".min." not in name:
+    if by_lot and name not in _LOCKS and ending not in _DATA and ".min." not in name:
         yield from _drawn(whole)
 
 

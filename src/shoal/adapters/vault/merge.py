@@ -17,6 +17,7 @@ from shoal.adapters.git.repository import Entry, Git
 from shoal.adapters.vault import context_file
 from shoal.adapters.vault.front_matter import FrontMatter, Unreadable, body_start
 from shoal.adapters.vault.layout import Layout
+from shoal.adapters.vault.report_file import is_written_whole
 from shoal.adapters.vault.task_file import OWNED
 from shoal.errors import VaultError
 
@@ -125,6 +126,8 @@ class Merger:
                 theirs, ours = theirs or found, ours or found
         if theirs is None or ours is None:
             return {str(path): theirs or ours}
+        if self._is_written_whole(theirs) and self._is_written_whole(ours):
+            return {str(path): ours}
         was = self._git.entry_at(base, str(path))
         if was is None and path.parent in layout.task_folders and (elsewhere := self._elsewhere(path, base)):
             was = elsewhere[1]
@@ -136,6 +139,9 @@ class Merger:
         beside = layout.beside(here, local[:8])
         self.conflicts.append(Conflict(str(here), f"both versions were kept, the local one as {beside}"))
         return left | {str(here): theirs, str(beside): ours}
+
+    def _is_written_whole(self, entry: Entry) -> bool:
+        return is_written_whole((self._content(entry) or b"").decode("utf-8", "surrogateescape"))
 
     def _merged(self, path: PurePosixPath, sides: Sides) -> bytes | None:
         """One text of both sides; None when they must stay apart."""

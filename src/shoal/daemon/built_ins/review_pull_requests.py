@@ -7,8 +7,10 @@ When a task's work counts as done: criteria.py.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import msgspec
@@ -17,14 +19,16 @@ from msgspec import Struct
 from shoal.adapters.forges.forge import ChangedFile, Forge, PullRequest, is_branch_of
 from shoal.adapters.scanners import paths, secrets
 from shoal.adapters.scanners.finding import Finding, shown
+from shoal.daemon.built_ins.context import Context
 from shoal.daemon.built_ins.criteria import Standing, standing
+from shoal.daemon.supervisor import forge_of
 from shoal.errors import ForgeError, ForgeUnreachable, NotConfigured, NotFound, Refused
 from shoal.ledger import Ledger
 from shoal.model.event import Event, Kind
 from shoal.model.session import Branch
 from shoal.model.task import FINISHED, Status, Task
 from shoal.services.reviews import Judgement
-from shoal.settings import RepositorySettings, Settings
+from shoal.settings import GITHUB_TOKEN, RepositorySettings, Settings
 
 LOCK, LOCK_TTL_SECONDS = "review-pull-requests", 60
 RULES = 1  # grows when the same commit may be judged otherwise than before
@@ -74,8 +78,23 @@ class Outcome(Struct, frozen=True):
     said: list[str] = []
 
 
-def review(ledger: Ledger, forge: Forge, settings: Settings) -> str:
+def run(context: Context) -> str:
+    """Judge the open pull requests of tasks: approve, comment, and merge where the settings say so."""
+    settings = context.engine.settings
+    forge, why = forge_of(settings)
+    if forge is None:
+        reason = why if os.environ.get(GITHUB_TOKEN) else f"set ${GITHUB_TOKEN}, which it reads and answers them by"
+        raise NotConfigured(f"pull requests cannot be reviewed: {reason}")
+    try:
+        return review(context.ledger, forge, settings, stopping=context.stopping.is_set)
+    finally:
+        forge.close()
+
+
+def review(ledger: Ledger, forge: Forge, settings: Settings, *, stopping: Callable[[], bool] = lambda: False) -> str:
     """Judge every open pull request of a task in the configured repositories; a report.
+
+    `stopping` is asked before each.
 
     Raises NotConfigured without repositories, ForgeUnreachable when the forge could not be asked about all of them, and
     ForgeError when it refused all of them; both with the report so far.
@@ -85,14 +104,15 @@ def review(ledger: Ledger, forge: Forge, settings: Settings) -> str:
             stack.enter_context(ledger.lock(LOCK, ttl_seconds=LOCK_TTL_SECONDS, quiet=True))
         except Refused:
             return "another review is under way; nothing was done"
-        return _Round(ledger, forge, settings).run()
+        return _Round(ledger, forge, settings, stopping).run()
 
 
 class _Round:
     """One look through all repositories."""
 
-    def __init__(self, ledger: Ledger, forge: Forge, settings: Settings) -> None:
+    def __init__(self, ledger: Ledger, forge: Forge, settings: Settings, stopping: Callable[[], bool]) -> None:
         self._ledger = ledger
+        self._stopping = stopping
         self._forge = forge
         self._settings = settings
         self._lines: list[str] = []
@@ -108,12 +128,12 @@ class _Round:
             )
         refused = 0
         for place, terms in places.items():
-            if len(self._unreachable) >= UNREACHABLE_LIMIT:
+            if len(self._unreachable) >= UNREACHABLE_LIMIT or self._stopping():
                 break
             try:
                 # One bad answer keeps no other from being looked at; a forge that is away is asked no more.
                 for pull in self._forge.all_open_pull_requests(place):
-                    if len(self._unreachable) < UNREACHABLE_LIMIT:
+                    if len(self._unreachable) < UNREACHABLE_LIMIT and not self._stopping():
                         self._look_at(pull, terms)
             except ForgeUnreachable as error:
                 self._note_unreachable(place, error)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from msgspec import Struct
 
 from shoal.adapters.vault.layout import Layout
 from shoal.clock import HOUR_MS
 from shoal.daemon.views.page import Page, left_out, section, view
-from shoal.daemon.views.reads import SCANNED, by_number, crowded, found
+from shoal.daemon.views.reads import SCANNED, found, long_queued
 from shoal.daemon.views.task_columns import (
     ASSIGNEE,
     CHANGED,
@@ -75,13 +74,7 @@ def page(tx: Tx, layout: Layout) -> Page:
 
 
 def _long_queued(tx: Tx, _: Status, before: int) -> list[Task]:
-    asked = [
-        {"queue": queue, "priority": priority, "before": before, "scanned": SCANNED, "limit": SHOWN}
-        for queue in crowded(stats.counts(tx))
-        for priority in range(4)
-    ]
-    longest = sorted(chain.from_iterable(tx.many("views.long_queued", asked)))[:SHOWN]
-    return by_number(tx, [id for _, id in longest])
+    return long_queued(tx, stats.counts(tx), before, SHOWN)
 
 
 def _unchanged(tx: Tx, status: Status, before: int) -> list[Task]:

@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from msgspec import Struct
 
 from shoal.adapters.vault.front_matter import Bare, FrontMatter, Value
+from shoal.adapters.vault.report_file import KIND
 
-KIND = "shoal-view"
 LONGEST_CELL = 500
 _SPECIAL = re.compile(
     r"[\\`*\[\]<>#~|$]"

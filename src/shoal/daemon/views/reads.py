@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from shoal.model.task import Status, Task
@@ -30,3 +31,14 @@ def crowded(by_queue: dict[str, dict[str, int]]) -> list[str]:
     """The queues with tasks to claim, by name; of very many, those with the most."""
     waiting = sorted((-counts[Status.QUEUED], name) for name, counts in by_queue.items() if counts.get(Status.QUEUED))
     return sorted(name for _, name in waiting[:QUEUES])
+
+
+def long_queued(tx: Tx, by_queue: dict[str, dict[str, int]], before: int, limit: int) -> list[Task]:
+    """What has been ready since before a moment, the longest first."""
+    asked = [
+        {"queue": queue, "priority": priority, "before": before, "scanned": SCANNED, "limit": limit}
+        for queue in crowded(by_queue)
+        for priority in range(4)
+    ]
+    longest = sorted(chain.from_iterable(tx.many("views.long_queued", asked)))[:limit]
+    return by_number(tx, [id for _, id in longest])

@@ -147,3 +147,15 @@ WHERE session = :session
   AND (at, id) > (:at, :after)                                             -- if after
 ORDER BY at, id
 LIMIT :limit
+
+-- name: log_moved
+-- Where the log of an attempt's sessions is now.
+UPDATE sessions SET log = :log
+WHERE task = :task AND attempt = :attempt
+RETURNING id
+
+-- name: log_gone
+-- Sessions whose log has been let go of.
+UPDATE sessions SET log = NULL
+WHERE task = :task AND log = :log
+RETURNING id

@@ -100,6 +100,45 @@ SELECT t.* FROM (
 JOIN tasks AS t ON t.id = unchanged.id
 ORDER BY t.updated_at, t.id
 
+-- name: held
+-- Of the oldest blocked tasks, those that somebody holds back, the longest unchanged first.
+SELECT t.* FROM (
+  SELECT id FROM (
+    SELECT id, updated_at, hold_reason FROM tasks WHERE {{of_status}} ORDER BY status, id LIMIT :scanned
+  ) AS oldest
+  WHERE hold_reason IS NOT NULL
+  ORDER BY updated_at, id
+  LIMIT :limit
+) AS held
+JOIN tasks AS t ON t.id = held.id
+ORDER BY t.updated_at, t.id
+
+-- name: ended_since
+-- Of what ended last, how many there are of each kind of end since a time.
+SELECT status, COUNT(*) FROM (
+  SELECT status FROM tasks
+  WHERE completed_at >= :since AND completed_at IS NOT NULL
+  ORDER BY completed_at DESC
+  LIMIT :scanned
+) AS latest
+GROUP BY status
+
+-- name: failed_since
+-- Of what ended last, what has failed since a time, the latest first.
+SELECT t.* FROM (
+  SELECT id FROM (
+    SELECT id, status, completed_at FROM tasks
+    WHERE completed_at >= :since AND completed_at IS NOT NULL
+    ORDER BY completed_at DESC
+    LIMIT :scanned
+  ) AS latest
+  WHERE status = 'failed'
+  ORDER BY completed_at DESC, id DESC
+  LIMIT :limit
+) AS failed
+JOIN tasks AS t ON t.id = failed.id
+ORDER BY t.completed_at DESC, t.id DESC
+
 -- name: count_blocked
 -- Of the oldest blocked tasks: how many were looked at, how many dependencies they wait for, the last one.
 SELECT COUNT(*), COALESCE(SUM(blockers), 0), COALESCE(MAX(id), 0) FROM (
