@@ -197,7 +197,7 @@ def test_death_between_two_steps_loses_and_repeats_nothing(
         if after == "rename":
             dying.setattr(flush_logs._Flush, "_bring", lambda *_: 1 / 0)
         elif after == "replace":
-            dying.setattr(flush_logs.sessions, "log_moved", lambda *_, **__: 1 / 0)
+            dying.setattr("shoal.services.sessions.log_moved", lambda *_, **__: 1 / 0)
         else:
             dying.setattr(flush_logs, "_copy", lambda *_: 1 / 0)
         assert fire(ledger, "flush_logs").status == "error"
