@@ -100,7 +100,7 @@ class Supervisor:
         if self._forge is not None:
             self._forge.close()
 
-    def _round(self, tell: Tell) -> None:
+    def _round(self, tell: Tell = _unheard) -> None:
         inquiry = None if self._forge is None else Inquiry(self._forge, self._engine.settings)
         problems: list[Exception] = []
         steps: list[Callable[[], object]] = [

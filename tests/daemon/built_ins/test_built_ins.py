@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.adapters.forges.github import GitHub
 from shoal.daemon import backup
 from shoal.daemon.built_ins import BUILT_INS, described
+from shoal.daemon.built_ins.review_pull_requests import review
 from shoal.errors import BadInput
 from shoal.ledger import sources
 from shoal.model.built_in import OPTIONS
@@ -164,3 +166,16 @@ def test_wrong_option_in_a_manifest_is_told_with_its_line(open_at: Callable[...,
     engine.sources = sources.sources_of(Home(tmp_path), lambda: engine.settings, engine.clock)
     with pytest.raises(BadInput, match=r"jobs\.toml, line 4: job nightly: option kep of backup: there is no such"):
         ledger.jobs.sync()
+
+
+def test_review_that_is_to_end_leaves_what_it_has_not_begun(with_github: Ledger, api: ForgeApi) -> None:
+    work(with_github)
+    work(with_github)
+    proposal(api)
+    proposal(api, "shoal/T2-build-it")
+    github = GitHub(api.url, TOKEN)
+    settings: Any = with_github.engine.settings  # type: ignore[attr-defined]
+    told = review(with_github.acting_as("shoal"), github, settings, stopping=lambda: bool(reviews(api)))
+    github.close()
+    assert told == f"pull requests of tasks: 1 approved\nacme/web#1 {BRANCH}: approved"
+    assert reviews(api, 2) == []

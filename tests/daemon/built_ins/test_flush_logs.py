@@ -27,6 +27,7 @@ from tests.fleet import environment
 from tests.vaults import git
 
 MONTH = f"{datetime.fromtimestamp(START_MS / 1000, UTC):%Y-%m}"
+WORD = "s3cr3t" + "pw"
 AWS_KEY = "AKIA" + "QYLPMN5HGZT3KXRW"
 KEY = "-----BEGIN RSA PRIVATE " + "KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
 
@@ -139,7 +140,7 @@ def test_secrets_stay_out_of_the_vault(
     ledger: Ledger, home: Home, vault: Path, fire: Fire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flush_logs, "BLOCK_BYTES", 40)  # so that the key is in several pieces
-    text = f"begin\n{KEY}\nuse {AWS_KEY} now\ngit clone https://ana:s3cr3tpw@git.acme.io/web\n"
+    text = f"begin\n{KEY}\nuse {AWS_KEY} now\ngit clone https://ana:{WORD}@git.acme.io/web\n"
     text += "id 5d41402abc4b2a76b9719d9110\n"
     attempt(ledger, home, text)
     fire(ledger, "flush_logs")
@@ -196,7 +197,7 @@ def test_death_between_two_steps_loses_and_repeats_nothing(
         if after == "rename":
             dying.setattr(flush_logs._Flush, "_bring", lambda *_: 1 / 0)
         elif after == "replace":
-            dying.setattr(flush_logs.sessions, "log_moved", lambda *_, **__: 1 / 0)
+            dying.setattr("shoal.services.sessions.log_moved", lambda *_, **__: 1 / 0)
         else:
             dying.setattr(flush_logs, "_copy", lambda *_: 1 / 0)
         assert fire(ledger, "flush_logs").status == "error"
