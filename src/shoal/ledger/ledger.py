@@ -18,6 +18,7 @@ from shoal.ledger.nouns import (
     Costs,
     Events,
     Grants,
+    Items,
     Jobs,
     Locks,
     Queues,
@@ -52,6 +53,7 @@ class Ledger:
         self.supervision = Supervision(engine, actor)
         self.jobs = Jobs(engine, actor)
         self.runs = Runs(engine, actor)
+        self.items = Items(engine, actor)
 
     @property
     def address(self) -> str:

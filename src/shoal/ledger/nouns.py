@@ -51,3 +51,7 @@ class Runs(Noun):
 
 class Grants(Noun):
     """Tokens for tasks and services, and the audit of them."""
+
+
+class Items(Noun):
+    """The backlog: candidates for work."""

@@ -87,6 +87,22 @@ class Kind(StrEnum):
     RUN_SKIPPED = "run.skipped"
     JOBS_REFUSED = "jobs.refused"
     SETTINGS_REFUSED = "settings.refused"
+    ITEM_CREATED = "item.created"
+    ITEM_FOUND = "item.found"
+    ITEM_UPDATED = "item.updated"
+    ITEM_MOVED = "item.moved"
+    ITEM_ACCEPTED = "item.accepted"
+    ITEM_REJECTED = "item.rejected"
+    ITEM_REOPENED = "item.reopened"
+    ITEM_STALE = "item.stale"
+    ITEM_RETURNED = "item.returned"
+    ITEM_DONE = "item.done"
+    ITEM_LINKED = "item.linked"
+    ITEM_MERGED = "item.merged"
+    ITEM_ASSESSED = "item.assessed"
+    ITEM_PRIORITISED = "item.prioritised"
+    ITEM_DECOMPOSED = "item.decomposed"
+    SCAN_ENDED = "scan.ended"
     BROADCAST = "broadcast"
 
 
@@ -117,6 +133,8 @@ OF_JOBS = frozenset(
         Kind.JOBS_REFUSED,
     }
 )
+# The backlog.
+OF_ITEMS = frozenset({kind for kind in Kind if kind.startswith(("item.", "scan."))})
 # What the broker does; it changes nothing that people read about a task.
 OF_TOKENS = frozenset(
     {
@@ -179,7 +197,7 @@ KIND_MEANINGS = {
     Kind.TASK_RESCUED: "work that could not be pushed was brought to the vault, or could not be either",
     Kind.SESSION_STARTED: "an agent began, or went on with, a session about the task",
     Kind.SESSION_SAID: "the agent said something",
-    Kind.SESSION_ENDED: "a run of the agent ended",
+    Kind.SESSION_ENDED: "an episode of the agent ended",
     Kind.TOOL_STARTED: "the agent called a tool",
     Kind.TOOL_COMPLETED: "a tool answered",
     Kind.TOOL_FAILED: "a tool failed",
@@ -206,6 +224,22 @@ KIND_MEANINGS = {
     Kind.RUN_SKIPPED: "a slot was skipped, because a run of its job was under way",
     Kind.JOBS_REFUSED: "the manifest of jobs cannot be read or meant, and the jobs stay as they are",
     Kind.SETTINGS_REFUSED: "a changed shoal.toml cannot be meant, and the settings before it stay in force",
+    Kind.ITEM_CREATED: "someone made a work item",
+    Kind.ITEM_FOUND: "a scan, a check or an import brought a work item",
+    Kind.ITEM_UPDATED: "fields of a work item were changed",
+    Kind.ITEM_MOVED: "a scan found the work item elsewhere, or in other words",
+    Kind.ITEM_ACCEPTED: "the work item is worth doing, says a person or a rule",
+    Kind.ITEM_REJECTED: "the work item will not be done, says a person or a rule",
+    Kind.ITEM_REOPENED: "a work item that was done or rejected is open again",
+    Kind.ITEM_STALE: "the last scans did not see the work item",
+    Kind.ITEM_RETURNED: "a stale work item was seen again",
+    Kind.ITEM_DONE: "the work item is done",
+    Kind.ITEM_LINKED: "a file or another item was linked to the work item, or the link taken away",
+    Kind.ITEM_MERGED: "the work item is the same as another one",
+    Kind.ITEM_ASSESSED: "someone or a model said what the work item takes, or could not",
+    Kind.ITEM_PRIORITISED: "the work item was given a priority",
+    Kind.ITEM_DECOMPOSED: "the work item became tasks",
+    Kind.SCAN_ENDED: "a project was scanned",
     Kind.BROADCAST: "a message to everyone",
 }
 
@@ -226,6 +260,7 @@ class Event(Struct, frozen=True):
     queue: str | None
     changes: dict[str, Any]
     data: dict[str, Any]
+    item: int | None = None
 
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -233,7 +268,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 def event_from_row(row: tuple[Any, ...], prefix: str) -> Event:
     """An event from its row: statuses and queues have columns, so that they can be counted."""
-    (id, at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data) = row
+    (id, at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data, item) = row
     shown = _decode(changes) if changes else {}
     if old_status != new_status:
         shown["status"] = [old_status, new_status]
@@ -250,4 +285,5 @@ def event_from_row(row: tuple[Any, ...], prefix: str) -> Event:
         queue=queue,
         changes=shown,
         data=_decode(data) if data else {},
+        item=item,
     )

@@ -8,7 +8,9 @@ from msgspec import Meta, Struct
 
 from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.fields import Count, Limit, Name, TaskRef, Text
+from shoal.model.item import ItemRef
 from shoal.model.page import Page, position
+from shoal.services.item_refs import item_number
 from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -32,6 +34,7 @@ def list_(
     *,
     after: Annotated[Count | None, Meta(description="Only events behind this id, oldest first.")] = None,
     task: TaskRef | None = None,
+    item: ItemRef | None = None,
     kind: Kind | None = None,
     steps: Annotated[bool, Meta(description="Also each thing that an agent says, calls or pays.")] = True,
     cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
@@ -44,6 +47,8 @@ def list_(
     filters: dict[str, Any] = {}
     if task is not None:
         filters["task"] = get_task(tx, task).id
+    if item is not None:
+        filters["item"] = item_number(item)
     if kind is not None:
         filters["kind"] = kind.value
     if not steps and kind is None:

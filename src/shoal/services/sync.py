@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from shoal.model.event import OF_JOBS, OF_SESSIONS, OF_TOKENS, Kind, event_from_row
+from shoal.model.event import OF_ITEMS, OF_JOBS, OF_SESSIONS, OF_TOKENS, Kind, event_from_row
 from shoal.services import events
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -36,6 +36,7 @@ PROMPT = frozenset(
 # These change nothing in the vault.
 SILENT = (
     OF_SESSIONS
+    | OF_ITEMS
     | OF_JOBS
     | OF_TOKENS
     | {

@@ -125,6 +125,7 @@ class Tx:
         attempt: int | None = None,
         queue: str | None = None,
         actor: str | None = None,
+        item: int | None = None,
     ) -> None:
         """Append an event at the end of this transaction.
 
@@ -144,5 +145,6 @@ class Tx:
                 "new_status": task.status.value if moved and task is not None else None,
                 "changes": _json(changes).decode() if changes else None,
                 "data": _json(data).decode() if data else None,
+                "item": item,
             }
         )

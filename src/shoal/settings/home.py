@@ -100,7 +100,7 @@ class Home:
                 raise self._wrong(f"{name}: there is no such setting{near}", text, name)
             if kind is None:
                 continue
-            is_one = name in ("dispatch", "kubernetes", "broker", "review")
+            is_one = name in ("dispatch", "kubernetes", "broker", "review", "backlog")
             if not isinstance(value, dict) or not (is_one or all(isinstance(one, dict) for one in value.values())):
                 form = f"[{name}]" if is_one else f"[{name}.NAME]"
                 raise self._wrong(f"{name}: it is written as a table, {form}", text, name)

@@ -10,12 +10,15 @@ from msgspec import Meta, Struct
 
 from shoal.settings.tables import (
     AgentSettings,
+    BacklogSettings,
     BrokerSettings,
     ChannelSettings,
     DispatchSettings,
     KubernetesSettings,
+    ProjectSettings,
     RepositorySettings,
     ReviewSettings,
+    TriageSettings,
     Whole,
     WorkflowSettings,
 )
@@ -129,6 +132,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         KubernetesSettings, Meta(description="The Jobs of the executor kubernetes: [kubernetes].")
     ] = KubernetesSettings()
     broker: Annotated[BrokerSettings, Meta(description="Tokens for tasks: [broker].")] = BrokerSettings()
+    projects: Annotated[
+        dict[str, ProjectSettings], Meta(description="Checkouts whose backlog is kept: [projects.NAME].")
+    ] = {}
+    triage: Annotated[dict[str, TriageSettings], Meta(description="Rules about new items: [triage.NAME].")] = {}
+    backlog: Annotated[BacklogSettings, Meta(description="The backlog: [backlog].")] = BacklogSettings()
     review: Annotated[ReviewSettings, Meta(description="Reviews of pull requests: [review].")] = ReviewSettings()
 
     @property
@@ -146,6 +154,9 @@ TABLES: dict[str, type[Struct]] = {
     "dispatch": DispatchSettings,
     "kubernetes": KubernetesSettings,
     "broker": BrokerSettings,
+    "projects": ProjectSettings,
+    "triage": TriageSettings,
+    "backlog": BacklogSettings,
     "review": ReviewSettings,
 }
 

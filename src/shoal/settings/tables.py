@@ -224,3 +224,46 @@ class ChannelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return []
+
+
+class ProjectSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A checkout whose backlog is kept: `[projects.NAME]`."""
+
+    path: Annotated[
+        str, Meta(min_length=1, max_length=1000, description="Its folder; a relative one is meant from the home.")
+    ]
+    repository: Annotated[
+        str | None, Meta(description="What its tasks work in, as in [repositories]; left out: none.")
+    ] = None
+    goals: Annotated[list[str], Meta(max_length=50, description="What matters now: words that raise a priority.")] = []
+
+
+class TriageSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A rule about new work items: `[triage.NAME]`. All that it names must fit; the first rule that fits decides."""
+
+    then: Annotated[Literal["accept", "reject", "leave"], Meta(description="What becomes of what fits.")]
+    projects: Annotated[Names, Meta(description="Of these projects.")] = []
+    paths: Annotated[Names, Meta(description="Patterns of their files: `*` stays in a folder, `**` does not.")] = []
+    labels: Annotated[Names, Meta(description="With one of these labels.")] = []
+    origins: Annotated[list[Literal["scan", "check", "manual", "import"]], Meta(description="From these.")] = []
+    severities: Annotated[list[Literal["info", "warning", "critical"]], Meta(description="Findings so bad.")] = []
+    checks: Annotated[Names, Meta(description="Findings of these checks.")] = []
+    containing: Annotated[Names, Meta(description="With one of these words, whatever the case.")] = []
+    older_than_days: Annotated[Whole | None, Meta(description="First seen longer ago.")] = None
+    changed_within_days: Annotated[Whole | None, Meta(description="Whose file a commit changed lately.")] = None
+    queue: Annotated[bool, Meta(description="Queue the tasks of what is safe_always, too.")] = False
+
+
+class BacklogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How work items are found, assessed and done: `[backlog]`."""
+
+    todo_files: Annotated[Names, Meta(description="Names and patterns of the files that `shoal scan` reads.")] = (
+        msgspec.field(default_factory=lambda: ["TODO.md", "TODO", "BACKLOG.md", "ROADMAP.md", "docs/plans/**"])
+    )
+    stale_after: Annotated[Whole, Meta(description="Scans in a row that do not see an item, until it is stale.")] = 3
+    max_file_bytes: Annotated[Whole, Meta(description="Larger files are not scanned.")] = 5_000_000
+    model: Annotated[str | None, Meta(description="What assesses, as `anthropic:claude-haiku-4-5`.")] = None
+    base_url: Annotated[str | None, Meta(description="Where it answers, if not at its maker's.")] = None
+    context_tokens: Annotated[Whole, Meta(description="How much code an assessment may read.")] = 20_000
+    max_usd: Annotated[Dollars, Meta(description="What `shoal scope --batch` may spend.")] = 5.0
+    queue: Annotated[str, Meta(max_length=200, description="Where the tasks of items go.")] = "default"

@@ -8,16 +8,16 @@ kind NOT IN ('session.said', 'tool.started', 'tool.completed', 'tool.failed', 'c
 
 -- name: append
 -- One line of the log.
-INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data)
-VALUES (:at, :kind, :actor, :task, :attempt, :queue, :old_queue, :old_status, :new_status, :changes, :data)
+INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data, item)
+VALUES (:at, :kind, :actor, :task, :attempt, :queue, :old_queue, :old_status, :new_status, :changes, :data, :item)
 
 -- name: append_many
 -- The same for all that a commit brings, in one statement: where a round trip costs more than reading JSON.
-INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data)
+INSERT INTO events (at, kind, actor, task, attempt, queue, old_queue, old_status, new_status, changes, data, item)
 SELECT
   CAST(value ->> 'at' AS BIGINT), value ->> 'kind', value ->> 'actor', CAST(value ->> 'task' AS BIGINT),
   CAST(value ->> 'attempt' AS INTEGER), value ->> 'queue', value ->> 'old_queue', value ->> 'old_status',
-  value ->> 'new_status', value ->> 'changes', value ->> 'data'
+  value ->> 'new_status', value ->> 'changes', value ->> 'data', CAST(value ->> 'item' AS BIGINT)
 FROM {{rows}}
 
 -- name: latest
@@ -33,6 +33,7 @@ SELECT COUNT(*) FROM events WHERE id > :after AND id <= :upto
 SELECT * FROM events
 WHERE id > :after AND id <= :horizon
   AND task = :task                                                         -- if task
+  AND item = :item                                                         -- if item
   AND kind = :kind                                                         -- if kind
   AND {{no_steps}}  -- if no_steps
 ORDER BY id
@@ -43,6 +44,7 @@ LIMIT :limit
 SELECT * FROM events
 WHERE id < :before
   AND task = :task                                                         -- if task
+  AND item = :item                                                         -- if item
   AND kind = :kind                                                         -- if kind
   AND {{no_steps}}  -- if no_steps
 ORDER BY id DESC

@@ -1,0 +1,354 @@
+"""Work items: made, read, edited, accepted, rejected, linked, merged. What scans do to them: scans.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta
+
+from shoal.errors import BadInput, Cycle, NotFound, Refused
+from shoal.model.event import Kind
+from shoal.model.fields import Limit, Name, PriorityInput, Text
+from shoal.model.item import (
+    Assessment,
+    Form,
+    Item,
+    ItemChanges,
+    ItemDetail,
+    ItemFile,
+    ItemRef,
+    ItemStatus,
+    NewItem,
+    Origin,
+    Path,
+    Severity,
+    item_from_row,
+    shown,
+)
+from shoal.model.page import Page, position
+from shoal.model.task import priority_of
+from shoal.services.item_changes import change_item, require_open, status_of, stored, text_hash
+from shoal.services.item_refs import get_item, item_number, lock_item
+from shoal.services.refs import LARGEST_ID
+from shoal.services.transaction import Tx
+from shoal.services.verb import verb
+
+LINKS = 1000
+
+
+@verb("POST /items", status=201)
+def create(tx: Tx, new: NewItem) -> Item:
+    """Make a work item by hand."""
+    given = {name: getattr(new, name) for name in new.__struct_fields__ if name not in {"files", "accepted", "parent"}}
+    given["priority"] = None if new.priority is None else priority_of(new.priority)
+    given["parent"] = None if new.parent is None else get_item(tx, new.parent).id
+    made = insert(tx, origin=Origin.MANUAL, accepted=new.accepted, **given)
+    for path in new.files:
+        tx.all("items.put_file", item=made.id, path=path, validated=0)
+    tx.emit(Kind.ITEM_CREATED, data={"text": made.name}, item=made.id)
+    return made
+
+
+@verb("GET /items/{item}")
+def get(tx: Tx, *, item: ItemRef) -> ItemDetail:
+    """One work item, with its files, the items before and after it, and the tasks that it became."""
+    found = get_item(tx, item)
+    fields = {name: getattr(found, name) for name in found.__struct_fields__}
+
+    def numbers(query: str, **given: Any) -> list[int]:
+        return [int(row[0]) for row in tx.all(query, limit=LINKS, **given)]
+
+    return ItemDetail(
+        **fields,
+        files=[
+            ItemFile(path, bool(validated)) for path, validated in tx.all("items.files", item=found.id, limit=LINKS)
+        ],
+        blocked_by=[*map(shown, numbers("items.blockers", blocked=found.id))],
+        blocks=[*map(shown, numbers("items.dependents", blocker=found.id))],
+        children=[*map(shown, numbers("items.children", parent=found.id))],
+        tasks=[*map(tx.shown, numbers("items.tasks", item=found.id))],
+    )
+
+
+@verb("GET /items")
+def list_(
+    tx: Tx,
+    *,
+    project: Name | None = None,
+    status: ItemStatus | None = None,
+    open: Annotated[bool, Meta(description="Only those that are neither done, rejected nor stale.")] = False,
+    accepted: bool | None = None,
+    origin: Origin | None = None,
+    check: Annotated[Name | None, Meta(description="Only findings of this check.")] = None,
+    severity: Severity | None = None,
+    priority: PriorityInput | None = None,
+    type: Name | None = None,
+    parent: ItemRef | None = None,
+    source_file: Path | None = None,
+    file: Annotated[Path | None, Meta(description="Only those that are about this file.")] = None,
+    containing: Annotated[Name | None, Meta(description="Only those with these words, whatever the case.")] = None,
+    cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
+    limit: Limit = 100,
+) -> Page[Item]:
+    """A page of work items, newest first; those that were merged into others are left out."""
+    filters: dict[str, Any] = {"project": project, "type": type, "check_name": check, "file": file}
+    filters |= {"source_file": source_file, "origin": origin and origin.value, "severity": severity and severity.value}
+    filters |= {"status": status and status.value, "open": open or None}
+    filters["accepted"] = None if accepted is None else int(accepted)
+    filters["priority"] = None if priority is None else priority_of(priority)
+    filters["parent"] = None if parent is None else item_number(parent)
+    filters["like"] = None if containing is None else f"%{containing.lower()}%"
+    given = {name: value for name, value in filters.items() if value is not None}
+    before = LARGEST_ID if cursor is None else position(cursor)
+    found = [item_from_row(row) for row in tx.all("items.newest", before=before, limit=limit, **given)]
+    return Page(found, next=str(found[-1].id) if len(found) == limit else None)
+
+
+@verb("GET /items/next")
+def next_(tx: Tx, *, project: Name | None = None, limit: Limit = 50) -> list[Item]:
+    """The items that have a priority and no tasks yet, in the order in which they are to be done."""
+    filters = {} if project is None else {"project": project}
+    return [item_from_row(row) for row in tx.all("items.in_order", limit=limit, **filters)]
+
+
+@verb("PATCH /items/{item}", repeatable=True)
+def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
+    """Edit a work item; what is left out stays, null clears. A scan does not take back what was edited."""
+    found = lock_item(tx, item)
+    fields = {name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
+    if "priority" in fields and fields["priority"] is not None:
+        fields["priority"] = priority_of(fields["priority"])
+    if fields.get("parent") is not None:
+        fields["parent"] = _parent(tx, found, fields["parent"])
+    if "text" in fields:
+        fields["text_hash"] = text_hash(fields["text"])
+    fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
+    return change_item(tx, found, Kind.ITEM_UPDATED, fields) if fields else found
+
+
+@verb("POST /items/{item}/accept", repeatable=True)
+def accept(tx: Tx, *, item: ItemRef) -> Item:
+    """Say that an item is worth doing. What nobody accepted is never assessed by a model, nor done."""
+    return decide(tx, lock_item(tx, item), accepted=True, by=tx.actor)
+
+
+@verb("POST /items/{item}/reject", repeatable=True)
+def reject(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
+    """Say that an item will not be done. A scan that sees it again does not bring it back."""
+    return decide(tx, lock_item(tx, item), accepted=False, by=tx.actor, reason=reason)
+
+
+@verb("POST /items/{item}/reopen", repeatable=True)
+def reopen(tx: Tx, *, item: ItemRef) -> Item:
+    """Open an item again that was done, rejected, or not seen for long."""
+    found = lock_item(tx, item)
+    if found.merged_into is not None:
+        raise Refused(f"{found.item_id} was merged into {shown(found.merged_into)}; reopen that one", field="item")
+    if found.status not in (ItemStatus.DONE, ItemStatus.WONTFIX, ItemStatus.STALE):
+        return found
+    status = status_of(found, accepted=found.accepted)
+    return change_item(
+        tx, found, Kind.ITEM_REOPENED, {"status": status, "done_at": None, "done_commit": None, "unseen": 0}
+    )
+
+
+@verb("POST /items/{item}/done", repeatable=True)
+def done(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
+    """Say that an item is done."""
+    return finish(tx, lock_item(tx, item), reason=reason)
+
+
+@verb("POST /items/{item}/files", repeatable=True)
+def add_files(tx: Tx, *, item: ItemRef, files: Annotated[list[Path], Meta(min_length=1, max_length=200)]) -> ItemDetail:
+    """Say which files an item is about."""
+    found = lock_item(tx, item)
+    for path in files:
+        tx.all("items.put_file", item=found.id, path=path, validated=0)
+    tx.emit(Kind.ITEM_LINKED, data={"files": files}, item=found.id)
+    return get(tx, item=found.id)
+
+
+@verb("DELETE /items/{item}/files")
+def remove_file(tx: Tx, *, item: ItemRef, path: Path) -> ItemDetail:
+    """Say that an item is not about a file. Raises NotFound when it was not."""
+    found = lock_item(tx, item)
+    if tx.one("items.drop_file", item=found.id, path=path) is None:
+        raise NotFound(
+            f"{found.item_id} is not about {path}; `shoal item show {found.item_id}` lists its files", field="path"
+        )
+    tx.emit(Kind.ITEM_LINKED, data={"removed": path}, item=found.id)
+    return get(tx, item=found.id)
+
+
+@verb("POST /items/{item}/dependencies", repeatable=True)
+def depend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
+    """Make an item wait for another; its tasks will wait for the other's. Raises Cycle, with the path."""
+    found, blocker = lock_item(tx, item), get_item(tx, on)
+    _refuse_circle(tx, found, blocker)
+    if tx.one("items.add_dependency", blocked=found.id, blocker=blocker.id) is not None:
+        tx.emit(Kind.ITEM_LINKED, data={"waits_for": blocker.item_id}, item=found.id)
+    return get(tx, item=found.id)
+
+
+@verb("DELETE /items/{item}/dependencies/{on}")
+def undepend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
+    """Let an item wait for another no more. Raises NotFound when it did not."""
+    found = lock_item(tx, item)
+    if tx.one("items.drop_dependency", blocked=found.id, blocker=item_number(on)) is None:
+        raise NotFound(f"{found.item_id} does not wait for {on}", field="on")
+    tx.emit(Kind.ITEM_LINKED, data={"waits_no_more_for": shown(item_number(on))}, item=found.id)
+    return get(tx, item=found.id)
+
+
+@verb("POST /items/{item}/merge", repeatable=True)
+def merge(tx: Tx, *, item: ItemRef, into: ItemRef) -> Item:
+    """Say that an item is the same as another: what hangs on it goes over, and it is left out of lists.
+
+    A scan that sees it again counts it as the other one. Refused for an item that has tasks.
+    """
+    number, target_number = item_number(item), item_number(into)
+    if number == target_number:
+        raise BadInput(f"{shown(number)} cannot be merged into itself", field="into")
+    locked = {one: lock_item(tx, one) for one in sorted((number, target_number))}
+    found, target = locked[number], locked[target_number]
+    if found.merged_into == target.id:
+        return target
+    require_open(found, "merge")
+    if target.merged_into is not None:
+        raise Refused(
+            f"{target.item_id} was merged into {shown(target.merged_into)}; merge into that one", field="into"
+        )
+    if tasks := tx.all("items.tasks", item=found.id, limit=1):
+        raise Refused(f"{found.item_id} has tasks ({tx.shown(tasks[0][0])}); finish or cancel them first", field="item")
+    for path, validated in tx.all("items.files", item=found.id, limit=LINKS):
+        tx.all("items.put_file", item=target.id, path=path, validated=validated)
+    for (blocker,) in tx.all("items.blockers", blocked=found.id, limit=LINKS):
+        tx.all("items.drop_dependency", blocked=found.id, blocker=blocker)
+        _take_over(tx, get_item(tx, target.id), get_item(tx, blocker))
+    for (blocked,) in tx.all("items.dependents", blocker=found.id, limit=LINKS):
+        tx.all("items.drop_dependency", blocked=blocked, blocker=found.id)
+        _take_over(tx, get_item(tx, blocked), get_item(tx, target.id))
+    tx.all("items.move_links", **{"from": found.id, "to": target.id})
+    data = {"into": target.item_id}
+    change_item(tx, found, Kind.ITEM_MERGED, {"merged_into": target.id, "status": ItemStatus.WONTFIX}, data=data)
+    fields = {"labels": list(dict.fromkeys([*target.labels, *found.labels])), "refs": found.refs | target.refs}
+    fields = {name: value for name, value in fields.items() if value != getattr(target, name)}
+    return change_item(tx, target, Kind.ITEM_UPDATED, fields) if fields else target
+
+
+@verb("GET /items/{item}/assessments")
+def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment]:
+    """Every assessment of an item, the newest first, with what it cost; failed ones too."""
+    found = get_item(tx, item)
+    rows = tx.all("items.assessments", item=found.id, limit=limit)
+    fields = Assessment.__struct_fields__
+    return [
+        Assessment(**dict(zip(fields, row, strict=True)) | {"answer": row[10] and msgspec.json.decode(row[10])})
+        for row in rows
+    ]
+
+
+def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:
+    """A new row; what is not given is unknown. The caller tells of it."""
+    status = ItemStatus.TRIAGED if accepted else ItemStatus.NEW
+    fields: dict[str, Any] = {
+        **dict.fromkeys(("source_file", "source_line", "check_name", "rule", "run", "severity", "title", "summary")),
+        **dict.fromkeys(("priority", "type", "owner", "due_at", "parent", "done_at")),
+        "heading": [],
+        "labels": [],
+        "refs": {},
+        "sort_order": 0,
+        "form": Form.NOTE,
+        "status": status,
+        "effort": "unknown",
+        "risk": "unknown",
+        "tier": "unknown",
+        "first_seen_at": tx.now,
+        "decided_by": tx.actor if accepted else None,
+        **given,
+        "origin": origin,
+        "accepted": accepted,
+        "text": text,
+        "text_hash": text_hash(text),
+    }
+    row = tx.one("items.insert", now=tx.now, **{name: stored(name, value) for name, value in fields.items()})
+    assert row is not None  # noqa: S101 - an insert gives its row
+    return item_from_row(row)
+
+
+def decide(tx: Tx, item: Item, *, accepted: bool, by: str, reason: str | None = None) -> Item:
+    """Accept or reject a locked item; `by` is a person, or the name of a rule."""
+    if item.merged_into is not None or (accepted and item.status is ItemStatus.DONE):
+        require_open(item, "decide about")
+    data = {"by": by} | ({"reason": reason} if reason else {})
+    if accepted:
+        if item.accepted and item.status is not ItemStatus.WONTFIX:
+            return item
+        status = item.status if item.status is ItemStatus.IN_PROGRESS else status_of(item, accepted=True)
+        fields = {"accepted": True, "decided_by": by, "status": status}
+        return change_item(tx, item, Kind.ITEM_ACCEPTED, fields, data=data)
+    if item.status is ItemStatus.WONTFIX:
+        return item
+    if item.status is ItemStatus.IN_PROGRESS:
+        raise Refused(
+            f"{item.item_id} has tasks under way; cancel them first: `shoal item show {item.item_id}`", field="item"
+        )
+    fields = {"accepted": False, "decided_by": by, "status": ItemStatus.WONTFIX}
+    return change_item(tx, item, Kind.ITEM_REJECTED, fields, data=data)
+
+
+def finish(tx: Tx, item: Item, *, reason: str | None = None, commit: str | None = None) -> Item:
+    """Make a locked item done; one that is stays as it is."""
+    if item.status is ItemStatus.DONE:
+        return item
+    if item.merged_into is not None:
+        require_open(item, "finish")
+    fields = {"status": ItemStatus.DONE, "done_at": tx.now, "done_commit": commit}
+    return change_item(tx, item, Kind.ITEM_DONE, fields, data={"reason": reason} if reason else None)
+
+
+def _parent(tx: Tx, item: Item, ref: str | int) -> int:
+    parent = get_item(tx, ref)
+    above: Item | None = parent
+    while above is not None:
+        if above.id == item.id:
+            raise Cycle(f"{parent.item_id} is {item.item_id} or below it, and cannot be above it", field="parent")
+        above = None if above.parent is None else get_item(tx, above.parent)
+    return parent.id
+
+
+def _refuse_circle(tx: Tx, item: Item, blocker: Item) -> None:
+    """Refuse a dependency by which an item would wait for itself."""
+    path = _way(tx, blocker.id, item.id)
+    if path is not None:
+        way = " -> ".join(shown(number) for number in [item.id, *path])
+        raise Cycle(f"{item.item_id} cannot wait for {blocker.item_id}, which waits for it: {way}", field="on")
+
+
+def _take_over(tx: Tx, item: Item, blocker: Item) -> None:
+    """A dependency of a merged item, unless it would make a circle."""
+    if item.id != blocker.id and _way(tx, blocker.id, item.id) is None:
+        tx.all("items.add_dependency", blocked=item.id, blocker=blocker.id)
+
+
+def _way(tx: Tx, start: int, goal: int) -> list[int] | None:
+    """A path along what items wait for, from one to another; None when there is none."""
+    came: dict[int, int | None] = {start: None}
+    row: list[int] = [start]
+    while row:
+        following: list[int] = []
+        for number in row:
+            if number == goal:
+                path: list[int] = []
+                at: int | None = number
+                while at is not None:
+                    path.append(at)
+                    at = came[at]
+                return path[::-1]
+            for (blocker,) in tx.all("items.blockers", blocked=number, limit=LINKS):
+                if blocker not in came:
+                    came[blocker] = number
+                    following.append(blocker)
+        row = following
+    return None

@@ -1,0 +1,145 @@
+-- name: insert
+-- One new work item.
+INSERT INTO items (
+  project, source_file, source_line, heading, text, text_hash, form, status, accepted, decided_by, origin, check_name,
+  rule, run, severity, title, summary, effort, risk, priority, sort_order, tier, type, labels, owner, due_at, parent,
+  refs, first_seen_at, last_seen_at, done_at, created_at, updated_at
+) VALUES (
+  :project, :source_file, :source_line, :heading, :text, :text_hash, :form, :status, :accepted, :decided_by, :origin,
+  :check_name, :rule, :run, :severity, :title, :summary, :effort, :risk, :priority, :sort_order, :tier, :type, :labels,
+  :owner, :due_at, :parent, :refs, :first_seen_at, :now, :done_at, :now, :now
+)
+RETURNING *
+
+-- name: get
+-- One work item.
+SELECT * FROM items WHERE id = :id
+
+-- name: lock
+-- The same, kept from other writers until the transaction ends.
+SELECT * FROM items WHERE id = :id
+{{for_update}}
+
+-- name: change
+-- New values for some fields of one item.
+UPDATE items SET
+  project = :project,                       -- if project
+  source_file = :source_file,               -- if source_file
+  source_line = :source_line,               -- if source_line
+  heading = :heading,                       -- if heading
+  text = :text,                             -- if text
+  text_hash = :text_hash,                   -- if text_hash
+  form = :form,                             -- if form
+  status = :status,                         -- if status
+  accepted = :accepted,                     -- if accepted
+  decided_by = :decided_by,                 -- if decided_by
+  check_name = :check_name,                 -- if check_name
+  rule = :rule,                             -- if rule
+  run = :run,                               -- if run
+  severity = :severity,                     -- if severity
+  title = :title,                           -- if title
+  summary = :summary,                       -- if summary
+  effort = :effort,                         -- if effort
+  risk = :risk,                             -- if risk
+  priority = :priority,                     -- if priority
+  sort_order = :sort_order,                 -- if sort_order
+  tier = :tier,                             -- if tier
+  type = :type,                             -- if type
+  labels = :labels,                         -- if labels
+  owner = :owner,                           -- if owner
+  due_at = :due_at,                         -- if due_at
+  parent = :parent,                         -- if parent
+  refs = :refs,                             -- if refs
+  confidence = :confidence,                 -- if confidence
+  assessed_at = :assessed_at,               -- if assessed_at
+  assessed_by = :assessed_by,               -- if assessed_by
+  assessment_version = :assessment_version, -- if assessment_version
+  input_hash = :input_hash,                 -- if input_hash
+  last_seen_at = :last_seen_at,             -- if last_seen_at
+  unseen = :unseen,                         -- if unseen
+  merged_into = :merged_into,               -- if merged_into
+  done_at = :done_at,                       -- if done_at
+  done_commit = :done_commit,               -- if done_commit
+  updated_at = :now
+WHERE id = :id
+RETURNING *
+
+-- name: newest
+-- The newest items before one.
+SELECT t.* FROM items AS t
+WHERE t.id < :before AND t.merged_into IS NULL
+  AND t.project = :project                                                 -- if project
+  AND t.status = :status                                                   -- if status
+  AND t.status IN ('new', 'triaged', 'assessed', 'in_progress')            -- if open
+  AND t.accepted = :accepted                                               -- if accepted
+  AND t.origin = :origin                                                   -- if origin
+  AND t.check_name = :check_name                                           -- if check_name
+  AND t.severity = :severity                                               -- if severity
+  AND t.priority = :priority                                               -- if priority
+  AND t.priority IS NULL                                                   -- if unprioritised
+  AND t.type = :type                                                       -- if type
+  AND t.parent = :parent                                                   -- if parent
+  AND t.source_file = :source_file                                         -- if source_file
+  AND LOWER(t.text) LIKE :like                                             -- if like
+  AND EXISTS (SELECT 1 FROM item_files AS f WHERE f.item = t.id AND f.path = :file)  -- if file
+ORDER BY t.id DESC
+LIMIT :limit
+
+-- name: in_order
+-- The open items that have a priority, in the order in which they are to be done.
+SELECT t.* FROM items AS t
+WHERE t.status IN ('triaged', 'assessed') AND t.priority IS NOT NULL AND t.merged_into IS NULL
+  AND t.project = :project                                                 -- if project
+ORDER BY t.priority, t.sort_order, t.id
+LIMIT :limit
+
+-- name: children
+-- The items below one, in their order.
+SELECT id FROM items WHERE parent = :parent AND merged_into IS NULL ORDER BY sort_order, id LIMIT :limit
+
+-- name: put_file
+-- A file that an item is about.
+INSERT INTO item_files (item, path, validated) VALUES (:item, :path, :validated)
+ON CONFLICT (item, path) DO UPDATE SET validated = excluded.validated
+
+-- name: drop_file
+-- A file that it is not about any more.
+DELETE FROM item_files WHERE item = :item AND path = :path
+RETURNING path
+
+-- name: files
+-- The files that an item is about.
+SELECT path, validated FROM item_files WHERE item = :item ORDER BY path LIMIT :limit
+
+-- name: add_dependency
+-- One item waits for another.
+INSERT INTO item_deps (blocked, blocker) VALUES (:blocked, :blocker)
+ON CONFLICT (blocked, blocker) DO NOTHING
+RETURNING blocker
+
+-- name: drop_dependency
+-- It waits for it no more.
+DELETE FROM item_deps WHERE blocked = :blocked AND blocker = :blocker
+RETURNING blocker
+
+-- name: blockers
+-- What an item waits for.
+SELECT blocker FROM item_deps WHERE blocked = :blocked ORDER BY blocker LIMIT :limit
+
+-- name: dependents
+-- What waits for an item.
+SELECT blocked FROM item_deps WHERE blocker = :blocker ORDER BY blocked LIMIT :limit
+
+-- name: move_links
+-- What hung on one item hangs on another.
+UPDATE items SET parent = :to WHERE parent = :from AND id <> :to
+
+-- name: tasks
+-- The tasks that an item became.
+SELECT task FROM item_tasks WHERE item = :item ORDER BY place, task LIMIT :limit
+
+-- name: assessments
+-- Every assessment of an item, the newest first.
+SELECT item, version, at, actor, model, prompt_version, input_hash, cost_usd_micros, input_tokens, output_tokens, answer,
+  error
+FROM assessments WHERE item = :item ORDER BY version DESC LIMIT :limit

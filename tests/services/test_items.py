@@ -1,0 +1,121 @@
+"""Work items: made, decided about, linked, merged; every change is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from shoal import Ledger
+from shoal.errors import BadInput, Cycle, NotFound, Refused, WrongStatus
+from shoal.model.item import Item, item_from_row
+
+
+def kinds(ledger: Ledger, item: int) -> list[str]:
+    return [event.kind for event in reversed(ledger.events.list(item=item))]
+
+
+def test_item_is_made_read_and_listed(ledger: Ledger) -> None:
+    made = ledger.items.create(text="Fix the login", project="web", files=["src/login.py"], priority="high")
+    assert (made.item_id, made.status, made.origin, made.accepted, made.priority) == ("W1", "new", "manual", False, 1)
+    found = ledger.items.get("w1")
+    assert ([file.path for file in found.files], found.tasks, found.name) == (["src/login.py"], [], "Fix the login")
+    ledger.items.create(text="Something else")
+    assert [one.id for one in ledger.items.list(file="src/login.py")] == [1]
+    assert [one.id for one in ledger.items.list(containing="LOGIN")] == [1]
+    assert [one.id for one in ledger.items.list(limit=1)] == [2]
+    assert [one.id for one in ledger.items.list(limit=1, cursor=ledger.items.list(limit=1).next)] == [1]
+    with pytest.raises(NotFound, match="there is no work item 'W9'"):
+        ledger.items.get("W9")
+
+
+def test_decisions_are_told_and_can_be_taken_back(ledger: Ledger) -> None:
+    ledger.items.create(text="x")
+    assert ledger.items.accept(1).status == "triaged"
+    assert ledger.items.accept("W1").decided_by == ledger.actor
+    assert ledger.items.reject(1, reason="no time").status == "wontfix"
+    assert ledger.items.reopen(1).status == "new"
+    assert ledger.items.done(1).status == "done"
+    with pytest.raises(WrongStatus, match="W1 is done; `shoal item reopen W1` first"):
+        ledger.items.accept(1)
+    assert ledger.items.reopen(1).done_at is None
+    assert kinds(ledger, 1) == [
+        *("item.created", "item.accepted", "item.rejected", "item.reopened", "item.done", "item.reopened")
+    ]
+
+
+def test_edit_changes_what_it_names_and_tells_old_and_new(ledger: Ledger) -> None:
+    before = ledger.items.create(text="x", labels=["a"])
+    after = ledger.items.update(1, text="y", effort="small", labels=["a"])
+    assert (after.text, after.effort) == ("y", "small")
+    assert after.text_hash != before.text_hash
+    [event] = ledger.events.list(item=1, kind="item.updated")
+    assert event.changes == {"text": ["x", "y"], "effort": ["unknown", "small"]}
+    ledger.items.update(1, text="y")
+    assert len(kinds(ledger, 1)) == 2
+
+
+def test_same_words_in_other_type_have_the_same_hash(ledger: Ledger) -> None:
+    texts = ["Fix the *login*!", "  fix  the login", "FIX THE `LOGIN`."]
+    assert len({ledger.items.create(text=text).text_hash for text in texts}) == 1
+
+
+def test_item_waits_for_others_and_never_for_itself(ledger: Ledger) -> None:
+    for text in "abc":
+        ledger.items.create(text=text)
+    assert ledger.items.depend(1, on=2).blocked_by == ["W2"]
+    ledger.items.depend(2, on=3)
+    with pytest.raises(Cycle, match="W3 cannot wait for W1, which waits for it: W3 -> W1 -> W2 -> W3"):
+        ledger.items.depend(3, on=1)
+    assert ledger.items.get(3).blocks == ["W2"]
+    assert ledger.items.undepend(2, on="W3").blocked_by == []
+    with pytest.raises(NotFound):
+        ledger.items.undepend(2, on=3)
+
+
+def test_item_is_below_another_and_never_below_itself(ledger: Ledger) -> None:
+    ledger.items.create(text="a")
+    ledger.items.create(text="b", parent="W1")
+    assert ledger.items.get(1).children == ["W2"]
+    with pytest.raises(Cycle, match="W2 is W1 or below it"):
+        ledger.items.update(1, parent=2)
+
+
+def test_merged_item_leaves_what_hangs_on_it_to_the_other(ledger: Ledger) -> None:
+    for text in "abcd":
+        ledger.items.create(text=text, files=[f"{text}.py"], labels=[text], refs={"old": text})
+    ledger.items.depend(1, on=3)
+    ledger.items.depend(4, on=1)
+    ledger.items.update(3, parent=1)
+    kept = ledger.items.merge(1, into="W2")
+    assert (kept.id, kept.labels, kept.refs) == (2, ["b", "a"], {"old": "b"})
+    whole = ledger.items.get(2)
+    assert ([file.path for file in whole.files], whole.blocked_by, whole.blocks, whole.children) == (
+        *(["a.py", "b.py"], ["W3"], ["W4"], ["W3"]),
+    )
+    assert [one.id for one in ledger.items.list()] == [4, 3, 2]
+    with pytest.raises(WrongStatus, match="W1 was merged into W2; decide about that one"):
+        ledger.items.accept(1)
+    with pytest.raises(Refused):
+        ledger.items.reopen(1)
+    with pytest.raises(BadInput, match="cannot be merged into itself"):
+        ledger.items.merge(2, into=2)
+
+
+def test_only_items_with_a_priority_come_next(ledger: Ledger) -> None:
+    for number, priority in enumerate([2, None, 0, 2], start=1):
+        ledger.items.create(text="x", priority=priority, accepted=number != 4)
+    assert [one.id for one in ledger.items.next()] == [3, 1]
+
+
+def test_fields_stand_in_the_order_of_the_columns(ledger: Ledger) -> None:
+    made = ledger.items.create(text="x", project="p", heading=["a", "b"], severity="warning", owner="ana", due_at=5)
+    row = ledger.engine.read(lambda tx: tx.one("items.get", id=made.id))  # type: ignore[attr-defined]
+    assert len(row) == len(Item.__struct_fields__) - 1
+    assert item_from_row(row) == made
+    assert (made.project, made.heading, made.severity, made.owner, made.due_at) == (
+        *("p", ["a", "b"], "warning", "ana", 5),
+    )
+
+
+def test_assessments_are_empty_at_first(ledger: Ledger) -> None:
+    ledger.items.create(text="x")
+    assert ledger.items.assessments(1) == []
