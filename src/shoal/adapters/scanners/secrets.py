@@ -307,7 +307,7 @@ def _is_drawn(text: str) -> bool:
         return False
     changes = sum(map(str.__ne__, kinds, kinds[1:])) / (len(bare) - 1)
     if counts["A"] >= 2:
-        is_worded = changes < 0.5 and sum(map(len, _WORDY.findall(bare))) > 0.5 * len(bare)
+        is_worded = changes < 0.5 and sum(map(len, _WORDY.findall(bare))) >= 0.5 * len(bare)
         marks = counts["-"] / len(bare)
         return not is_worded and marks <= 0.15 and entropy(bare) >= min(4.2, 0.86 * math.log2(len(bare)))
     return len(bare) >= 24 and counts["-"] == 0 and changes >= 0.25 and counts["d"] >= 4 and entropy(bare) >= 3.8
