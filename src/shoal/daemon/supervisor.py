@@ -38,9 +38,6 @@ REFUSALS_KEPT = 20
 YOUNG_MS = 60_000  # who claims a task for a Job makes the Job a moment after
 
 
-
-
-
 class Witness(Protocol):
     """What runs attempts elsewhere and can tell whether one is still there."""
 
