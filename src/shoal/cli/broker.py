@@ -70,12 +70,13 @@ def register(
     session.answer(found, lambda: _show(found), ids=[found.task_id])
 
 
-@broker.command()
+@broker.command(epilog="Example: shoal broker deregister T42")
 @click.argument("task")
+@KEY
 @command
-def deregister(session: Session, task: str) -> None:
+def deregister(session: Session, task: str, key: str | None) -> None:
     """Let a task have no tokens any more; its living ones are ended."""
-    found = session.ledger.tasks.deregister(task)
+    found = session.ledger.tasks.deregister(task, **given(key=key_of_caller(key)))
     session.answer(found, lambda: _show(found), ids=[found.task_id])
 
 

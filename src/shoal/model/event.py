@@ -179,7 +179,7 @@ KIND_MEANINGS = {
     Kind.TASK_RESCUED: "work that could not be pushed was brought to the vault, or could not be either",
     Kind.SESSION_STARTED: "an agent began, or went on with, a session about the task",
     Kind.SESSION_SAID: "the agent said something",
-    Kind.SESSION_ENDED: "a run of the agent ended",
+    Kind.SESSION_ENDED: "an episode of the agent ended",
     Kind.TOOL_STARTED: "the agent called a tool",
     Kind.TOOL_COMPLETED: "a tool answered",
     Kind.TOOL_FAILED: "a tool failed",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from shoal.clock import DAY_MS
 from shoal.errors import NotFound
 from shoal.model.fields import Limit, Moment, Name, TaskRef
 from shoal.model.grant import Grant, GrantAction, GrantLine, grant_from_row, line_from_row
@@ -18,7 +19,6 @@ from shoal.services.verb import verb
 
 NEWEST = 2**63 - 1
 LONGEST = 500
-DAY_MS = 86_400_000
 _json = msgspec.json.Encoder(order="sorted").encode
 
 

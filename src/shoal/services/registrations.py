@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from shoal.clock import HOUR_MS
 from shoal.errors import BadInput, Forbidden, NotFound, Refused, WrongStatus
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef
@@ -27,7 +28,6 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 from shoal.settings import Permissions, Settings
 
-HOUR_MS = 3_600_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+", re.ASCII)
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)", re.ASCII)
 Repositories = Annotated[list[Name], Meta(min_length=1, max_length=50)]
@@ -83,12 +83,16 @@ def register(
     return made
 
 
-@verb("DELETE /tasks/{task}/register", repeatable=True)
-def deregister(tx: Tx, *, task: TaskRef) -> Registration:
-    """Let a task have no tokens any more, until somebody registers it anew; its living ones are ended."""
+@verb("POST /tasks/{task}/deregister", repeatable=True)
+def deregister(tx: Tx, *, task: TaskRef, key: Key | None = None) -> Registration:
+    """Let a task have no tokens any more, until somebody registers it anew; its living ones are ended.
+
+    It needs the attempt's own key, or the administrator's token.
+    """
     found = lock_task(tx, task)
-    row = tx.one("registrations.get", task=found.id)
-    before = None if row is None else registration_from_row(row, tx.identity.prefix)
+    if not is_of_attempt(tx, found, key):
+        check_administrator(tx, key, f"deregistering {found.task_id}")
+    before = find(tx, found.id)
     if before is not None and before.status == "removed":
         return before
     terms = Terms([], {}) if before is None else Terms(before.repositories, before.permissions)
@@ -102,11 +106,11 @@ def deregister(tx: Tx, *, task: TaskRef) -> Registration:
 @verb("GET /tasks/{task}/register")
 def registration(tx: Tx, *, task: TaskRef) -> Registration:
     """Which repositories a task may have tokens for. Raises NotFound when nobody has registered it or asked yet."""
-    found = get_task(tx, task)
-    row = tx.one("registrations.get", task=found.id)
-    if row is None:
-        raise NotFound(f"{found.task_id} is not registered; it is when its attempt first asks for a token")
-    return registration_from_row(row, tx.identity.prefix)
+    named = get_task(tx, task)
+    found = find(tx, named.id)
+    if found is None:
+        raise NotFound(f"{named.task_id} is not registered; it is when its attempt first asks for a token")
+    return found
 
 
 @verb("GET /grants/registrations")
@@ -123,10 +127,15 @@ def registrations(
     return Page([registration_from_row(row, tx.identity.prefix) for row in rows], next=following)
 
 
+def find(tx: Tx, task: int) -> Registration | None:
+    """The registration of a task by its number, if there is one."""
+    row = tx.one("registrations.get", task=task)
+    return None if row is None else registration_from_row(row, tx.identity.prefix)
+
+
 def of_attempt(tx: Tx, task: Task) -> Registration:
     """What the attempt that has a locked task may have; made from what the task names, when there is nothing yet."""
-    row = tx.one("registrations.get", task=task.id)
-    found = None if row is None else registration_from_row(row, tx.identity.prefix)
+    found = find(tx, task.id)
     if found is None or (found.attempt is not None and found.attempt != task.attempt):
         expires_at = tx.now + tx.settings.broker.registration_hours * HOUR_MS
         terms = Terms(_own(tx, task), allowed(tx.settings, task))
@@ -141,8 +150,7 @@ def of_attempt(tx: Tx, task: Task) -> Registration:
 
 def reachable(tx: Tx, task: Task) -> list[str]:
     """The repositories that are a task's, as its attempt would find them now; nothing is written."""
-    row = tx.one("registrations.get", task=task.id)
-    found = None if row is None else registration_from_row(row, tx.identity.prefix)
+    found = find(tx, task.id)
     if found is not None and found.attempt in (None, task.attempt):
         return found.repositories
     named = _distinct(name for one in task.repos if (name := github_name(tx.settings, one)) is not None)
