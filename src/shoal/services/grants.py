@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from shoal.errors import BadInput, Forbidden, NotConfigured, NotFound, Refused, ShoalError, StoreError
 from shoal.model.event import Kind
 from shoal.model.fields import Name, TaskRef
-from shoal.model.grant import BrokerStatus, GrantAction, InstallationToken, Registration, Token
+from shoal.model.grant import BrokerStatus, GrantAction, Registration, Token
 from shoal.model.task import Task
 from shoal.services import audit, registrations, revocations
 from shoal.services.keys import Key, check_administrator, check_at_work, is_administrator, is_of_attempt
@@ -152,14 +152,14 @@ def _issue(outside: Outside, source: TokenSource, plan: Plan, check: Callable[[T
         revocations.revoke(outside, source, revocations.Over(grant, hashed, over.message))
         raise over
     purse.answer_with(scope, hashed)
-    return _answer(made)
+    return made
 
 
 def _record(
     tx: Tx,
     *,
     plan: Plan,
-    made: InstallationToken,
+    made: Token,
     hashed: str,
     server: str,
     check: Callable[[Tx, Plan], None],
@@ -247,10 +247,10 @@ def _known(tx: Tx, purse: Purse, scope: Scope) -> Token | Plan:
     if known is None or not is_good(known, tx.now):
         return Plan(scope, known is not None, tx.now)
     _note(tx, GrantAction.REUSED, scope, known)
-    return _answer(known)
+    return known
 
 
-def is_good(token: InstallationToken, now: int) -> bool:
+def is_good(token: Token, now: int) -> bool:
     """Whether a token has enough time left to be given out again."""
     return token.expires_at - now > MARGIN_MS
 
@@ -310,7 +310,7 @@ def _owner(name: str) -> str:
     return name.partition("/")[0].lower()
 
 
-def _note(tx: Tx, action: GrantAction, scope: Scope, token: InstallationToken) -> None:
+def _note(tx: Tx, action: GrantAction, scope: Scope, token: Token) -> None:
     audit.note(
         tx,
         action,
@@ -336,13 +336,4 @@ def _refused(tx: Tx, *, reference: str | int | None, service: str | None, error:
         reference=reference,
         service=service,
         reason=error.message,
-    )
-
-
-def _answer(token: InstallationToken) -> Token:
-    return Token(
-        token=token.token,
-        expires_at=token.expires_at,
-        repositories=token.repositories,
-        permissions=token.permissions,
     )

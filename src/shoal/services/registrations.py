@@ -18,7 +18,7 @@ from shoal.clock import HOUR_MS
 from shoal.errors import BadInput, Forbidden, NotFound, Refused, WrongStatus
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef
-from shoal.model.grant import LEVELS, GrantAction, Registration, grant_from_row, is_on, registration_from_row
+from shoal.model.grant import LEVELS, Grant, GrantAction, Registration, grant_from_row, is_on, registration_from_row
 from shoal.model.page import Page, position
 from shoal.model.task import FINISHED, Task
 from shoal.services import audit
@@ -97,7 +97,7 @@ def deregister(tx: Tx, *, task: TaskRef, key: Key | None = None) -> Registration
         return before
     terms = Terms([], {}) if before is None else Terms(before.repositories, before.permissions)
     removed = _put(tx, found, terms, expires_at=tx.now, attempt=None, status="removed")
-    for grant in map(grant_from_row, tx.all("grants.alive_of_task", task=found.id, now=tx.now)):
+    for grant in _alive(tx, found.id):
         tx.all("grants.end", id=grant.id, reason="the task was deregistered")
     tx.emit(Kind.TASK_DEREGISTERED, found, was=found.status.value)
     return removed
@@ -289,10 +289,15 @@ def _put(
 
 def _end_wider(tx: Tx, made: Registration) -> None:
     """End the living tokens that reach further than a registration."""
-    for grant in map(grant_from_row, tx.all("grants.alive_of_task", task=made.task, now=tx.now)):
+    for grant in _alive(tx, made.task):
         inside = all(any(same(one, known) for known in made.repositories) for one in grant.repositories)
         if not inside or within(grant.permissions, made.permissions):
             tx.all("grants.end", id=grant.id, reason="the task was registered for less")
+
+
+def _alive(tx: Tx, task: int) -> list[Grant]:
+    rows = tx.all("grants.alive_of_task", task=task, now=tx.now)
+    return [grant_from_row(row, tx.identity.prefix) for row in rows]
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -280,4 +280,4 @@ def _number(ref: str | int) -> int:
 
 
 def _unknown(ref: str | int) -> NotFound:
-    return NotFound(f"there is no run {ref!r}; `shoal job history NAME` shows those of a job", field="run")
+    return NotFound(f"there is no run {ref!r}; `shoal job runs NAME` shows those of a job", field="run")
