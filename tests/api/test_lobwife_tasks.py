@@ -194,8 +194,8 @@ def test_token_from_registration_to_removal(curl: Any, remote: Ledger, named: st
     assert curl("POST", "/api/token", {"task_id": ref})[0] == 403, "without a key"
     assert curl("GET", f"/api/v1/tasks/{task.id}")[1]["broker_repos"] == ["acme/web"]
 
-    assert curl("DELETE", path) == (200, {"status": "removed", "task_id": ref})
-    assert curl("DELETE", path) == (200, {"status": "removed", "task_id": ref})
+    assert curl("DELETE", path, **BEARER) == (200, {"status": "removed", "task_id": ref})
+    assert curl("DELETE", path, **BEARER) == (200, {"status": "removed", "task_id": ref})
     assert curl("POST", "/api/token", {"task_id": ref}, **BEARER)[0] == 403
     status, lines = curl("GET", f"/api/token/audit?task_id={path.removeprefix('/api/tasks/')}")
     assert status == 200

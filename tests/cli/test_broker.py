@@ -71,6 +71,8 @@ def test_token_from_registration_to_the_end_of_its_task(api: AppApi, server: Ser
         assert api.allows(token, "acme/web", "contents", "write")
         assert json.loads(shoal("broker", "token", "T1", "--json", **own))["data"]["token"] == token
         assert shoal("broker", "token", "T1", "-q", "--key", ADMIN).strip() == token
+        assert "T1 may have tokens for acme/web" in shoal("broker", "registrations")
+        assert f"…{token[-4:]}" in shoal("broker", "list", "T1", "--alive")
         less = shoal("broker", "register", "T1", "-p", "contents=read", **own)
         assert "T1 may have tokens for acme/web (contents=read) until" in less
         wait_until(lambda: api.alive == [])
@@ -84,7 +86,11 @@ def test_token_from_registration_to_the_end_of_its_task(api: AppApi, server: Ser
         ledger.tasks.complete(1, attempt=1)
         wait_until(lambda: api.alive == [])
         assert "T1 is completed" in shoal("broker", "token", "T1", code=4, **own)
-        assert "until it is registered anew" in shoal("broker", "deregister", "T1")
+        assert "deregistering T1 needs the administrator's token" in shoal("broker", "deregister", "T1", code=4)
+        assert "until it is registered anew" in shoal("broker", "deregister", "T1", "--key", ADMIN)
+        assert "until it is registered anew" in shoal("broker", "registrations", "T1")
+        assert "name a task, or a --service" in shoal("broker", "token", "T1", "--service", "x", code=2)
+        assert "there is no service 'x'" in shoal("broker", "token", "--service", "x", "--key", ADMIN, code=3)
         wait_until(lambda: len(ledger.grants.audit(action="revoked")) == 3)
         told = shoal("broker", "audit", "T1", "-n", "100")
         assert all(word in told for word in ("registered", "issued", "reused", "refused", "revoked", "deregistered"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shoal import connect
-from shoal.cli.job_runs import _show_more, log_files
+from shoal.cli.job_runs import _show_more
+from shoal.daemon.run_logs import reader
 from tests.cli.shell import Shell
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, Server, environment
@@ -159,11 +161,36 @@ def test_log_of_another_machine_is_not_looked_for_here(shell: Shell) -> None:
             ledger.jobs.create(name="x", schedule="@yearly", action=action)
             run = ledger.jobs.trigger("x")
             run = wait_until(lambda: (one := ledger.runs.get(run.id)).finished_at and one)
-        [path] = log_files(run)
-        (path.with_name(f"{path.name}.1")).write_text("before\n")
-        assert [one.name for one in log_files(run)] == ["1.log.1", "1.log"]
+        log = reader(run)
+        assert log is not None
+        with log:
+            assert b"".join(log.read()) == b"x\n"
         given = {name: getattr(run, name) for name in run.__struct_fields__}
-        assert log_files(type(run)(**given | {"server": "elsewhere-1-abc"})) == []
+        assert reader(type(run)(**given | {"server": "elsewhere-1-abc"})) is None
+    finally:
+        server.stop()
+
+
+def test_followed_output_is_whole_however_often_its_log_is_rotated(shell: Shell) -> None:
+    """Some 40 MB, in files of 10."""
+    server = Server(shell.home)
+    lines = 5_000_000
+    try:
+        shell("job", "create", "x", "-s", "@yearly", "--", "sh", "-c", f"echo begun; sleep 0.6; seq {lines}")
+        with subprocess.Popen(
+            [*SHOAL, "--home", str(shell.home), "job", "trigger", "x", "--follow"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+        ) as process:
+            assert process.stdout is not None
+            told = hashlib.sha256(process.stdout.read()).hexdigest()
+        wanted = hashlib.sha256("".join(["begun\n", *(f"{n}\n" for n in range(1, lines + 1))]).encode()).hexdigest()
+        assert (process.returncode, told) == (0, wanted)
+        whole = subprocess.run(
+            [*SHOAL, "--home", str(shell.home), "job", "logs", "x"], capture_output=True, env=environment(), check=True
+        )
+        assert hashlib.sha256(whole.stdout).hexdigest() == wanted
     finally:
         server.stop()
 

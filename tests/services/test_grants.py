@@ -230,7 +230,7 @@ def test_registration_that_shrinks_while_the_forge_answers_counts(broker: Ledger
         asking = pool.submit(broker.tasks.token, 1, key=claim.key)
         assert there.wait(10)
         if what == "deregistered":
-            broker.tasks.deregister(1)
+            broker.tasks.deregister(1, key=ADMIN)
         else:
             broker.tasks.register(1, repositories=["acme/api"], key=claim.key)
         go.set()

@@ -156,8 +156,8 @@ def test_narrowing_ends_the_tokens_that_reach_further(broker: Ledger) -> None:
 def test_deregistered_task_gets_none_until_it_is_registered_anew(broker: Ledger, api: AppApi) -> None:
     claim = at_work(broker)
     broker.tasks.token(1, key=claim.key)
-    assert broker.tasks.deregister("T1").status == "removed"
-    assert broker.tasks.deregister(1).status == "removed"
+    assert broker.tasks.deregister("T1", key=ADMIN).status == "removed"
+    assert broker.tasks.deregister(1, key=ADMIN).status == "removed"
     assert broker.grants.list(task=1)[0].ends == "the task was deregistered"
     for verb in (broker.tasks.token, broker.tasks.register):
         with pytest.raises(Refused, match=r"T1 was deregistered by ana; .*shoal broker register T1"):
@@ -170,7 +170,7 @@ def test_deregistered_task_gets_none_until_it_is_registered_anew(broker: Ledger,
     assert broker.tasks.token(1, key=claim.key).token
     assert audited(broker, task=1, action="deregistered") == ["deregistered"]
     with pytest.raises(NotFound):
-        broker.tasks.deregister(9)
+        broker.tasks.deregister(9, key=ADMIN)
 
 
 def test_registration_expires(broker: Ledger, clock: FakeClock) -> None:

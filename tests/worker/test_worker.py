@@ -339,7 +339,7 @@ def test_outage_nearly_as_long_as_the_lease_costs_no_attempt(tmp_path: Path, wor
         ledger.tasks.create(title="x", max_attempts=1)
         pids = tmp_path / "pids"
         worker = work(
-            *("sh", "-c", f"echo $$ > {pids}; sleep 14"), options=(*ONCE, "--lease", "8"), SHOAL_URL=server.url
+            *("sh", "-c", f"echo $$ > {pids}; sleep 14"), options=(*ONCE, "--lease", "10"), SHOAL_URL=server.url
         )
         wait_until(lambda: pids.exists() and pids.read_text())
     server.kill()

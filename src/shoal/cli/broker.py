@@ -12,12 +12,18 @@ from shoal.cli.moments import PAST, shown
 from shoal.cli.session import Session, command, given
 from shoal.errors import BadInput
 from shoal.model.grant import GrantAction, Registration
+from shoal.model.page import Page
 from shoal.settings import ADMIN_TOKEN
 
 TASK_KEY = "SHOAL_TASK_KEY"
 KEY = click.option(
     "--key", help=f"The attempt's own key, or the administrator's token; else ${TASK_KEY}, else ${ADMIN_TOKEN}."
 )
+
+PAGE = click.option(
+    "-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at most."
+)
+CURSOR = click.option("--cursor", help="Where the page begins: 'next' of the page before.")
 
 
 @click.group(epilog="Examples: shoal broker status; shoal broker register T42 -r acme/web -p contents=read")
@@ -70,26 +76,94 @@ def register(
     session.answer(found, lambda: _show(found), ids=[found.task_id])
 
 
-@broker.command()
+@broker.command(epilog="Example: shoal broker deregister T42")
 @click.argument("task")
+@KEY
 @command
-def deregister(session: Session, task: str) -> None:
+def deregister(session: Session, task: str, key: str | None) -> None:
     """Let a task have no tokens any more; its living ones are ended."""
-    found = session.ledger.tasks.deregister(task)
+    found = session.ledger.tasks.deregister(task, **given(key=key_of_caller(key)))
     session.answer(found, lambda: _show(found), ids=[found.task_id])
 
 
-@broker.command(epilog="Example: GH_TOKEN=$(shoal broker token T42 -q) gh pr list")
-@click.argument("task")
+@broker.command(epilog="Examples: GH_TOKEN=$(shoal broker token T42 -q) gh pr list; shoal broker token --service vault")
+@click.argument("task", required=False)
+@click.option("--service", help="For a service of [broker.services] in place of a task.")
 @click.option("-r", "--repository", help="One of the task's, where they have several owners.")
 @click.option("-p", "--permission", "permissions", multiple=True, help="NAME=LEVEL; less than the registration allows.")
 @KEY
 @command
-def token(session: Session, task: str, repository: str | None, permissions: tuple[str, ...], key: str | None) -> None:
-    """Print a token for the repositories of a task that an attempt is at work on."""
-    asked = given(repository=repository, permissions=_permissions(permissions), key=key_of_caller(key))
-    found = session.ledger.tasks.token(task, **asked)
+def token(
+    session: Session,
+    task: str | None,
+    service: str | None,
+    repository: str | None,
+    permissions: tuple[str, ...],
+    key: str | None,
+) -> None:
+    """Print a token for the repositories of a task that an attempt is at work on, or of a service."""
+    asked, by = given(repository=repository, permissions=_permissions(permissions)), given(key=key_of_caller(key))
+    if task is not None and service is None:
+        found = session.ledger.tasks.token(task, **asked, **by)
+    elif service is not None and task is None and not asked:
+        found = session.ledger.grants.service(service=service, **by)
+    else:
+        raise BadInput("name a task, or a --service, which has the repositories of its settings", field="task")
     session.answer(found, lambda: click.echo(found.token), ids=[found.token])
+
+
+@broker.command("list", epilog="Examples: shoal broker list --alive; shoal broker list T42")
+@click.argument("task", required=False)
+@click.option("--alive", is_flag=True, help="Only tokens that live still.")
+@PAGE
+@CURSOR
+@command
+def list_(session: Session, task: str | None, alive: bool, limit: int, cursor: str | None) -> None:
+    """Show which tokens were given out, newest first; not the tokens themselves."""
+    found = session.ledger.grants.list(limit=limit, **given(task=task, cursor=cursor, alive=alive or None))
+
+    def show() -> None:
+        from shoal.cli import output
+
+        rows = [
+            (
+                shown(one.issued_at),
+                one.task_id or one.service,
+                f"…{one.token_end}",
+                ", ".join(one.repositories),
+                _levels(one.permissions),
+                f"ended {shown(one.revoked_at)}" if one.revoked_at else f"until {shown(one.expires_at)}",
+                one.revoke_error or one.ends,
+            )
+            for one in found
+        ]
+        heads = ["Made", "For", "Token", "Repositories", "Permissions", "Lives", "Why it ends"]
+        output.table(heads, rows, empty="None yet.", grows="Repositories")
+        _say_more(found.next)
+
+    session.answer(found, show, ids=[one.id for one in found])
+
+
+@broker.command(epilog="Examples: shoal broker registrations; shoal broker registrations T42")
+@click.argument("task", required=False)
+@PAGE
+@CURSOR
+@command
+def registrations(session: Session, task: str | None, limit: int, cursor: str | None) -> None:
+    """Show which tasks may have tokens, for what and until when."""
+    if task is None:
+        found = session.ledger.grants.registrations(limit=limit, **given(cursor=cursor))
+    else:
+        found = Page([session.ledger.tasks.registration(task)])
+
+    def show() -> None:
+        for one in found:
+            _show(one)
+        _say_more(found.next)
+        if not found:
+            click.echo("None: a task is registered when its attempt first asks for a token.")
+
+    session.answer(found, show, ids=[one.task_id for one in found])
 
 
 @broker.command(epilog="Example: shoal broker audit T42 --action refused --since 7d")
@@ -97,8 +171,8 @@ def token(session: Session, task: str, repository: str | None, permissions: tupl
 @click.option("--action", type=click.Choice([one.value for one in GrantAction]), help="Only lines of this kind.")
 @click.option("--service", help="Only lines of a service.")
 @click.option("--since", type=PAST, help="Only lines since then: 7d, 2026-12-24.")
-@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
-@click.option("--cursor", help="Where the page begins: 'next' of the page before.")
+@PAGE
+@CURSOR
 @command
 def audit(session: Session, task: str | None, limit: int, **filters: Any) -> None:
     """Show what was registered, given out, refused and ended, newest first."""
@@ -111,7 +185,7 @@ def audit(session: Session, task: str | None, limit: int, **filters: Any) -> Non
             (
                 shown(one.at),
                 one.action.value,
-                one.reference or one.service or (one.task and f"{one.task}"),
+                one.reference or one.service or one.task_id,
                 one.actor,
                 ", ".join(one.repositories),
                 one.reason or (one.expires_at and f"until {shown(one.expires_at)}"),
@@ -119,8 +193,7 @@ def audit(session: Session, task: str | None, limit: int, **filters: Any) -> Non
             for one in found
         ]
         output.table(["When", "What", "For", "Who", "Repositories", ""], rows, empty="Nothing yet.", grows="")
-        if found.next:
-            click.echo(f"More: --cursor {found.next}", err=True)
+        _say_more(found.next)
 
     session.answer(found, show, ids=[one.id for one in found])
 
@@ -160,6 +233,11 @@ def _permissions(written: tuple[str, ...]) -> dict[str, str] | None:
             raise BadInput(f"--permission {one!r}: write NAME=read, NAME=write or NAME=admin", field="permissions")
         found[name] = level
     return found or None
+
+
+def _say_more(cursor: str | None) -> None:
+    if cursor:
+        click.echo(f"More: --cursor {cursor}", err=True)
 
 
 def _show(found: Registration) -> None:

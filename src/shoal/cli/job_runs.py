@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import socket
 import sys
 import threading
 from collections.abc import Iterable
-from pathlib import Path
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,8 +17,10 @@ from shoal.errors import NotFound
 from shoal.ledger import Ledger
 from shoal.model.job import BAD, UNDER_WAY, Run, RunStatus
 
+if TYPE_CHECKING:
+    from shoal.daemon.run_logs import Follower
+
 FOLLOW_SECONDS = 0.5
-CHUNK_BYTES = 65_536
 _RUN = re.compile(r"[Rr][0-9]+")
 
 
@@ -100,12 +102,15 @@ def logs(session: Session, name: str, follow: bool, tail: bool) -> None:
         return
 
     def show() -> None:
-        files = [] if tail else log_files(run)
-        for path in files:
-            _copy(path, 0)
-        if not files and run.output:
+        from shoal.daemon.run_logs import reader
+
+        log = None if tail else reader(run)
+        if log is not None:
+            with log:
+                _print(log)
+        elif run.output:
             click.echo(run.output)
-        _say_end(run, whole=bool(files) or tail)
+        _say_end(run, whole=log is not None or tail)
 
     session.answer(run, show, ids=[run.run_id])
 
@@ -130,16 +135,6 @@ def show_runs(found: Iterable[Run], *, empty: str) -> None:
     output.table(["Run", "Job", "Status", "Slot", "Took", "Try", "Cause", "Reason"], rows, empty=empty, grows="Reason")
 
 
-def log_files(run: Run) -> list[Path]:
-    """The log of a run and what was rotated away, the oldest first; nothing when it ran on another machine."""
-    if run.log is None or run.server is None or not run.server.startswith(f"{socket.gethostname()}-"):
-        return []
-    path = Path(run.log)
-    rotated = [one for one in path.parent.glob(f"{path.name}.*") if one.name[len(path.name) + 1 :].isdecimal()]
-    found = sorted(rotated, key=lambda one: -int(one.name[len(path.name) + 1 :]))
-    return [*found, path] if path.is_file() else []
-
-
 def _found(ledger: Ledger, name: str) -> Run:
     if _RUN.fullmatch(name):
         return ledger.runs.get(name)
@@ -151,33 +146,27 @@ def _found(ledger: Ledger, name: str) -> Run:
 
 def _follow(ledger: Ledger, run: Run) -> Run:
     """Show the output as it comes until the run has ended, and then how."""
+    from shoal.daemon.run_logs import reader
+
     nap = threading.Event()
-    shown, position = "", 0
-    began = False
-    while True:
-        run = ledger.runs.get(run.run_id)  # before its log is read: what it wrote before it ended is in there
-        files = log_files(run)
-        if files:
-            if not began:
-                for path in files[:-1]:
-                    _copy(path, 0)
-                began = True
-            size = files[-1].stat().st_size
-            if size < position:  # it was rotated
-                if len(files) > 1:
-                    _copy(files[-2], position)
-                position = 0
-            position = _copy(files[-1], position)
-        elif run.output:
-            _show_more(shown, run.output)
-            shown = run.output
-        if run.status not in UNDER_WAY:
-            if shown:
-                click.echo()
-            _say_end(run, whole=True)
-            return run
-        sys.stdout.flush()
-        nap.wait(FOLLOW_SECONDS)
+    shown = ""
+    with ExitStack() as stack:
+        log: Follower | None = None
+        while True:
+            run = ledger.runs.get(run.run_id)  # before its log is read: what it wrote before it ended is in there
+            if log is None and (log := reader(run)) is not None:
+                stack.enter_context(log)
+            if log is not None:
+                _print(log)
+            elif run.output:
+                _show_more(shown, run.output)
+                shown = run.output
+            if run.status not in UNDER_WAY:
+                if shown:
+                    click.echo()
+                _say_end(run, whole=True)
+                return run
+            nap.wait(FOLLOW_SECONDS)
 
 
 def _show_more(old: str, new: str) -> None:
@@ -188,20 +177,12 @@ def _show_more(old: str, new: str) -> None:
             return
 
 
-def _copy(path: Path, position: int) -> int:
-    """Print a file from a position on; where it ends."""
-    out = sys.stdout.buffer
+def _print(log: Follower) -> None:
+    """Print what has come into a log since the last time."""
     sys.stdout.flush()
-    try:
-        with path.open("rb") as file:
-            file.seek(position)
-            while data := file.read(CHUNK_BYTES):
-                out.write(data)
-                position += len(data)
-    except OSError as error:
-        click.echo(f"{path} cannot be read: {error.strerror}", err=True)
-    out.flush()
-    return position
+    for data in log.read():
+        sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def _say_end(run: Run, *, whole: bool) -> None:

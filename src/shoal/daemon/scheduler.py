@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 
-from shoal.clock import monotonic_seconds
+from shoal.clock import DAY_MS, monotonic_seconds
 from shoal.daemon.job_runner import JobRunner
 from shoal.errors import BadInput, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
@@ -16,7 +16,6 @@ from shoal.model.job import Held
 from shoal.services import Tx, firing, runs
 from shoal.services.firing import Agenda
 
-DAY_MS = 86_400_000
 LONGEST_SECONDS = 1.0
 SHORTEST_SECONDS = 0.02  # between looks, however much happens in the ledger
 WATCH_SECONDS = 1.0

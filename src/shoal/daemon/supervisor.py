@@ -38,13 +38,6 @@ REFUSALS_KEPT = 20
 YOUNG_MS = 60_000  # who claims a task for a Job makes the Job a moment after
 
 
-Tell = Callable[[str], object]
-
-
-def _unheard(_: str) -> None:
-    pass
-
-
 class Witness(Protocol):
     """What runs attempts elsewhere and can tell whether one is still there."""
 
@@ -66,6 +59,7 @@ class Supervisor:
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._remarks: list[str] = [remark] if remark else []
         self._refused: dict[str, str] = {}
+        self.done: list[str] = []
 
     def report(self) -> dict[str, object]:
         """Which forge is asked, and what cannot be supervised."""
@@ -78,11 +72,12 @@ class Supervisor:
             with suppress(StoreError):  # the loops wait for a database, so the server does not fail for it
                 self._promise(True)
 
-    def tick(self, tell: Tell = _unheard) -> bool:
-        """One round, unless another server makes one now: then False. `tell` is told what it did, a line each.
+    def tick(self) -> bool:
+        """One round, unless another server makes one now: then False. What it did is in `done`, a line each.
 
         What went wrong is raised when all else is done.
         """
+        self.done = []
         lock = Ledger(self._engine, actor="shoal").lock(
             LOCK, owner=self._owner, ttl_seconds=LOCK_TTL_SECONDS, quiet=True
         )
@@ -92,7 +87,7 @@ class Supervisor:
                 stack.enter_context(lock)
             except Refused:
                 return False
-            self._round(tell)
+            self._round()
         return True
 
     def close(self) -> None:
@@ -100,17 +95,17 @@ class Supervisor:
         if self._forge is not None:
             self._forge.close()
 
-    def _round(self, tell: Tell = _unheard) -> None:
+    def _round(self) -> None:
         inquiry = None if self._forge is None else Inquiry(self._forge, self._engine.settings)
         problems: list[Exception] = []
         steps: list[Callable[[], object]] = [
-            partial(self._look_after_orphans, inquiry, tell),
-            partial(self._look_for_the_gone, inquiry, tell),
-            partial(self._act_on_overdue, inquiry, tell),
-            partial(self._end_sessions, tell),
-            partial(self._investigate, tell),
-            partial(self._follow_qa, tell),
-            partial(self._report_stale, tell),
+            partial(self._look_after_orphans, inquiry),
+            partial(self._look_for_the_gone, inquiry),
+            partial(self._act_on_overdue, inquiry),
+            self._end_sessions,
+            self._investigate,
+            self._follow_qa,
+            self._report_stale,
         ]
         for step in steps:
             try:
@@ -124,7 +119,7 @@ class Supervisor:
         if problems:
             raise problems[0]
 
-    def _look_after_orphans(self, inquiry: Inquiry | None, tell: Tell) -> None:
+    def _look_after_orphans(self, inquiry: Inquiry | None) -> None:
         """Those whose lease is over. Without a forge, or when it does not answer, they are left to the reaper."""
         if inquiry is None:
             return
@@ -134,20 +129,20 @@ class Supervisor:
                 state = self._gone(task)
                 if state is None and not self._is_long_over(task):
                     continue
-                decided += self._take_back(inquiry, task, tell, gone=state is True)
+                decided += self._take_back(inquiry, task, gone=state is True)
             promised = inquiry.problem is None or (inquiry.is_slow and decided > 0)
         finally:
             self._promise(promised)
 
-    def _look_for_the_gone(self, inquiry: Inquiry | None, tell: Tell) -> None:
+    def _look_for_the_gone(self, inquiry: Inquiry | None) -> None:
         """Those whose process is gone although their lease is not over."""
         if self._witness is None:
             return
         for task in self._pages(partial(orphans.held, held_ms=YOUNG_MS)):
             if self._witness.gone(task, task.attempt) is True:
-                self._take_back(inquiry, task, tell, gone=True)
+                self._take_back(inquiry, task, gone=True)
 
-    def _act_on_overdue(self, inquiry: Inquiry | None, tell: Tell) -> None:
+    def _act_on_overdue(self, inquiry: Inquiry | None) -> None:
         after = 0
         while page := self._engine.read(partial(supervision.overdue, after=after)):
             for one in page:
@@ -163,14 +158,14 @@ class Supervisor:
                 if done := self._engine.write(act):
                     log.info("overtime", task=one.task.task_id, attempt=one.task.attempt, action=done)
                     how = "warned of" if done is Action.WARN else "failed"
-                    tell(f"{one.task.task_id}: attempt {one.task.attempt} {how}, it takes too long")
+                    self.done.append(f"{one.task.task_id}: attempt {one.task.attempt} {how}, it takes too long")
 
     def _is_proposed(self, inquiry: Inquiry, task: Task, *, late_ms: int) -> bool:
         """Whether an open pull request keeps an attempt from being overdue; for a while also when nobody knows."""
         found = inquiry.open_pull_requests(task, self._branches(task))
         return late_ms < FORGE_PATIENCE_MS if found is None else bool(found)
 
-    def _take_back(self, inquiry: Inquiry | None, task: Task, tell: Tell, *, gone: bool) -> bool:
+    def _take_back(self, inquiry: Inquiry | None, task: Task, *, gone: bool) -> bool:
         """Whether it could be decided; what cannot be asked about now comes back at the end of its lease."""
         remains = Remains()
         if inquiry is not None:
@@ -179,13 +174,13 @@ class Supervisor:
                 return False
             remains = _remains(left)
             for one in left.opened:
-                tell(f"{task.task_id}: {one.url} opened for {one.branch}")
+                self.done.append(f"{task.task_id}: {one.url} opened for {one.branch}")
         taken = self._engine.write(
             partial(orphans.take_back, task=task.id, attempt=task.attempt, gone=gone, left=remains)
         )
         if taken is not None:
             log.info("orphan", task=taken.task_id, attempt=task.attempt, status=taken.status.value)
-            tell(f"{taken.task_id}: attempt {task.attempt} taken back, now {taken.status.value}")
+            self.done.append(f"{taken.task_id}: attempt {task.attempt} taken back, now {taken.status.value}")
         return True
 
     def _gone(self, task: Task) -> bool | None:
@@ -219,27 +214,25 @@ class Supervisor:
             yield from page
             after = page[-1].id
 
-    def _end_sessions(self, tell: Tell) -> None:
+    def _end_sessions(self) -> None:
         while lost := self._engine.write(orphans.lose_sessions):
-            tell(f"{lost} session(s) ended whose attempt was over")
+            self.done.append(f"{lost} session(s) ended whose attempt was over")
 
-    def _investigate(self, tell: Tell) -> None:
+    def _investigate(self) -> None:
         more = True
         while more:
             made, more = self._engine.write(orphans.investigate)
             if made:
-                tell(f"{made} investigation(s) made")
+                self.done.append(f"{made} investigation(s) made")
 
-    def _follow_qa(self, tell: Tell) -> None:
+    def _follow_qa(self) -> None:
         more = True
         while more:
             changed, more = self._engine.write(qa.follow)
-            for line in changed:
-                tell(line)
+            self.done += changed
 
-    def _report_stale(self, tell: Tell) -> None:
-        for name in self._engine.write(supervision.report_stale):
-            tell(f"{name}: reported stale")
+    def _report_stale(self) -> None:
+        self.done += [f"{name}: reported stale" for name in self._engine.write(supervision.report_stale)]
 
 
 def forge_of(settings: Settings) -> tuple[Forge | None, str]:

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
-PERMISSIONS = {"contents": "write", "pull_requests": "write", "metadata": "read"}
 # What each level of a permission includes.
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 _USUAL_PORTS = {"https": 443, "http": 80, "ssh": 22}
@@ -48,8 +47,8 @@ class Registration(Struct, frozen=True, kw_only=True):
     attempt: int | None
 
 
-class InstallationToken(Struct, frozen=True):
-    """A token as the forge gave it out. `expires_at` is epoch milliseconds."""
+class Token(Struct, frozen=True):
+    """A token, in clear: as the forge gave it out, and as whoever asked gets it. `expires_at` is epoch milliseconds."""
 
     token: str
     expires_at: int
@@ -57,22 +56,7 @@ class InstallationToken(Struct, frozen=True):
     permissions: dict[str, str]
 
     def __repr__(self) -> str:
-        return _shown(self)
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("repositories", self.repositories), ("expires_at", self.expires_at)]
-
-
-class Token(Struct, frozen=True, kw_only=True):
-    """A token, in clear, for whoever asked; nobody keeps it. `expires_at` is epoch milliseconds."""
-
-    token: str
-    expires_at: int
-    repositories: list[str]
-    permissions: dict[str, str]
-
-    def __repr__(self) -> str:
-        return _shown(self)
+        return f"Token(for {', '.join(self.repositories)}, until {self.expires_at})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("repositories", self.repositories), ("expires_at", self.expires_at)]
@@ -116,6 +100,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     revoked_at: int | None
     revoke_error: str | None
     ends: str | None
+    task_id: str | None
 
 
 class GrantLine(Struct, frozen=True, kw_only=True):
@@ -133,6 +118,7 @@ class GrantLine(Struct, frozen=True, kw_only=True):
     permissions: dict[str, str]
     expires_at: int | None
     reason: str | None
+    task_id: str | None
 
 
 class BrokerStatus(Struct, frozen=True, kw_only=True):
@@ -186,24 +172,21 @@ def registration_from_row(row: tuple[Any, ...], prefix: str) -> Registration:
     )
 
 
-def grant_from_row(row: tuple[Any, ...]) -> Grant:
+def grant_from_row(row: tuple[Any, ...], prefix: str) -> Grant:
     """A grant from its row."""
-    return Grant(**_decoded(Grant, row))
+    return Grant(**_decoded(Grant, row, prefix))
 
 
-def line_from_row(row: tuple[Any, ...]) -> GrantLine:
+def line_from_row(row: tuple[Any, ...], prefix: str) -> GrantLine:
     """A line of the audit from its row."""
-    fields = _decoded(GrantLine, row)
+    fields = _decoded(GrantLine, row, prefix)
     return GrantLine(**fields | {"action": GrantAction(fields["action"])})
 
 
-def _decoded(kind: type[Struct], row: tuple[Any, ...]) -> dict[str, Any]:
-    fields = dict(zip(kind.__struct_fields__, row, strict=True))
+def _decoded(kind: type[Struct], row: tuple[Any, ...], prefix: str) -> dict[str, Any]:
+    fields = dict(zip(kind.__struct_fields__[:-1], row, strict=True))
+    fields["task_id"] = None if fields["task"] is None else f"{prefix}{fields['task']}"
     return fields | {"repositories": names_of(fields["repositories"]), "permissions": levels_of(fields["permissions"])}
-
-
-def _shown(token: InstallationToken | Token) -> str:
-    return f"{type(token).__name__}(for {', '.join(token.repositories)}, until {token.expires_at})"
 
 
 names_of = msgspec.json.Decoder(list[str]).decode

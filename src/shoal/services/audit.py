@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from shoal.clock import DAY_MS
 from shoal.errors import NotFound
 from shoal.model.fields import Limit, Moment, Name, TaskRef
 from shoal.model.grant import Grant, GrantAction, GrantLine, grant_from_row, line_from_row
@@ -18,7 +19,6 @@ from shoal.services.verb import verb
 
 NEWEST = 2**63 - 1
 LONGEST = 500
-DAY_MS = 86_400_000
 _json = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -43,7 +43,9 @@ def audit(
     given = {name: value for name, value in filters.items() if value is not None}
     before = NEWEST if cursor is None else position(cursor)
     rows = tx.all("grants.audit", before=before, limit=limit, **given)
-    return Page([line_from_row(row) for row in rows], next=str(rows[-1][0]) if len(rows) == limit else None)
+    return Page(
+        [line_from_row(row, tx.identity.prefix) for row in rows], next=str(rows[-1][0]) if len(rows) == limit else None
+    )
 
 
 @verb("GET /grants")
@@ -60,7 +62,9 @@ def list_(
     if task is not None:
         filters["task"] = get_task(tx, task).id
     rows = tx.all("grants.list", before=NEWEST if cursor is None else position(cursor), limit=limit, **filters)
-    return Page([grant_from_row(row) for row in rows], next=str(rows[-1][0]) if len(rows) == limit else None)
+    return Page(
+        [grant_from_row(row, tx.identity.prefix) for row in rows], next=str(rows[-1][0]) if len(rows) == limit else None
+    )
 
 
 def note(

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from shoal.errors import BadInput, Forbidden, NotConfigured, NotFound, Refused, ShoalError, StoreError
 from shoal.model.event import Kind
 from shoal.model.fields import Name, TaskRef
-from shoal.model.grant import BrokerStatus, GrantAction, InstallationToken, Registration, Token
+from shoal.model.grant import BrokerStatus, GrantAction, Registration, Token
 from shoal.model.task import Task
 from shoal.services import audit, registrations, revocations
 from shoal.services.keys import Key, check_administrator, check_at_work, is_administrator, is_of_attempt
@@ -58,9 +58,7 @@ def token(
     left, then a new one; each lives for an hour at most and ends with the attempt. A task with repositories of several
     owners has a token for each: `repository` says which. Raises Forbidden, WrongStatus, NotConfigured, ForgeError.
     """
-    admit = partial(
-        _admit_task, purse=outside.tokens, ref=task, key=key, repository=repository, permissions=permissions
-    )
+    admit = partial(_admit_task, purse=outside.purse, ref=task, key=key, repository=repository, permissions=permissions)
     check = partial(_still, ref=task, key=key)
     return _give(outside, admit, check, reference=task)
 
@@ -71,7 +69,7 @@ def service(outside: Outside, *, service: Name, key: Key | None = None) -> Token
 
     It needs the administrator's token.
     """
-    admit = partial(_admit_service, purse=outside.tokens, name=service, key=key)
+    admit = partial(_admit_service, purse=outside.purse, name=service, key=key)
     return _give(outside, admit, lambda tx, plan: None, service=service)
 
 
@@ -123,8 +121,8 @@ def _give(
             found = outside.write(admit)
             if isinstance(found, Token):
                 return found
-            with outside.tokens.asking(found.scope):
-                known = outside.tokens.current(found.scope)
+            with outside.purse.asking(found.scope):
+                known = outside.purse.current(found.scope)
                 if known is not None and is_good(known, found.at):
                     continue
                 return _issue(outside, source, found, check)
@@ -136,7 +134,7 @@ def _give(
 
 
 def _issue(outside: Outside, source: TokenSource, plan: Plan, check: Callable[[Tx, Plan], None]) -> Token:
-    scope, purse = plan.scope, outside.tokens
+    scope, purse = plan.scope, outside.purse
     made = source.issue(list(scope.repositories), dict(scope.permissions))
     hashed = purse.keep(made)
     try:
@@ -152,14 +150,14 @@ def _issue(outside: Outside, source: TokenSource, plan: Plan, check: Callable[[T
         revocations.revoke(outside, source, revocations.Over(grant, hashed, over.message))
         raise over
     purse.answer_with(scope, hashed)
-    return _answer(made)
+    return made
 
 
 def _record(
     tx: Tx,
     *,
     plan: Plan,
-    made: InstallationToken,
+    made: Token,
     hashed: str,
     server: str,
     check: Callable[[Tx, Plan], None],
@@ -247,10 +245,10 @@ def _known(tx: Tx, purse: Purse, scope: Scope) -> Token | Plan:
     if known is None or not is_good(known, tx.now):
         return Plan(scope, known is not None, tx.now)
     _note(tx, GrantAction.REUSED, scope, known)
-    return _answer(known)
+    return known
 
 
-def is_good(token: InstallationToken, now: int) -> bool:
+def is_good(token: Token, now: int) -> bool:
     """Whether a token has enough time left to be given out again."""
     return token.expires_at - now > MARGIN_MS
 
@@ -310,7 +308,7 @@ def _owner(name: str) -> str:
     return name.partition("/")[0].lower()
 
 
-def _note(tx: Tx, action: GrantAction, scope: Scope, token: InstallationToken) -> None:
+def _note(tx: Tx, action: GrantAction, scope: Scope, token: Token) -> None:
     audit.note(
         tx,
         action,
@@ -336,13 +334,4 @@ def _refused(tx: Tx, *, reference: str | int | None, service: str | None, error:
         reference=reference,
         service=service,
         reason=error.message,
-    )
-
-
-def _answer(token: InstallationToken) -> Token:
-    return Token(
-        token=token.token,
-        expires_at=token.expires_at,
-        repositories=token.repositories,
-        permissions=token.permissions,
     )

@@ -122,12 +122,6 @@ def log_event(tx: Tx, ref: str, *, event_type: str, detail: str | None, actor: s
     return change(tx.acting_as(actor) if actor else tx, task, Kind.TASK_COMMENTED, {}, data=told)
 
 
-def registration_of(tx: Tx, task: Task) -> Registration | None:
-    """What a task is registered for, if anybody did."""
-    row = tx.one("registrations.get", task=task.id)
-    return None if row is None else registration_from_row(row, tx.identity.prefix)
-
-
 def registrations(tx: Tx) -> dict[str, dict[str, Any]]:
     """Every registration that holds, by the task's number."""
     found: dict[str, dict[str, Any]] = {}

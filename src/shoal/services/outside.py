@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Protocol, TypeVar
 
-from shoal.model.grant import InstallationToken
+from shoal.model.grant import Token
 from shoal.model.manifest import Manifest
 from shoal.services.purse import Purse
 from shoal.services.transaction import Tx
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class TokenSource(Protocol):
     """What makes tokens out of the key of an app. Raises ForgeUnreachable, ForgeError."""
 
-    def issue(self, repositories: list[str], permissions: dict[str, str]) -> InstallationToken:
+    def issue(self, repositories: list[str], permissions: dict[str, str]) -> Token:
         """A token for repositories of one owner, "owner/name" each, with these permissions and no others."""
         ...
 
@@ -60,7 +60,7 @@ class Outside(Protocol):
         ...
 
     @property
-    def tokens(self) -> Purse:
+    def purse(self) -> Purse:
         """What this process remembers of tokens, in its memory alone."""
         ...
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from shoal.model.grant import InstallationToken
+from shoal.model.grant import Token
 
 
 class Scope(NamedTuple):
@@ -26,7 +26,7 @@ class Purse:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._alive: dict[str, InstallationToken] = {}
+        self._alive: dict[str, Token] = {}
         self._current: dict[Scope, str] = {}
         self._asking: dict[Scope, tuple[threading.Lock, int]] = {}
 
@@ -36,12 +36,12 @@ class Purse:
     def __bool__(self) -> bool:
         return bool(self._alive)
 
-    def current(self, scope: Scope) -> InstallationToken | None:
+    def current(self, scope: Scope) -> Token | None:
         """The newest token of a scope."""
         with self._lock:
             return self._alive.get(self._current.get(scope, ""))
 
-    def keep(self, token: InstallationToken) -> str:
+    def keep(self, token: Token) -> str:
         """Keep a token, so that it can be revoked; its hash."""
         hashed = hash_of(token.token)
         with self._lock:
@@ -54,7 +54,7 @@ class Purse:
             if hashed in self._alive:
                 self._current[scope] = hashed
 
-    def find(self, hashed: str) -> InstallationToken | None:
+    def find(self, hashed: str) -> Token | None:
         """A token by its hash."""
         with self._lock:
             return self._alive.get(hashed)

@@ -14,20 +14,20 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from shoal.clock import HOUR_MS
 from shoal.errors import BadInput, Forbidden, NotFound, Refused, WrongStatus
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, TaskRef
-from shoal.model.grant import LEVELS, GrantAction, Registration, grant_from_row, is_on, registration_from_row
+from shoal.model.grant import LEVELS, Grant, GrantAction, Registration, grant_from_row, is_on, registration_from_row
 from shoal.model.page import Page, position
 from shoal.model.task import FINISHED, Task
 from shoal.services import audit
-from shoal.services.keys import Key, check_administrator, check_at_work, clock, is_of_attempt
+from shoal.services.keys import Key, check_administrator, check_at_work, is_of_attempt, shown
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 from shoal.settings import Permissions, Settings
 
-HOUR_MS = 3_600_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+", re.ASCII)
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)", re.ASCII)
 Repositories = Annotated[list[Name], Meta(min_length=1, max_length=50)]
@@ -83,17 +83,21 @@ def register(
     return made
 
 
-@verb("DELETE /tasks/{task}/register", repeatable=True)
-def deregister(tx: Tx, *, task: TaskRef) -> Registration:
-    """Let a task have no tokens any more, until somebody registers it anew; its living ones are ended."""
+@verb("POST /tasks/{task}/deregister", repeatable=True)
+def deregister(tx: Tx, *, task: TaskRef, key: Key | None = None) -> Registration:
+    """Let a task have no tokens any more, until somebody registers it anew; its living ones are ended.
+
+    It needs the attempt's own key, or the administrator's token.
+    """
     found = lock_task(tx, task)
-    row = tx.one("registrations.get", task=found.id)
-    before = None if row is None else registration_from_row(row, tx.identity.prefix)
+    if not is_of_attempt(tx, found, key):
+        check_administrator(tx, key, f"deregistering {found.task_id}")
+    before = find(tx, found.id)
     if before is not None and before.status == "removed":
         return before
     terms = Terms([], {}) if before is None else Terms(before.repositories, before.permissions)
     removed = _put(tx, found, terms, expires_at=tx.now, attempt=None, status="removed")
-    for grant in map(grant_from_row, tx.all("grants.alive_of_task", task=found.id, now=tx.now)):
+    for grant in _alive(tx, found.id):
         tx.all("grants.end", id=grant.id, reason="the task was deregistered")
     tx.emit(Kind.TASK_DEREGISTERED, found, was=found.status.value)
     return removed
@@ -102,11 +106,11 @@ def deregister(tx: Tx, *, task: TaskRef) -> Registration:
 @verb("GET /tasks/{task}/register")
 def registration(tx: Tx, *, task: TaskRef) -> Registration:
     """Which repositories a task may have tokens for. Raises NotFound when nobody has registered it or asked yet."""
-    found = get_task(tx, task)
-    row = tx.one("registrations.get", task=found.id)
-    if row is None:
-        raise NotFound(f"{found.task_id} is not registered; it is when its attempt first asks for a token")
-    return registration_from_row(row, tx.identity.prefix)
+    named = get_task(tx, task)
+    found = find(tx, named.id)
+    if found is None:
+        raise NotFound(f"{named.task_id} is not registered; it is when its attempt first asks for a token")
+    return found
 
 
 @verb("GET /grants/registrations")
@@ -123,10 +127,15 @@ def registrations(
     return Page([registration_from_row(row, tx.identity.prefix) for row in rows], next=following)
 
 
+def find(tx: Tx, task: int) -> Registration | None:
+    """The registration of a task by its number, if there is one."""
+    row = tx.one("registrations.get", task=task)
+    return None if row is None else registration_from_row(row, tx.identity.prefix)
+
+
 def of_attempt(tx: Tx, task: Task) -> Registration:
     """What the attempt that has a locked task may have; made from what the task names, when there is nothing yet."""
-    row = tx.one("registrations.get", task=task.id)
-    found = None if row is None else registration_from_row(row, tx.identity.prefix)
+    found = find(tx, task.id)
     if found is None or (found.attempt is not None and found.attempt != task.attempt):
         expires_at = tx.now + tx.settings.broker.registration_hours * HOUR_MS
         terms = Terms(_own(tx, task), allowed(tx.settings, task))
@@ -135,14 +144,13 @@ def of_attempt(tx: Tx, task: Task) -> Registration:
     if found.status == "removed":
         raise Refused(f"{task.task_id} was deregistered by {found.registered_by}; {again}", field="task")
     if found.expires_at <= tx.now:
-        raise Refused(f"the registration of {task.task_id} expired at {clock(found.expires_at)}; {again}", field="task")
+        raise Refused(f"the registration of {task.task_id} expired at {shown(found.expires_at)}; {again}", field="task")
     return found
 
 
 def reachable(tx: Tx, task: Task) -> list[str]:
     """The repositories that are a task's, as its attempt would find them now; nothing is written."""
-    row = tx.one("registrations.get", task=task.id)
-    found = None if row is None else registration_from_row(row, tx.identity.prefix)
+    found = find(tx, task.id)
     if found is not None and found.attempt in (None, task.attempt):
         return found.repositories
     named = _distinct(name for one in task.repos if (name := github_name(tx.settings, one)) is not None)
@@ -281,10 +289,15 @@ def _put(
 
 def _end_wider(tx: Tx, made: Registration) -> None:
     """End the living tokens that reach further than a registration."""
-    for grant in map(grant_from_row, tx.all("grants.alive_of_task", task=made.task, now=tx.now)):
+    for grant in _alive(tx, made.task):
         inside = all(any(same(one, known) for known in made.repositories) for one in grant.repositories)
         if not inside or within(grant.permissions, made.permissions):
             tx.all("grants.end", id=grant.id, reason="the task was registered for less")
+
+
+def _alive(tx: Tx, task: int) -> list[Grant]:
+    rows = tx.all("grants.alive_of_task", task=task, now=tx.now)
+    return [grant_from_row(row, tx.identity.prefix) for row in rows]
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

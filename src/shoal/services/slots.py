@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from shoal.clock import DAY_MS
 from shoal.errors import BadInput
 from shoal.model.job import CATCH_UP_LIMIT, CatchUp
 
@@ -33,7 +34,6 @@ ALIASES = {
 UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 YEARS = 50  # a schedule without a slot for so long has none
 COUNTED_DAYS = 400  # slots of more days are not counted
-DAY_MS = 86_400_000
 LOOKED_AT = CATCH_UP_LIMIT + 2  # those that are made up for, one on time, and the last one that is given up
 _EVERY = re.compile(r"every\s+([0-9]{1,6})\s*([smhd])", re.IGNORECASE)
 

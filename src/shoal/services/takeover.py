@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from shoal.clock import HOUR_MS
 from shoal.errors import Forbidden, Refused, ShoalError
 from shoal.model.event import Kind
 from shoal.model.grant import GrantAction
@@ -205,7 +206,7 @@ def _take_registration(tx: Tx, old: OldRegistration) -> tuple[Outcome, list[str]
         status="active" if old.status == "active" else "removed",
         now=at,
         actor=ACTOR,
-        expires_at=at + tx.settings.broker.registration_hours * registrations.HOUR_MS,
+        expires_at=at + tx.settings.broker.registration_hours * HOUR_MS,
         attempt=None,
     )
     tx.all("registrations.bring_count", task=number, token_count=old.token_count)

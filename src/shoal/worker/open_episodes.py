@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from shoal.adapters import agents
 from shoal.adapters.agents.agent import Assignment
-from shoal.clock import SystemClock
+from shoal.clock import DAY_MS, SystemClock
 from shoal.errors import NotFound
 from shoal.ledger import Ledger
 from shoal.model.cost import NewCost
@@ -31,7 +31,6 @@ from shoal.worker.place import Place
 log = structlog.get_logger()
 FOLDER = "episodes"
 BATCH = 1000  # costs that are recorded at once
-DAY_MS = 86_400_000
 PLACES = ("HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME")  # agents keep their transcripts below these
 
 

@@ -21,7 +21,7 @@ from msgspec import Struct
 from shoal.adapters.forges.rest import Answer, Rest, decoded, said
 from shoal.clock import Clock, SystemClock, monotonic_seconds
 from shoal.errors import ForgeError, ForgeUnreachable, NotConfigured
-from shoal.model.grant import LEVELS, InstallationToken
+from shoal.model.grant import LEVELS, Token
 from shoal.settings import APP_KEY, BrokerSettings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class GitHubApp:
     def __repr__(self) -> str:
         return f"GitHubApp({self._app!r} at {self._rest.address!r})"
 
-    def issue(self, repositories: list[str], permissions: dict[str, str]) -> InstallationToken:
+    def issue(self, repositories: list[str], permissions: dict[str, str]) -> Token:
         """A token for repositories of one owner, "owner/name" each, with these permissions and no others.
 
         It works when it is given out: one that GitHub does not know itself yet is waited for. Raises ForgeUnreachable
@@ -109,7 +109,7 @@ class GitHubApp:
         made = decoded(answer, _Made)
         if not _TOKEN.fullmatch(made.token):
             raise ForgeUnreachable(f"{self._rest.address} answers with something that is no token")
-        token = InstallationToken(made.token, _moment(made.expires_at), repositories, made.permissions)
+        token = Token(made.token, _moment(made.expires_at), repositories, made.permissions)
         with self._lock:
             self._unseen.add(_hash(token.token))
         try:
@@ -168,7 +168,7 @@ class GitHubApp:
         self._owners[number] = owner.lower()
         return number
 
-    def _wait_until_valid(self, token: InstallationToken, deadline: float, *, checked: bool) -> None:
+    def _wait_until_valid(self, token: Token, deadline: float, *, checked: bool) -> None:
         """Use the token once: GitHub's own servers may not know it in its first moments, and git would give up."""
         url = f"{self._rest.address}/installation/repositories"
 

@@ -139,8 +139,10 @@ class LogFile:
 class Follower:
     """Reads a log while it is written and rotated; use it in a `with`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, whole: bool = False) -> None:
+        """`whole` begins with what is full already."""
         self._path = path
+        self._whole = whole
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -152,7 +154,7 @@ class Follower:
 
     def read(self) -> Iterator[bytes]:
         """What has come since the last time, to its end at the moment."""
-        self._file = self._file or _readable(self._path)
+        self._file = self._file or self._first()
         while self._file is not None:
             newer = self._newer(self._file)  # first: to what is full by then nothing is added
             while data := self._file.read(CHUNK_BYTES):
@@ -161,6 +163,10 @@ class Follower:
                 return
             self._file.close()
             self._file = newer
+
+    def _first(self) -> IO[bytes] | None:
+        numbers = range(LOGS_KEPT, -1, -1) if self._whole else range(1)
+        return next((file for number in numbers if (file := _readable(rotated(self._path, number)))), None)
 
     def _newer(self, own: IO[bytes]) -> IO[bytes] | None:
         """The file that came after this one; None while this is the newest."""

@@ -19,7 +19,7 @@ from shoal.errors import BadInput, Forbidden, NotFound, Refused, ShoalError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.grant import Token
 from shoal.model.task import Task
-from shoal.services import VERBS, Tx, lobwife
+from shoal.services import VERBS, Tx, lobwife, registrations
 
 JSON = "application/json"
 AUDIT_LINES = 200
@@ -82,7 +82,7 @@ class LobwifeTasks:
 
         def read(tx: Tx) -> bytes:
             task = VERBS["tasks.get"](tx, task=fields["task"])
-            return task_json(task, lobwife.broker_fields(lobwife.registration_of(tx, task)))
+            return task_json(task, lobwife.broker_fields(registrations.find(tx, task.id)))
 
         return Response(await run_in_threadpool(self._engine.read, read), media_type=JSON)
 
@@ -151,7 +151,7 @@ class LobwifeTasks:
                 found = lobwife.find(tx, fields["ref"])
             except NotFound:
                 return
-            VERBS["tasks.deregister"](tx, task=found.id)
+            VERBS["tasks.deregister"](tx, task=found.id, **_key(request))
 
         await self._write(deregister, self._actor(request))
         return _json({"status": "removed", "task_id": fields["ref"]})

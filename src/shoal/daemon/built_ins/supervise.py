@@ -16,17 +16,11 @@ def run(context: Context) -> str:
     # Of its own, so that it is the same with a server and without: whoever makes the round, only one makes it.
     executors = Executors(context.home, LiveSettings(context.home))
     supervisor = Supervisor(context.engine, forge, executors, remark)
-    done = 0
-
-    def tell(line: str) -> None:
-        nonlocal done
-        done += 1
-        context.say(f"{line}\n")
-
     try:
-        if not supervisor.tick(tell):
+        if not supervisor.tick():
             return "another round is under way; nothing was done\n"
     finally:
+        context.say("".join(f"{line}\n" for line in supervisor.done))
         supervisor.close()
         executors.close()
-    return "" if done else "nothing to do\n"
+    return "" if supervisor.done else "nothing to do\n"

@@ -5,3 +5,5 @@ ALTER TABLE tells ADD COLUMN way TEXT NOT NULL DEFAULT 'live' CHECK (way IN ('li
 UPDATE tells SET way = CASE delivery WHEN 'next_run' THEN 'next_episode' ELSE delivery END;
 ALTER TABLE tells DROP COLUMN delivery;
 ALTER TABLE tells RENAME COLUMN way TO delivery;
+UPDATE events SET data = REPLACE(data, '"run":', '"episode":') WHERE kind IN ('session.started', 'session.ended');
+UPDATE events SET data = REPLACE(data, '"next_run"', '"next_episode"') WHERE kind = 'task.told';
