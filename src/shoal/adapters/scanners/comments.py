@@ -56,6 +56,7 @@ def scan(path: str, text: str) -> list[Found]:
     language = language_of(path, text[:200].partition("\n")[0])
     if language is None or not _ASKS.search(text):
         return []
+    text = text.replace("\r\n", "\n")
     spans = Reader(text).comments(language)
     breaks = [-1, *(one.start() for one in re.finditer("\n", text))]
     found = []
@@ -113,9 +114,7 @@ class Reader:
                 at = self._special(language, match, kind, rest, until, depth)
         return at
 
-    def _special(
-        self, language: Language, match: re.Match[str], kind: str, rest: str, until: int, depth: int
-    ) -> int:
+    def _special(self, language: Language, match: re.Match[str], kind: str, rest: str, until: int, depth: int) -> int:
         start, end = match.span()
         if kind == "nested":
             end = self._nested(language, end, until)

@@ -10,6 +10,8 @@ from shoal.model.found import Found
 
 TAB = 4
 LINES_ABOVE = 4000  # so far up is looked
+LINES_OF_A_FILE = 500_000  # so many lines are looked at for all that a file asks for
+LONGEST_LINE = 300
 DEEPEST = 8
 LONGEST_NAME = 200
 
@@ -55,7 +57,7 @@ def enclosing(text: str, breaks: list[int], language: str, found: list[Found]) -
 
 class _Lines:
     def __init__(self, text: str, breaks: list[int]) -> None:
-        self._text, self._breaks = text, breaks
+        self._text, self._breaks, self._left = text, breaks, LINES_OF_A_FILE
 
     def path(self, number: int) -> list[str]:
         """The definitions around a line, from the outside in."""
@@ -63,7 +65,8 @@ class _Lines:
         # A line that ends a body belongs to it no longer, but a comment before that still does.
         reach, names = _indent(own), list[str]()
         for above in range(number - 1, max(0, number - 1 - LINES_ABOVE), -1):
-            if reach == 0 or len(names) >= DEEPEST:
+            self._left -= 1
+            if reach == 0 or len(names) >= DEEPEST or self._left < 0:
                 break
             line = self._line(above)
             bare = line.strip()
@@ -79,7 +82,7 @@ class _Lines:
     def _line(self, number: int) -> str:
         begin = self._breaks[number - 1] + 1
         end = self._breaks[number] if number < len(self._breaks) else len(self._text)
-        return self._text[begin : min(end, begin + 1000)]
+        return self._text[begin : min(end, begin + LONGEST_LINE)]
 
 
 def definition(line: str) -> str | None:

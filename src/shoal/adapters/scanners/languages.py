@@ -82,13 +82,13 @@ def _language(
 
 _language("python", HASH, _text(TRIPLE_DOUBLE, TRIPLE_SINGLE, DOUBLE, SINGLE))
 _language(
-    "javascript", URL_SAFE, BLOCK, REGEX, _text(DOUBLE, SINGLE), "(?P<open_template>`)",
+    "javascript", URL_SAFE, BLOCK, REGEX, _text(DOUBLE, "(?<![A-Za-z])" + SINGLE), "(?P<open_template>`)",
     strings={"open_template": rf"\\.|(?P<end>`)|{DOLLAR}"},
 )  # fmt: skip
 _language("go", SLASHES, BLOCK, _text(DOUBLE, CHARACTER, BACKTICKS))
 _language(
     "rust", SLASHES, NESTED,
-    _text(r'\bb?c?r(?P<pounds>#*)".*?(?:"(?P=pounds)|\Z)', LONG_DOUBLE, r"'(?:[^'\\\n]|\\(?:u\{[^}\n]*\}|x..|[^\n]))'"),
+    _text(r'\bb?c?r(?P<pounds>#*)".*?(?:"(?P=pounds)|\Z)', LONG_DOUBLE, r"'(?:[^'\\\n]|\\(?:u\{[^}\n]{0,9}\}|x..|[^\n]))'"),
     nest=C_NEST,
 )  # fmt: skip
 _language(
@@ -157,19 +157,19 @@ _language(
     "sql", r"(?P<line>--[^\n]*)", NESTED, _text(PLAIN_DOUBLED, r'"[^"\n]*"', r"`[^`\n]*`"), nest=C_NEST
 )  # what stands between $$ and $$ is code as well
 _MARKUP = (
-    r"(?P<block><!--.*?(?:-->|\Z)|\{#.*?#\}|\{\{!--.*?--\}\}|<%--.*?--%>|<%#.*?%>)",
-    r"(?P<text><!\[CDATA\[.*?\]\]>)",
+    r"(?P<block><!--.*?(?:-->|\Z)|\{#.{0,2000}?#\}|\{\{!--.{0,2000}?--\}\}|<%--.{0,2000}?--%>|<%#.{0,2000}?%>)",
+    r"(?P<text><!\[CDATA\[.*?(?:\]\]>|\Z))",
 )
 _language(
     "html", *_MARKUP, r"(?P<in_php><\?(?:php\b|=)(?P<php_body>.*?)(?:\?>|\Z))",
-    r"(?P<in_css>(?i:<style\b)[^>]*>(?P<css_body>.*?)(?i:</style\b|\Z))",
-    r"(?P<in_javascript>(?i:<script\b)[^>]*>(?P<javascript_body>.*?)(?i:</script\b|\Z))",
+    r"(?P<in_css>(?i:<style\b)[^<>]{0,2000}>(?P<css_body>.*?)(?i:</style\b|\Z))",
+    r"(?P<in_javascript>(?i:<script\b)[^<>]{0,2000}>(?P<javascript_body>.*?)(?i:</script\b|\Z))",
 )  # fmt: skip
-_language("css", BLOCK, URL_SAFE, _text(DOUBLE, SINGLE, r"url\([^)\n]*\)"))
+_language("css", BLOCK, URL_SAFE, _text(DOUBLE, SINGLE, r"url\([^)\n]{0,2000}\)"))
 _VALUE = r"(?:(?<=[:\-,\[{=] )|(?<=[\[{,]))"
 _language(
     "yaml", r"(?P<scalar>(?<=[:\-] )[|>][-+0-9]{0,2}[ \t]*(?:#[^\n]*)?$)", r"(?P<line>(?<![^\s])#[^\n]*)",
-    r"(?P<block>\{\{-?\s*/\*.*?\*/)", _text(_VALUE + LONG_DOUBLE, _VALUE + PLAIN_DOUBLED),
+    r"(?P<block>\{\{-?\s{0,9}/\*.{0,2000}?\*/)", _text(_VALUE + LONG_DOUBLE, _VALUE + PLAIN_DOUBLED),
 )  # fmt: skip
 _language("toml", HASH, _text(TRIPLE_DOUBLE, r"'''.*?(?:'''|\Z)", DOUBLE, r"'[^'\n]*'?"))
 _language("ini", r"(?P<line>(?<![^\s])[#;][^\n]*)", _text(r'(?<=[= ])"[^"\n]*"', r"(?<=[= ])'[^'\n]*'"))
@@ -184,8 +184,10 @@ _language(
     _text(r'"[^"\\\n]*(?:\\(?:\s+\\|.)[^"\\\n]*)*"?', CHARACTER), nest=r"\{-|(?P<close>-\})",
 )  # fmt: skip
 _SIGIL = (
-    r"""~[a-zA-Z]+(?:\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\((?:[^)\\]|\\.)*\)"""
-    r"""|\[(?:[^\]\\]|\\.)*\]|\{(?:[^}\\]|\\.)*\}|<(?:[^>\\]|\\.)*>|/(?:[^/\\]|\\.)*/|\|(?:[^|\\]|\\.)*\|)"""
+    r"~[a-zA-Z]{1,20}(?:\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)"
+    + "".join(rf"|{begin}(?:[^{end}\\]|\\.)*(?:{end}|\Z)" for begin, end in ('""', "''", "//", ("<", ">")))
+    + "".join(rf"|\{begin}(?:[^\{end}\\]|\\.)*(?:\{end}|\Z)" for begin, end in ("()", "[]", "{}", "||"))
+    + ")"
 )
 _language(
     "elixir", _text(_SIGIL, r"(?<!\w)\?\\?[\"'#]", TRIPLE_SINGLE), '(?P<open_long>""")', '(?P<open_plain>")',
@@ -194,7 +196,9 @@ _language(
 )  # fmt: skip
 _language("erlang", r"(?P<line>%[^\n]*)", _text(r"\$\\?.", r'"""\n.*?(?:\n\s*"""|\Z)', LONG_DOUBLE, SINGLE))
 _language("clojure", r"(?P<line>;[^\n]*)", _text(r"\\.", LONG_DOUBLE), r"(?P<block>#\|.*?(?:\|#|\Z))")
-_language("r", HASH, _text(r"\b[rR]\"(?P<dashes>-*)\(.*?\)(?P=dashes)\"", LONG_DOUBLE, LONG_SINGLE, r"`[^`\n]*`"))
+_language(
+    "r", HASH, _text(r"\b[rR]\"(?P<dashes>-*)\(.*?(?:\)(?P=dashes)\"|\Z)", LONG_DOUBLE, LONG_SINGLE, r"`[^`\n]*`")
+)
 _language(
     "julia", r"(?P<nested>#=)", HASH, '(?P<open_long>""")', '(?P<open_plain>")',
     _text(r"(?<![\w)\]}.'])'(?:[^'\\\n]|\\[^\n][^'\n]{0,9})'", BACKTICKS),
@@ -263,8 +267,10 @@ _PROGRAMS = (
 
 def language_name(path: str) -> str | None:
     """The language of a file by its name alone; None if it has none that is known."""
-    name = path.rpartition("/")[2].lower().lstrip(".")
-    known = _BY_NAME.get(name) or _BY_ENDING.get(PurePosixPath(name).suffix[1:] or name)
+    name = path.rpartition("/")[2].lower()
+    if name.startswith(".") and name.count(".") == 1:
+        name = f"x{name}"  # .env is like x.env, and .bashrc has a name of its own
+    known = _BY_NAME.get(name.removeprefix("x.")) or _BY_ENDING.get(PurePosixPath(name).suffix[1:])
     if known is None and name.startswith(("dockerfile.", "containerfile.", "makefile.")):
         return _BY_NAME[name.partition(".")[0]]
     return known

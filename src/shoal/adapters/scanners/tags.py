@@ -23,32 +23,41 @@ class Block(Struct, frozen=True):
     lines: list[tuple[int, str]]
 
 
-_FIRST = re.compile(r"\s*(?:/\*+!?|//+[!<]*|<!--+|\{\{!--|\{\{-?\s*/\*|<%--|<%#|\{#|\{-|<#|\(\*+|--\[=*\[|--+|#+[!:=|]?|=begin|;+|%+)")
+_FIRST = re.compile(
+    r"\s*(?:/\*+!?|//+[!<]*|<!--+|\{\{!--|\{\{-?\s*/\*|<%--|<%#|\{#|\{-|<#|\(\*+|--\[=*\[|--+|#+[!:=|]?|=begin|;+|%+)"
+)
 _MIDDLE = re.compile(r"\s*\*+(?![*\w])")
-_CLOSE = re.compile(r"\s*(?:\*+/|--+>|\]=*\]|=#|\|#|#>|-\}|#\}|\*+\)|%>|--\}\}|\*/[ \t]*-?\}\}|=end)\s*$")
+_CLOSES = ("*/", "-->", "=#", "|#", "#>", "-}", "#}", "%>", "}}", "*)", "=end")
+_LAST = re.compile(r"\][=]{0,20}\]$")
 
 _WORDS = "TODO|FIXME|HACK|XXX"
 _ASIDE = r"(?:\((?P<aside>[^()\n]{0,300})\)|\[(?P<bracket>[^\[\]\n]{1,300})\])"
 # At the beginning of a line, after signs that are no quotes: the word alone is enough.
 _BEGINS = re.compile(
-    rf"[^\w\"'`\n@\\]*(?:(?:[@\\](?P<at>(?i:todo|fixme|hack|xxx)))|(?P<word>{_WORDS}))(?![\w\"'`/=]|[-.]\w|[,.] \w|(?i:[-_]list))"
-    rf"[\]*_!?]*\s{{0,3}}{_ASIDE}?[\]*_!?]*(?P<colon>\s{{0,3}}:+)?"
+    rf"[^\w\"'`\n@\\]*(?:(?:[@\\](?P<at>(?i:todo|fixme|hack|xxx)))|(?<!\$)(?P<word>{_WORDS}))(?![\w\"'`/=]|[-.]\w|[,.] \w|(?i:[-_]list))"
+    rf"[\]*_!?]*\s{{0,3}}{_ASIDE}?[\]*_!?]*(?P<colon>\s{{0,3}}:+[*_]*)?"
 )
-_SMALL = re.compile(rf"[^\w\"'`\n@\\]*(?P<word>(?i:todo|fixme|hack|xxx))\s{{0,2}}{_ASIDE}?\s{{0,2}}(?P<colon>:+)(?!:)")
+_SMALL = re.compile(
+    rf"[^\w\"'`\n@\\]*(?<!\$)(?P<word>(?i:todo|fixme|hack|xxx))\s{{0,2}}{_ASIDE}?\s{{0,2}}(?P<colon>:+)(?!:)"
+)
 # Within a line: only with a colon, or somebody's name and a colon.
 _WITHIN = re.compile(rf"(?<![\w\"'`@\\.$/#-])(?P<word>{_WORDS})(?:\s?{_ASIDE})?(?P<colon>:+)(?=\s|$)")
 _SENTENCE_ENDS = re.compile(r"[.:;!?)\]}>*_=-]\s*$")
 _ENDS_ITEM = re.compile(r"\s*(?:[@\\:][a-zA-Z]|[-=*_~#/]{3,}\s*$|</?[a-z])")
+_DASH = re.compile(r"\s*[-–—]+\s+")
 _FENCE = re.compile(r"\s*(```|~~~)")
 
 _DATE = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
-_DUE = re.compile(r"\b(?:due|by|until|before|deadline|expires|after)\b[:\s(]{1,3}(\d{4}-\d{2}-\d{2})(?!\d)", re.IGNORECASE)
+_DUE = re.compile(
+    r"\b(?:due|by|until|before|deadline|expires|after)\b[:\s(]{1,3}(\d{4}-\d{2}-\d{2})(?!\d)", re.IGNORECASE
+)
 _PRIORITY = re.compile(r"[\[(]P([0-3])[\])]|^P([0-3])\b(?!\s*(?:and|or|/)\b)|\bP([0-3])[.!]?$", re.MULTILINE)
 _ONE_PRIORITY = re.compile(r"[pP]([0-3])")
 _OWNER = re.compile(r"@?([A-Za-z_][\w.+@-]*(?: [A-Z][\w.-]*)?)")
 _FIRST_OWNER = re.compile(r"@([A-Za-z][\w.-]{0,60})(?=[\s:,]|$)")
-_NOT_OWNERS = frozenset({"by", "due", "later", "urgent", "asap", "now", "soon", "someday", "fixme", "todo", "issue", "bug"})
-_TRACKER = re.compile(r"https?://[^\s/]+/(?P<repository>[\w.-]+/[\w.-]+)/(?:-/)?(?:issues|pull|merge_requests)/(?P<number>\d+)")
+_NOT_OWNERS = frozenset(
+    {"by", "due", "later", "urgent", "asap", "now", "soon", "someday", "fixme", "todo", "issue", "bug"}
+)
 _REFS = re.compile(
     r"(?P<url>https?://[^\s<>\"'`)\]},]+)"
     r"|(?<![\w/.#-])(?P<repository>[\w.-]{1,100}/[\w.-]{1,100})#(?P<of>\d{1,9})\b"
@@ -65,14 +74,17 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 def bare(line: str, *, first: bool, block: bool) -> str:
     """A line of a comment without the signs that make it one."""
-    line = line.rstrip("\r")
-    if first:
-        line = _FIRST.sub("", line, count=1)
-    elif block:
-        line = _MIDDLE.sub("", line, count=1)
-    if block:
-        line = _CLOSE.sub("", line)
-    return line.replace("\x00", "").rstrip()
+    sign = _FIRST.match(line) if first else _MIDDLE.match(line) if block else None
+    line = line[sign.end() if sign else 0 :].replace("\x00", "").rstrip()
+    return without_end(line) if block else line
+
+
+def without_end(line: str) -> str:
+    """A line of a comment without the sign that ends it."""
+    for end in _CLOSES:
+        if line.endswith(end):
+            return line.removesuffix(end).rstrip("*-{}/ \t")
+    return _LAST.sub("", line).rstrip()
 
 
 def read(block: Block) -> list[Found]:
@@ -152,7 +164,10 @@ def _asked(number: int, line: str, *, before: str, below: bool) -> list[_Asked]:
         groups = match.groupdict()
         text = line[match.end() : following.start() if following else len(line)]
         aside = (groups["aside"] or groups["bracket"] or "").strip()
-        asked.append(_Asked(number, groups["word"] or groups["at"], aside, re.sub(r"^\s*[-–—]+\s+", "", text)))
+        dash = _DASH.match(text)
+        text = text[dash.end() if dash else 0 :].rstrip()
+        text = text.removesuffix("*/")  # of a comment within a comment
+        asked.append(_Asked(number, groups["word"] or groups["at"], aside, text))
     return asked
 
 
@@ -164,7 +179,7 @@ def _is_asked(match: re.Match[str], line: str, *, before: str, below: bool) -> b
     if before.strip() and not _SENTENCE_ENDS.search(before):
         return False
     # "TODO comments are …" tells of such comments.
-    return not re.match(r"\s+(?:comments?|items?|lists?|files?|tags?|markers?|is|are|in|and|or)\b", line[match.end() :])
+    return not re.match(r"\s*(?:comments?|items?|lists?|files?|tags?|markers?|is|are|in|and|or)\b", line[match.end() :])
 
 
 def _from_aside(aside: str) -> tuple[str | None, int | None, int | None]:
@@ -183,17 +198,14 @@ def _from_aside(aside: str) -> tuple[str | None, int | None, int | None]:
 
 
 def _refs(text: str) -> dict[str, str]:
-    """Issues elsewhere, by the system's name: `issue` #12, `github` org/repo#12, `jira` JIRA-12, `url`."""
+    """Issues elsewhere, by the system's name: `issue` #12 or org/repo#12, `jira` JIRA-12, `url`; the next `issue 2`."""
     refs: dict[str, str] = {}
     for match in _REFS.finditer(text):
         ref = _ref(match)
         if ref is None or ref[1] in refs.values():
             continue
-        system, number = ref[0], 1
-        while system in refs:
-            number += 1
-            system = f"{ref[0]}-{number}"
-        refs[system] = ref[1]
+        number = sum(name.partition(" ")[0] == ref[0] for name in refs)
+        refs[f"{ref[0]} {number + 1}" if number else ref[0]] = ref[1]
         if len(refs) >= MOST_REFS:
             break
     return refs
@@ -201,13 +213,10 @@ def _refs(text: str) -> dict[str, str]:
 
 def _ref(match: re.Match[str]) -> tuple[str, str] | None:
     if match["url"]:
-        url = _name(match["url"].rstrip(".:;!?"))
-        if tracker := _TRACKER.match(url):
-            system = "gitlab" if "/-/" in url else "github"
-            return system, f"{tracker['repository']}#{tracker['number']}"
-        return ("url", url) if len(match["url"]) <= LONGEST_NAME else None
+        url = match["url"].rstrip(".:;!?")
+        return ("url", url) if len(url) <= LONGEST_NAME else None
     if match["repository"]:
-        return "github", _name(f"{match['repository']}#{match['of']}")
+        return "issue", _name(f"{match['repository']}#{match['of']}")
     if match["issue"]:
         return "issue", f"#{match['issue']}"
     if match["buganizer"]:
