@@ -8,39 +8,37 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import Struct
 
 from shoal.adapters.scanners import tags
 from shoal.adapters.scanners.definitions import enclosing
-from shoal.adapters.scanners.languages import Language, language_of
 from shoal.adapters.scanners.languages import LANGUAGES as ALL
+from shoal.adapters.scanners.languages import Language, language_of
 from shoal.model.found import Found
 
 SCANNER = "comments"
-VERSION = 1  # grows when the same source is read differently
 FOUND_IN_A_FILE = 20_000
 DEEPEST = 30  # strings within holes of strings
 FORGOTTEN_LABELS = 20  # ends of heredocs that were not there: so many, and it is something else
 
-_NEEDLES = tuple(
-    needle.encode()
-    for word in ("todo", "fixme", "hack", "xxx")
-    for needle in (word.upper(), word, word.capitalize())
-)  # fmt: skip
+_NEEDLES = (b"todo", b"fixme", b"hack", b"xxx")
 # What a value ends with, so that a stroke after it divides.
 _VALUE = re.compile(r"[\w)\]}\"'`$]")
-_BEFORE_REGEX = frozenset(
-    "return typeof case in of delete void throw new else do instanceof yield await and or not if unless when while until "
-    "elsif split grep map join x".split()
-)
+_BEFORE_REGEX = frozenset({
+    "return", "typeof", "case", "in", "of", "delete", "void", "throw", "new", "else", "do", "instanceof", "yield",
+    "await", "and", "or", "not", "if", "unless", "when", "while", "until", "elsif", "split", "grep", "map", "join",
+    "x",
+})  # fmt: skip
 _SCALAR_INDENT = re.compile(r"[ \t]*(?:-[ \t]+)*")
 _ASKS = re.compile(r"todo|fixme|hack|xxx", re.IGNORECASE)
 
 
 def may_hold(data: bytes) -> bool:
     """Whether any of the words stands in a file at all, in a comment or not. Fast: it decides for most files."""
-    return any(needle in data for needle in _NEEDLES)
+    small = data.lower()
+    return any(needle in small for needle in _NEEDLES)
 
 
 def scan_bytes(path: str, data: bytes) -> list[Found]:
@@ -59,14 +57,8 @@ def scan(path: str, text: str) -> list[Found]:
     text = text.replace("\r\n", "\n")
     spans = Reader(text).comments(language)
     breaks = [-1, *(one.start() for one in re.finditer("\n", text))]
-    found = []
-    for block in _blocks(text, spans, breaks):
-        for one in tags.read(block):
-            # The text may say so only in code that has been read as a comment; the heading is by the way.
-            found.append(one)
-            if len(found) >= FOUND_IN_A_FILE:
-                break
-    return enclosing(text, breaks, language.name, found)
+    asked = (one for block in _blocks(text, spans, breaks) for one in tags.read(block))
+    return enclosing(text, breaks, language.name, list(islice(asked, FOUND_IN_A_FILE)))
 
 
 class Span(Struct, frozen=True):
@@ -91,7 +83,7 @@ class Reader:
         return self._spans
 
     def _code(self, language: Language, at: int, until: int, *, hole: bool, depth: int) -> int:
-        """Reads code up to `until` or, in a hole of a string, to the bracket that ends it. Answers with where it ended."""
+        """Reads code up to `until` or, in a hole of a string, to the bracket that ends it; answers where that is."""
         search = (language.holes if hole else language.code).search
         level = 1
         while at < until:

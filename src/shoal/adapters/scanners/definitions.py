@@ -32,10 +32,11 @@ _TYPED = re.compile(  # int main(…, public Foo(…, void Foo::bar(…, name() 
     r"(?:template\s*<[^\n]*>\s*)?(?:[\w<>\[\],.?*&:~@]+\s+)*[*&]*(?P<name>~?[A-Za-z_$#][\w$]*(?:::~?\w+)*)\s*\((?![^\n]*;\s*$)"
 )
 _BODY = re.compile(r"(?:\{|\)|\(|,|=>)\s*$|\)\s*(?:const|override|noexcept|throws\b[^\n]*|:[^\n]*)?\s*(?:\{[^\n]*)?$")
-_NOT_NAMES = frozenset(
-    "if for while switch catch return function else elif do try with case when match until unless foreach using lock "
-    "synchronized throw new delete await yield sizeof assert and or not in print super this self import from".split()
-)
+_NOT_NAMES = frozenset({
+    "if", "for", "while", "switch", "catch", "return", "function", "else", "elif", "do", "try", "with", "case",
+    "when", "match", "until", "unless", "foreach", "using", "lock", "synchronized", "throw", "new", "delete", "await",
+    "yield", "sizeof", "assert", "and", "or", "not", "in", "print", "super", "this", "self", "import", "from",
+})  # fmt: skip
 # A line that begins so belongs to what begins above it at the same indent.
 _GOES_ON = re.compile(r"[)\]}]|\{\s*$|(?:public|private|protected|signals|slots|default)\b[\w ]*:\s*$|where\b")
 _PASSED = ("#", "//", "/*", "*", "--", "@", "<!--", '"""', "'''")

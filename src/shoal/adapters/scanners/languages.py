@@ -88,7 +88,10 @@ _language(
 _language("go", SLASHES, BLOCK, _text(DOUBLE, CHARACTER, BACKTICKS))
 _language(
     "rust", SLASHES, NESTED,
-    _text(r'\bb?c?r(?P<pounds>#*)".*?(?:"(?P=pounds)|\Z)', LONG_DOUBLE, r"'(?:[^'\\\n]|\\(?:u\{[^}\n]{0,9}\}|x..|[^\n]))'"),
+    _text(
+        r'\bb?c?r(?P<pounds>#*)".*?(?:"(?P=pounds)|\Z)', LONG_DOUBLE,
+        r"'(?:[^'\\\n]|\\(?:u\{[^}\n]{0,9}\}|x..|[^\n]))'",
+    ),
     nest=C_NEST,
 )  # fmt: skip
 _language(
@@ -228,7 +231,7 @@ _ENDINGS = {
     "perl": "pl pm t",
     "lua": "lua luau",
     "sql": "sql psql ddl",
-    "html": "html htm xhtml xml xsd xsl svg vue svelte astro php phtml twig j2 jinja jinja2 hbs erb ejs jsp aspx razor xaml",
+    "html": "html htm xhtml xml xsd xsl svg vue svelte astro php phtml twig j2 jinja jinja2 hbs erb ejs jsp aspx xaml",
     "css": "css scss sass less styl",
     "yaml": "yaml yml",
     "toml": "toml",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -16,15 +15,6 @@ FORMAT = 1
 # A file changed within the grain of the file system's clock after it was read has the same time as before, so what is
 # this young when it is read is not trusted the next time. Two seconds are the grain of FAT; git does the same with one.
 GRAIN_NS = 2_000_000_000
-
-
-class Stat(Protocol):
-    """What os.stat says, as far as it matters here."""
-
-    st_size: int
-    st_mtime_ns: int
-    st_ctime_ns: int
-    st_ino: int
 
 
 class _Kept(Struct, frozen=True, array_like=True):
@@ -46,7 +36,7 @@ class Stats:
         self._before = self._load()
         self._now: dict[str, tuple[int, int, int, int, str]] = {}
 
-    def hash_of(self, path: str, stat: Stat) -> str | None:
+    def hash_of(self, path: str, stat: os.stat_result) -> str | None:
         """The hash that the file had when it was read, if it looks the same now."""
         kept = self._before.get(path)
         if kept is None or kept[:4] != (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino):
@@ -54,7 +44,7 @@ class Stats:
         self._now[path] = kept
         return kept[4]
 
-    def keep(self, path: str, stat: Stat, hash: str) -> None:
+    def keep(self, path: str, stat: os.stat_result, hash: str) -> None:
         """Remembers a file that was read after this was its state."""
         if max(stat.st_mtime_ns, stat.st_ctime_ns) < self._trusted_before_ns:
             self._now[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, hash)

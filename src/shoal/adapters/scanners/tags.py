@@ -34,7 +34,8 @@ _WORDS = "TODO|FIXME|HACK|XXX"
 _ASIDE = r"(?:\((?P<aside>[^()\n]{0,300})\)|\[(?P<bracket>[^\[\]\n]{1,300})\])"
 # At the beginning of a line, after signs that are no quotes: the word alone is enough.
 _BEGINS = re.compile(
-    rf"[^\w\"'`\n@\\]*(?:(?:[@\\](?P<at>(?i:todo|fixme|hack|xxx)))|(?<!\$)(?P<word>{_WORDS}))(?![\w\"'`/=]|[-.]\w|[,.] \w|(?i:[-_]list))"
+    rf"[^\w\"'`\n@\\]*(?:(?:[@\\](?P<at>(?i:todo|fixme|hack|xxx)))|(?<!\$)(?P<word>{_WORDS}))"
+    r"(?![\w\"'`/=]|[-.]\w|[,.] \w|(?i:[-_]list))"
     rf"[\]*_!?]*\s{{0,3}}{_ASIDE}?[\]*_!?]*(?P<colon>\s{{0,3}}:+[*_]*)?"
 )
 _SMALL = re.compile(
@@ -53,7 +54,7 @@ _DUE = re.compile(
 )
 _PRIORITY = re.compile(r"[\[(]P([0-3])[\])]|^P([0-3])\b(?!\s*(?:and|or|/)\b)|\bP([0-3])[.!]?$", re.MULTILINE)
 _ONE_PRIORITY = re.compile(r"[pP]([0-3])")
-_OWNER = re.compile(r"@?([A-Za-z_][\w.+@-]*(?: [A-Z][\w.-]*)?)")
+_OWNER = re.compile(r"@?(?![A-Z]{2,}\d+$)([A-Za-z_][\w.+@-]*(?: [A-Z][\w.-]*)?)")
 _FIRST_OWNER = re.compile(r"@([A-Za-z][\w.-]{0,60})(?=[\s:,]|$)")
 _NOT_OWNERS = frozenset(
     {"by", "due", "later", "urgent", "asap", "now", "soon", "someday", "fixme", "todo", "issue", "bug"}
@@ -65,10 +66,12 @@ _REFS = re.compile(
     r"|(?<![\w/-])b/(?P<buganizer>\d{4,12})\b"
     r"|(?<![\w/.-])(?P<key>[A-Z][A-Z0-9]{1,9}-[1-9]\d{0,6})(?![\w-])"
 )
-_NOT_KEYS = frozenset(
-    "UTF ISO SHA MD RFC CVE CWE HTTP HTML PEP AES RSA DES CP IEEE IEC BASE ASCII UCS WIN COVID TLS SSL IPV IP PKCS "
-    "ECMA ANSI BCP UTC GMT ES CSS USB TCP UDP X86 ARM AVX SSE MP H GPL LGPL AGPL BSD MIT APACHE GPT LOG".split()
-)
+_NOT_KEYS = frozenset({
+    "UTF", "ISO", "SHA", "MD", "RFC", "CVE", "CWE", "HTTP", "HTML", "PEP", "AES", "RSA", "DES", "CP", "IEEE", "IEC",
+    "BASE", "ASCII", "UCS", "WIN", "COVID", "TLS", "SSL", "IPV", "IP", "PKCS", "ECMA", "ANSI", "BCP", "UTC", "GMT",
+    "ES", "CSS", "USB", "TCP", "UDP", "X86", "ARM", "AVX", "SSE", "MP", "H", "GPL", "LGPL", "AGPL", "BSD", "MIT",
+    "APACHE", "GPT", "LOG",
+})  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -88,7 +91,7 @@ def without_end(line: str) -> str:
 
 
 def read(block: Block) -> list[Found]:
-    """What a comment asks for: each word, with the lines below it up to the next, a blank one, or a tag of a document."""
+    """What a comment asks for: each word, with the lines below it up to the next, a blank one or a tag."""
     found: list[Found] = []
     fenced = _fenced(block.lines)
     current: _Asked | None = None
