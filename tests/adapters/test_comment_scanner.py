@@ -317,6 +317,11 @@ SAYINGS: dict[str, dict[str, Any]] = {
     "TODO(@ana): mend it": {"owner": "ana"},
     "TODO: @ana mend it": {"owner": "ana"},
     "TODO(ana@example.org): mend it": {"owner": "ana@example.org"},
+    "TODO(fix): mend it": {"owner": None, "text": "mend it"},
+    "TODO(PEP612): mend it": {"owner": None},
+    "TODO(BREAKING_CHANGE): mend it": {"owner": None},
+    "TODO(ana lee): mend it": {"owner": None},
+    "TODO(Ana Lee): mend it": {"owner": "Ana Lee"},
     "TODO(#123)": {"text": "TODO", "refs": {"issue": "#123"}, "owner": None},
     "TODO(ana, #12): mend it": {"owner": "ana", "refs": {"issue": "#12"}},
     "TODO(org/repo#12): mend it": {"owner": None, "refs": {"issue": "org/repo#12"}},
@@ -552,7 +557,7 @@ def test_what_is_no_text_or_too_large_or_elsewhere_is_refused_with_a_note(tmp_pa
         "link/x.py": "stands behind a link",
         "large.py": "has 11,000 bytes; files with more than 5,000 are not read",
         "binary.py": "is binary",
-        "?.py": "has a name that is too long or cannot be shown",
+        "?.py": "has a name that is too long or no text",
     }
     assert [(one.path, one.found[0].text) for one in seen if isinstance(one, FoundFile)] == [("wide.py", "yes")]
 

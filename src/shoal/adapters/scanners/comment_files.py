@@ -95,8 +95,8 @@ def _look(
     root: Path, path: str, known: Mapping[str, str], stats: Stats | None, max_bytes: int
 ) -> os.stat_result | Seen | None:
     """What can be said without opening a file; else its state before it is read."""
-    if len(path) > LONGEST_PATH or not path.isprintable():
-        return Note(path.encode("utf-8", "replace").decode()[:200], "has a name that is too long or cannot be shown")
+    if len(path) > LONGEST_PATH or not _is_text(path):
+        return Note(path.encode("utf-8", "replace").decode()[:200], "has a name that is too long or no text")
     try:
         look = os.lstat(f"{root}/{path}")
     except OSError:
@@ -108,6 +108,13 @@ def _look(
     if stats and (hash := stats.hash_of(path, look)) and known.get(path) == hash:
         return Unchanged(path)
     return look
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return name.isascii() or bool(name.encode())
+    except UnicodeEncodeError:  # bytes that are no UTF-8, as os.fsdecode has them
+        return False
 
 
 def _too_large(size: int, max_bytes: int) -> str:

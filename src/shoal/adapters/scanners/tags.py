@@ -54,11 +54,13 @@ _DUE = re.compile(
 )
 _PRIORITY = re.compile(r"[\[(]P([0-3])[\])]|^P([0-3])\b(?!\s*(?:and|or|/)\b)|\bP([0-3])[.!]?$", re.MULTILINE)
 _ONE_PRIORITY = re.compile(r"[pP]([0-3])")
-_OWNER = re.compile(r"@?(?![A-Z]{2,}\d+$)([A-Za-z_][\w.+@-]*(?: [A-Z][\w.-]*)?)")
+_OWNER = re.compile(r"@?(?![A-Z]{2,}(?:\d+|_[A-Z_]+)$)([A-Za-z_][\w.+@-]*(?: [A-Z][\w.-]*)?)")
 _FIRST_OWNER = re.compile(r"@([A-Za-z][\w.-]{0,60})(?=[\s:,]|$)")
-_NOT_OWNERS = frozenset(
-    {"by", "due", "later", "urgent", "asap", "now", "soon", "someday", "fixme", "todo", "issue", "bug"}
-)
+_NOT_OWNERS = frozenset({
+    "by", "due", "later", "urgent", "asap", "now", "soon", "someday", "fixme", "todo", "issue", "bug", "fix", "feat",
+    "perf", "performance", "docs", "test", "refactor", "cleanup", "chore", "style", "security", "breaking", "optional",
+    "minor", "major", "future", "maybe", "important", "low", "medium", "high", "critical",
+})  # fmt: skip
 _REFS = re.compile(
     r"(?P<url>https?://[^\s<>\"'`)\]},]+)"
     r"|(?<![\w/.#-])(?P<repository>[\w.-]{1,100}/[\w.-]{1,100})#(?P<of>\d{1,9})\b"
