@@ -16,7 +16,9 @@ from tests.conftest import FakeClock
 from tests.rows import execute
 
 DEAD = Finding(rule="broken-link", message="no file guide.md", file="README.md", line=10)
-PORT = Finding(rule="no-port", message="port 9090 is not in the code", file="docs/a.md", line=3, severity=Severity.CRITICAL)
+PORT = Finding(
+    rule="no-port", message="port 9090 is not in the code", file="docs/a.md", line=3, severity=Severity.CRITICAL
+)
 
 Look = Callable[..., FindingsReport]
 

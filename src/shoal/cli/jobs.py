@@ -234,12 +234,18 @@ def _fields(*, program: tuple[str, ...], title: str | None, built_in: str | None
     elif title is not None:
         fields["action"] = {"kind": "task", "task": {"title": title}}
     elif built_in is not None:
-        fields["action"] = BuiltIn(built_in, {name: _value(text) for name, text in map(_option, options)})
+        fields["action"] = BuiltIn(built_in, dict(map(option_value, options)))
     return fields
 
 
 def _option(text: str) -> tuple[str, str]:
     return _pair("--option", text)
+
+
+def option_value(text: str) -> tuple[str, Any]:
+    """The name and value of an --option; JSON where it is some, else text."""
+    name, value = _option(text)
+    return name, _value(value)
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

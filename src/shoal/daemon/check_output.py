@@ -1,4 +1,4 @@
-"""What a check's program writes, understood as it comes: findings, what it tells of itself, and lines that are neither."""
+"""What a check's program writes, understood as it comes: findings, what it tells of itself, lines that are neither."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one look of a check has found in a project. What a `complete` one does not have is gone.
 
-    `renamed` maps new paths to old ones, `head` is the commit of the checkout. `run` is the number of the job's run that
+    `renamed` maps new paths to old ones, `head` is the commit of the checkout. `run` is the number of the run that
     looked.
     """
 

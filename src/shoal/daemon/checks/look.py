@@ -1,4 +1,4 @@
-"""One look of a check, in the process that asks for it: a built-in or somebody's function, its options, its findings."""
+"""One look of a check in this process: a built-in or somebody's function, with its options and its findings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from shoal.adapters.checks.check import Context
 from shoal.adapters.git.repository import Git, records
+from shoal.clock import SystemClock
 from shoal.daemon import checks
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
@@ -36,7 +37,7 @@ def look(
 
     A function is also looked for in the home. `ledger` is asked for one when the check is about it.
     """
-    context = Context(root=root, project=action.project, warn=warn)
+    context = Context(root=root, project=action.project, warn=warn, now_ms=SystemClock().now_ms())
     if action.handler is not None:
         module, function = _function(action.handler, home)
         kind = getattr(module, "Options", None)
