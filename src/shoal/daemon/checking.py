@@ -47,7 +47,7 @@ def order(action: Check, *, home: Home, root: Path | None, since: str | None = N
     if since is not None:
         told[SINCE] = since
     # -P: a checkout's own files must not stand in for Python's.
-    command = action.command or [sys.executable, "-P", "-m", "shoal.daemon.checks"]
+    command = action.command or [sys.executable, "-P", "-m", "shoal.daemon.check_program"]
     folder = root if root is not None and root.is_dir() else home.folder
     return Order(command, folder, told)
 
