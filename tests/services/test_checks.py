@@ -162,6 +162,12 @@ def test_another_version_judges_old_findings_anew(ledger: Ledger, look: Look) ->
     assert ledger.checks.list()[0].version == "3"
 
 
+def test_another_version_takes_no_finding_for_another(ledger: Ledger, look: Look) -> None:
+    look(DEAD)
+    report = look(moved(DEAD, message="no file other.md"), version="2")
+    assert (report.new, report.resolved) == (["W2"], ["W1"])
+
+
 def test_merged_finding_counts_as_the_other_one(ledger: Ledger, look: Look, clock: FakeClock) -> None:
     look(DEAD, PORT)
     ledger.items.merge(1, into=2)
