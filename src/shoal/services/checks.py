@@ -109,8 +109,8 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
     for finding, one in pairs:
         if not one.is_as(found, finding):
             _see(tx, found, finding, one, report)
-    for finding in left:
-        report.new.append(_bring(tx, found, finding).item_id)
+    brought = [_bring(tx, found, finding) for finding in left]
+    report.new.extend(item.item_id for item in brought)
     if found.complete:
         for one in unseen:
             _resolve(tx, found, one, report)
