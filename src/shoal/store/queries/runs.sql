@@ -1,6 +1,6 @@
 -- part: without_output
 -- The columns of a run for lists.
-id, job, slot, cause, attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at, finished_at,
+id, job, slot, cause, attempt, status, due_at, actor, server, cancelled_by, started_at, finished_at,
   exit_code, reason, NULL AS output, log, task
 
 -- name: insert
@@ -64,7 +64,7 @@ LIMIT :limit
 -- name: claim
 -- A waiting run becomes a server's. Its job must be locked: two statements, so that this one sees who ran meanwhile.
 UPDATE runs SET
-  status = 'running', server = :server, leased_until = :leased_until, started_at = :now, log = :log, beats = 1
+  status = 'running', server = :server, started_at = :now, log = :log, beats = 1
 WHERE id = :id AND status = 'waiting' AND NOT EXISTS (
   SELECT 1 FROM runs AS o WHERE o.job = runs.job AND o.status = 'running' AND :alone = 1
 )
@@ -72,7 +72,7 @@ RETURNING *
 
 -- name: beat
 -- The runs that a server has, renewed; rows: a JSON array of objects. One that it does not know of falls silent.
-UPDATE runs SET beats = beats + 1, leased_until = :leased_until
+UPDATE runs SET beats = beats + 1
 WHERE server = :server AND status = 'running' AND id IN (SELECT CAST(value ->> 'id' AS BIGINT) FROM {{rows}})
 RETURNING id, cancelled_by
 
@@ -88,7 +88,7 @@ SELECT id, server, beats FROM runs WHERE status = 'running' ORDER BY id
 -- A run has ended, if its server still has it.
 UPDATE runs SET
   status = :status, exit_code = :exit_code, output = COALESCE(:output, output), finished_at = :now,
-  reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END, leased_until = NULL
+  reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END
 WHERE id = :id AND server = :server AND status = 'running'
   AND beats = :beats                                                       -- if beats
 RETURNING *
