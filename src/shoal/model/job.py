@@ -210,7 +210,6 @@ class Run(Struct, frozen=True, kw_only=True):
     due_at: int
     actor: str
     server: str | None
-    leased_until: int | None
     cancelled_by: str | None
     started_at: int | None
     finished_at: int | None

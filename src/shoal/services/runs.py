@@ -16,7 +16,6 @@ from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name
 from shoal.model.job import (
     BAD,
-    OCCASIONS,
     OUTPUT_LIMIT,
     OUTPUT_LINES,
     Cause,
@@ -114,8 +113,7 @@ def insert(
         "runs.insert",
         job=job,
         slot=slot,
-        cause=(Cause.TRIGGER if cause in OCCASIONS else cause).value,
-        occasion=cause.value if cause in OCCASIONS else None,
+        cause=cause.value,
         attempt=attempt,
         status=status.value,
         due_at=slot if due_at is None else due_at,
@@ -141,7 +139,7 @@ def insert(
 def claim(tx: Tx, *, server: str, limit: int, logs: str) -> list[Claimed]:
     """Give a server the next runs that are due; of a job whose runs may not overlap, only while none runs.
 
-    `logs` is the server's folder of logs. The lease is kept up by `beat`.
+    `logs` is the server's folder of logs. They are its own for as long as it beats.
     """
     claimed = []
     for id, *job_row in tx.all("runs.candidates", now=tx.now, limit=limit):
@@ -151,7 +149,6 @@ def claim(tx: Tx, *, server: str, limit: int, logs: str) -> list[Claimed]:
             id=id,
             server=server,
             now=tx.now,
-            leased_until=_leased_until(tx),
             log=f"{logs}/{job.definition.name}/{id}.log",
             alone=int(job.definition.overlap.value != "allow"),
         )
@@ -168,7 +165,7 @@ def beat(tx: Tx, *, server: str, held: Iterable[int], outputs: dict[int, str]) -
     One that it was given and does not have, because it never heard of it, is ended as if the server were gone.
     """
     known = _json([{"id": id} for id in held]).decode()
-    rows = tx.all("runs.beat", server=server, leased_until=_leased_until(tx), rows=known)
+    rows = tx.all("runs.beat", server=server, rows=known)
     if outputs:
         shown = [{"id": id, "server": server, "output": tail(text)} for id, text in sorted(outputs.items())]
         tx.many("runs.put_output", shown)
@@ -266,10 +263,6 @@ def _retry(tx: Tx, job: Job, run: Run) -> Run | None:
 
 def _count(tx: Tx, run: Run) -> None:
     tx.all("jobs.count", name=run.job, failed=int(run.status in BAD))
-
-
-def _leased_until(tx: Tx) -> int:
-    return tx.now + 1000 * tx.settings.run_lease_seconds
 
 
 def _tell(tx: Tx, kind: Kind, run: Run, **more: Any) -> None:

@@ -1,9 +1,7 @@
--- Checks: what their runs found, and which work item is which finding. `occasion` is why a run was triggered by no person:
--- a commit, or that nothing was active.
+-- Checks: what their runs found, and which work item is which finding.
 
 ALTER TABLE runs ADD COLUMN findings_count BIGINT;
 ALTER TABLE runs ADD COLUMN new_findings_count BIGINT;
-ALTER TABLE runs ADD COLUMN occasion TEXT CHECK (occasion IN ('commit', 'idle'));
 
 -- The commit at which a job has fired last.
 CREATE TABLE job_heads (

@@ -1,12 +1,12 @@
 -- part: shown
 -- A run in the order of its fields.
-id, job, slot, COALESCE(occasion, cause), attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at,
-  finished_at, exit_code, reason, output, log, task, findings_count, new_findings_count
+id, job, slot, cause, attempt, status, due_at, actor, server, cancelled_by, started_at, finished_at,
+  exit_code, reason, output, log, task, findings_count, new_findings_count
 
 -- part: without_output
 -- The same for lists.
-id, job, slot, COALESCE(occasion, cause), attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at,
-  finished_at, exit_code, reason, NULL, log, task, findings_count, new_findings_count
+id, job, slot, cause, attempt, status, due_at, actor, server, cancelled_by, started_at, finished_at,
+  exit_code, reason, NULL, log, task, findings_count, new_findings_count
 
 -- part: job
 -- A job in the order of its fields.
@@ -17,9 +17,9 @@ t.id, t.name, t.schedule, t.action, t.timezone, t.enabled, t.timeout_seconds, t.
 -- name: insert
 -- A run of a slot; nothing comes back when there is one.
 INSERT INTO runs (
-  job, slot, cause, occasion, attempt, status, due_at, actor, started_at, finished_at, reason, task
+  job, slot, cause, attempt, status, due_at, actor, started_at, finished_at, reason, task
 ) VALUES (
-  :job, :slot, :cause, :occasion, :attempt, :status, :due_at, :actor, :started_at, :finished_at, :reason, :task
+  :job, :slot, :cause, :attempt, :status, :due_at, :actor, :started_at, :finished_at, :reason, :task
 )
 ON CONFLICT (job, slot, cause, attempt) DO NOTHING
 RETURNING {{shown}}
@@ -61,7 +61,7 @@ SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = 'trigg
 
 -- name: last_occasion
 -- The newest time at which a job fired for a reason other than the clock or a person.
-SELECT MAX(slot) FROM runs WHERE job = :job AND occasion = :occasion
+SELECT MAX(slot) FROM runs WHERE job = :job AND cause = :occasion
 
 -- name: put_findings
 -- How much a check has found.
@@ -87,7 +87,7 @@ LIMIT :limit
 -- name: claim
 -- A waiting run becomes a server's. Its job must be locked: two statements, so that this one sees who ran meanwhile.
 UPDATE runs SET
-  status = 'running', server = :server, leased_until = :leased_until, started_at = :now, log = :log, beats = 1
+  status = 'running', server = :server, started_at = :now, log = :log, beats = 1
 WHERE id = :id AND status = 'waiting' AND NOT EXISTS (
   SELECT 1 FROM runs AS o WHERE o.job = runs.job AND o.status = 'running' AND :alone = 1
 )
@@ -95,7 +95,7 @@ RETURNING {{shown}}
 
 -- name: beat
 -- The runs that a server has, renewed; rows: a JSON array of objects. One that it does not know of falls silent.
-UPDATE runs SET beats = beats + 1, leased_until = :leased_until
+UPDATE runs SET beats = beats + 1
 WHERE server = :server AND status = 'running' AND id IN (SELECT CAST(value ->> 'id' AS BIGINT) FROM {{rows}})
 RETURNING id, cancelled_by
 
@@ -111,7 +111,7 @@ SELECT id, server, beats FROM runs WHERE status = 'running' ORDER BY id
 -- A run has ended, if its server still has it.
 UPDATE runs SET
   status = :status, exit_code = :exit_code, output = COALESCE(:output, output), finished_at = :now,
-  reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END, leased_until = NULL
+  reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END
 WHERE id = :id AND server = :server AND status = 'running'
   AND beats = :beats                                                       -- if beats
 RETURNING {{shown}}
