@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.utils import PacifyFlushWrapper
 
 import shoal
 from shoal.errors import ShoalError
@@ -184,9 +185,13 @@ def main() -> None:
     except ShoalError as error:
         tell(error)
         code = error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Click answers a reader that is gone by putting a stream that cannot break in the place of ours.
+        if isinstance(error, SystemExit) and not isinstance(sys.stdout, PacifyFlushWrapper):
+            raise
         # The reader has seen enough; nothing more can be said to it, not even by the interpreter's own flush.
-        sys.stderr.close()
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
     except OSError as error:
         # What could not be written must not be tried again by the interpreter's own flush.
