@@ -18,6 +18,7 @@ from shoal.daemon.loop import Loop
 from shoal.daemon.scheduler import Scheduler
 from shoal.errors import BadInput
 from shoal.ledger.connect import open_ledger
+from shoal.model.built_in import OPTIONS
 from shoal.model.job import Run
 from shoal.settings import ChannelSettings, Home, Settings
 from tests.conftest import wait_until
@@ -201,6 +202,8 @@ def test_built_in_is_run_and_an_unknown_one_names_those_there_are(
 
     known = {"greet": lambda context: f"hello {context.options['who']}", "refuse": refuse, "wait": wait}
     monkeypatch.setattr("shoal.daemon.job_runner.BUILT_INS", known)
+    for name in (*known, "dance"):
+        monkeypatch.setitem(OPTIONS, name, dict)
     jobs = server.ledger.jobs
     expected = {
         "greet": ("success", None),

@@ -247,7 +247,7 @@ def _take_registration(tx: Tx, old: OldRegistration) -> tuple[Outcome, list[str]
         return Outcome.EXISTING, [f"{task.task_id} is registered already"]
     names = [registrations.github_name(tx.settings, one) for one in old.repos]
     if bad := [one for one, name in zip(old.repos, names, strict=True) if name is None]:
-        raise Refused(f"{', '.join(bad)} is no repository on GitHub")
+        raise Refused(f"{', '.join(bad)} is no repository on a host of broker.hosts")
     found = [name for name in names if name is not None]
     if shut := [name for name in found if not registrations.is_open_to(tx.settings, name)]:
         raise Forbidden(f"broker.repositories allows no token for {', '.join(shut)}")
