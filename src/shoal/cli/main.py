@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import Any
 
 import click
-from click.utils import PacifyFlushWrapper
 
 import shoal
 from shoal.errors import ShoalError
@@ -186,8 +185,8 @@ def main() -> None:
         tell(error)
         code = error.exit_code
     except (BrokenPipeError, SystemExit) as error:
-        # Click answers a reader that is gone by putting a stream that cannot break in the place of ours.
-        if isinstance(error, SystemExit) and not isinstance(sys.stdout, PacifyFlushWrapper):
+        # Click ends for a reader that is gone, with streams that cannot break in the place of ours.
+        if isinstance(error, SystemExit) and type(sys.stdout).__name__ != "PacifyFlushWrapper":
             raise
         # The reader has seen enough; nothing more can be said to it, not even by the interpreter's own flush.
         with contextlib.suppress(OSError, ValueError):
