@@ -255,7 +255,7 @@ def test_no_link_leads_a_report_out_of_the_vault_or_into_its_git(
         ({"fille": "x.md"}, "option fille of status_report: there is no such option; did you mean file?"),
         ({"days": "many"}, "option days of status_report: Expected `int`, got `str`"),
         ({"days": 0}, "option days of status_report: Expected `int` >= 1"),
-        ({"channels": "team"}, 'option channels of status_report: it is a list, as ["team"]'),
+        ({"channels": "team"}, 'option channels of status_report: it is a list, as ["…"]'),
         *(
             ({"file": file}, "option file of status_report: ")
             for file in ("../x.md", "/etc/x.md", ".git/x.md", "a/../x.md", "a//x.md", "status.txt", "a.md/b", "x.md\n")
