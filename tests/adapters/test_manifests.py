@@ -128,6 +128,7 @@ def test_yaml_and_lists_say_the_same() -> None:
         ),
         ("[[jobs]]\nname='a'\nschedule='@daily'\ncommand='x'\n[[jobs]]\nname='b'\n\nfoo=1\n", "line 8: job b: foo"),
         ("[jobs.a]\n[jobs.a]\n", "line 2: "),
+        ("[jobs.'größe']\nschedule='@daily'\ncommand='x'\n", "job größe: name: it is not a name of the letters A to Z"),
     ],
 )
 def test_mistakes_in_toml_are_told_with_line_and_reason(text: str, reason: str) -> None:

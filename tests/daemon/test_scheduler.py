@@ -266,8 +266,9 @@ def test_server_that_stops_ends_its_runs_and_they_are_tried_again(start: Callabl
     wait_until(lambda: [one for one in later.ledger.runs.list(status="running") if one.attempt == 2])
 
 
-def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Path) -> None:
-    settings = {"SHOAL_RUN_LEASE_SECONDS": "2", "SHOAL_VAULT": ""}
+@pytest.mark.parametrize("lease", ["2", "3000"])
+def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Path, lease: str) -> None:
+    settings = {"SHOAL_RUN_LEASE_SECONDS": lease, "SHOAL_VAULT": ""}
     server = Server(tmp_path / "home", **settings)
     pid = tmp_path / "pid"
     with connect(server.url, actor="ana") as ledger:

@@ -29,7 +29,8 @@ def notify(session: Session, channel: str, text: str | None) -> None:
     """
     from shoal.daemon import notifications
 
-    if text == "-" or (text is None and stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)):
+    is_piped = sys.stdin is not None and stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
+    if text == "-" or (text is None and is_piped):
         text = sys.stdin.buffer.read().decode(errors="replace")
     text = TEXT if text is None else text
     if not text.strip():
