@@ -83,6 +83,9 @@ def test_job_is_made_changed_and_taken_away_by_commands(shell: Shell) -> None:
         shell("job", *wrong, code=2)
     shell("job", "create", "c", "-s", "@daily", "--built-in", "bakup", code=2)
     assert "there is no built-in 'bakup'; did you mean backup?" in shell.errors
+    told = ("status_report", "-o", 'channels=["taem"]')
+    shell("job", "create", "report", "-s", "@daily", "--built-in", *told)
+    assert "There is no [channels.taem]" in shell.errors
     shell("job", "create", "words", "-s", "@daily", "--", "echo hi")
     assert shell.json("job", "show", "words")["definition"]["action"]["command"] == ["echo", "hi"]
     assert "No job is disabled and tagged x" in shell("job", "list", "--disabled", "--tag", "x")

@@ -134,6 +134,7 @@ def create(session: Session, name: str, **written: Any) -> None:
         raise click.UsageError("say what it does: a command behind --, or --task, or --built-in")
     found = session.ledger.jobs.create(name=name, **fields)
     session.answer(found, lambda: _say(found, "made"), ids=[found.definition.name])
+    _check_channels(session, found.definition)
 
 
 @job.command(epilog="Example: shoal job edit sweep -s @hourly --timeout 600")
@@ -146,6 +147,7 @@ def edit(session: Session, name: str, **written: Any) -> None:
         raise click.UsageError("say what is to be another, as --schedule '@hourly'")
     found = session.ledger.jobs.update(name, **fields)
     session.answer(found, lambda: _say(found, "changed"), ids=[found.definition.name])
+    _check_channels(session, found.definition)
 
 
 @job.command()
@@ -240,6 +242,19 @@ def _fields(*, program: tuple[str, ...], title: str | None, built_in: str | None
     elif built_in is not None:
         fields["action"] = BuiltIn(built_in, {name: _value(text) for name, text in map(_option, options)})
     return fields
+
+
+def _check_channels(session: Session, definition: Definition) -> None:
+    """Say which channels are not in the settings of this home; those of the servers may have them."""
+    from shoal.mistakes import nearest
+
+    wanted = definition.action.options.get("channels", []) if isinstance(definition.action, BuiltIn) else []
+    if not session.home.exists:
+        return
+    known = session.home.settings().channels
+    for name in wanted:
+        if name not in known:
+            click.echo(f"There is no [channels.{name}] in {session.home.config} yet{nearest(name, known)}", err=True)
 
 
 def _option(text: str) -> tuple[str, str]:
