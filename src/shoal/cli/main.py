@@ -186,7 +186,7 @@ def main() -> None:
         code = error.exit_code
     except (BrokenPipeError, SystemExit) as error:
         # Click ends for a reader that is gone, with streams that cannot break in the place of ours.
-        if isinstance(error, SystemExit) and type(sys.stdout).__name__ != "PacifyFlushWrapper":
+        if isinstance(error, SystemExit) and not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
             raise
         # The reader has seen enough; nothing more can be said to it, not even by the interpreter's own flush.
         with contextlib.suppress(OSError, ValueError):
