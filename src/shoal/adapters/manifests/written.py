@@ -69,8 +69,6 @@ def _jobs(jobs: Any, wrong: Callable[[str, Keys], BadInput], form: str) -> Itera
     if isinstance(jobs, dict):
         for name, table in jobs.items():
             keys = ("jobs", str(name))
-            if isinstance(name, bool) or name is None:
-                raise wrong("YAML takes a job's name (on, yes, no, null, …) for something else; quote it", keys)
             if not isinstance(table, dict):
                 raise wrong(f"jobs.{name} is no table; {form}", keys)
             if "name" in table:
