@@ -129,6 +129,7 @@ def test_yaml_and_lists_say_the_same() -> None:
         ("[[jobs]]\nname='a'\nschedule='@daily'\ncommand='x'\n[[jobs]]\nname='b'\n\nfoo=1\n", "line 8: job b: foo"),
         ("[jobs.a]\n[jobs.a]\n", "line 2: "),
         ("[jobs.'größe']\nschedule='@daily'\ncommand='x'\n", "job größe: name: it is not a name of the letters A to Z"),
+        (f"[jobs.a]\ntimeout_seconds = {'9' * 5000}\n", "jobs.toml, line 3: Exceeds the limit"),
     ],
 )
 def test_mistakes_in_toml_are_told_with_line_and_reason(text: str, reason: str) -> None:
@@ -146,6 +147,10 @@ def test_mistakes_in_toml_are_told_with_line_and_reason(text: str, reason: str) 
         ("jobs:\n- name: a\n  schedule: '@daily'\n  command: x\n- name: b\n  foo: 1\n", "line 6: job b: foo"),
         ("jobs: &a\n  x: *a\n", "line 1: it stands for itself"),
         ("- a\n", "line 1: it is no table; a job is written as a key below `jobs:`"),
+        ("jobs:\n  ? [a]\n  : {schedule: '@daily'}\n", "line 2: a name is one word"),
+        ("jobs:\n  a:\n    ? {b: 1}\n    : 1\n", "line 3: a name is one word"),
+        ("jobs:\n  on: {}\n", 'line 2: YAML takes on for no text; write "on"'),
+        ("jobs:\n  ~: {}\n", 'line 2: YAML takes ~ for no text; write "~"'),
         ("jobs: !!python/object:os.system x\n", "line 1: could not determine a constructor"),
         ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
             f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shoal import Ledger
 from shoal.adapters.git import credentials
-from shoal.daemon.broker import Broker
+from shoal.daemon.revoker import Revoker
 from tests.conftest import FakeClock, wait_until
 from tests.credentials.agents_git import Run
 from tests.git_server import GitServer
@@ -69,7 +69,7 @@ def test_push_is_refused_after_completion_and_by_a_later_attempts_rights(
     ledger.tasks.complete(claim.task.id, attempt=2)
     said = run(later, "push", "--quiet", "origin", "HEAD:refs/heads/y", folder=clone, ok=False).stderr
     assert "git-credential-shoal: T1 is completed" in said
-    broker = Broker(ledger.engine)  # type: ignore[arg-type]
+    broker = Revoker(ledger.engine)  # type: ignore[arg-type]
     wait_until(lambda: broker.tick() == 0 and api.alive == [])
     broker.close()
     assert not api.allows(token, "acme/web", "contents", "read")

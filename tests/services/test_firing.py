@@ -254,3 +254,27 @@ def test_never_twice_never_earlier_whatever_happens(
     assert slots == sorted(set(slots), reverse=True), "each later than the one before"
     given_up = [event.data for event in ledger.events.list(after=0, kind="job.missed", limit=1000)]
     assert not [slot for slot in slots for one in given_up if one["from"] <= slot <= one["to"]]
+
+
+@pytest.mark.parametrize("mend", ["enable", "schedule", "make anew"])
+def test_clock_that_was_far_ahead_for_a_moment_is_mended_by_whoever_enables_the_job(
+    ledger: Ledger, clock: FakeClock, make_job: Any, fire: Fire, mend: str
+) -> None:
+    make_job(overlap="allow")
+    clock.advance(365 * 86_400)
+    fire()
+    clock.advance(-365 * 86_400)
+    assert ledger.jobs.get("sweep").next_fire_at > clock.now + 300 * 86_400_000
+    if mend == "enable":
+        ledger.jobs.disable("sweep")
+        ledger.jobs.enable("sweep")
+    elif mend == "schedule":
+        ledger.jobs.update("sweep", schedule="*/1 * * * *")
+    else:
+        ledger.jobs.remove("sweep")
+        make_job(overlap="allow")
+    before = len(ledger.jobs.runs("sweep"))
+    for _ in range(3):
+        clock.advance(60)
+        fire()
+    assert len(ledger.jobs.runs("sweep")) == before + 3

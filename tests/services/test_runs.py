@@ -75,11 +75,15 @@ def test_beat_renews_stores_output_and_tells_what_is_to_end(
     run = begin(ledger, claim)
     ledger.runs.cancel(run.run_id)
     clock.advance(5)
-    pulse = write(ledger, lambda tx: runs.beat(tx, server="s1", outputs={run.id: "a\nb\0", 999: "?"}))
+    pulse = write(
+        ledger, lambda tx: runs.beat(tx, server="s1", held=[run.id, 999], outputs={run.id: "a\nb\0", 999: "?"})
+    )
     assert pulse == runs.Pulse([run.id], [run.id])
     found = ledger.runs.get(run.id)
     assert (found.output, found.leased_until) == ("a\nb", clock.now + 30_000)
-    assert write(ledger, lambda tx: runs.beat(tx, server="s2", outputs={run.id: "no"})) == runs.Pulse([], [])
+    assert write(ledger, lambda tx: runs.beat(tx, server="s2", held=[run.id], outputs={run.id: "no"})) == runs.Pulse(
+        [], []
+    )
     assert ledger.runs.get(run.id).output == "a\nb"
 
 
@@ -151,7 +155,7 @@ def test_run_of_a_silent_server_is_ended_and_tried_again(
     run = begin(ledger, claim)
     [seen] = ledger.engine.read(runs.held)  # type: ignore[attr-defined]
     assert seen == Held(run.id, "s1", 1)
-    write(ledger, lambda tx: runs.beat(tx, server="s1", outputs={}))
+    write(ledger, lambda tx: runs.beat(tx, server="s1", held=[run.id], outputs={}))
     assert write(ledger, lambda tx: runs.expire(tx, silent=[seen])) == 0
     seen = Held(run.id, "s1", 2)
     assert write(ledger, lambda tx: runs.expire(tx, silent=[seen])) == 1
@@ -195,3 +199,19 @@ def test_old_runs_are_forgotten_but_not_those_under_way(
     assert write(ledger, lambda tx: runs.prune(tx, before=clock.now)) == 1
     assert [run.status for run in ledger.runs.list()] == ["waiting", "running"]
     assert ledger.runs.get(begun.id).status == "running"
+
+
+def test_run_that_its_server_never_heard_of_falls_silent(
+    make_job: Any, fire: Any, ledger: Ledger, clock: FakeClock
+) -> None:
+    """The answer to a claim may be lost, with the server alive."""
+    for name in ("heard", "unheard"):
+        make_job(name)
+    clock.advance(60)
+    fire()
+    taken = write(ledger, lambda tx: runs.claim(tx, server="s1", limit=7, logs="/l"))
+    heard = next(one.run.id for one in taken if one.run.job == "heard")
+    before = {one.id: one for one in ledger.engine.read(runs.held)}  # type: ignore[attr-defined]
+    assert write(ledger, lambda tx: runs.beat(tx, server="s1", held=[heard], outputs={})).held == [heard]
+    after = {one.id: one for one in ledger.engine.read(runs.held)}  # type: ignore[attr-defined]
+    assert [id for id in before if before[id] == after[id]] == [one.run.id for one in taken if one.run.id != heard]

@@ -92,7 +92,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("runs.newest", {"before": 2**62, "limit": 50, "own": True, "failed": True}),
     ("runs.under_way", {"job": "j7"}),
     ("runs.candidates", {"now": NOW, "limit": 10}),
-    ("runs.beat", {"server": "s", "leased_until": NOW}),
+    ("runs.beat", {"server": "s", "leased_until": NOW, "rows": json.dumps([{"id": 6}])}),
     ("runs.held", {}),
     ("runs.last_slot", {"job": "j7"}),
     ("runs.prune", {"before": 0, "limit": 100}),

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
-from shoal.daemon.broker import Broker
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
 from shoal.daemon.manifest_watch import LOOK_SECONDS, ManifestWatch
+from shoal.daemon.revoker import Revoker
 from shoal.daemon.scheduler import LONGEST_SECONDS, Scheduler
 from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
@@ -52,13 +52,13 @@ class Daemon:
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
         self.runner = JobRunner(engine, home, url=url)
         scheduler = Scheduler(engine, self.runner)
-        self._broker = Broker(engine)
+        self._revoker = Revoker(engine)
         self.loops = [
             Loop("reaper", lambda: live().reap_seconds, lambda: reaper.tick(engine)),
             Loop("pruner", lambda: live().prune_seconds, lambda: pruner.tick(engine)),
             Loop("checkpointer", lambda: live().checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", lambda: live().backup_seconds, lambda: backup.tick(engine, home)),
-            Loop("broker", self._broker.seconds, self._broker.tick, self._broker.wait, vital=False),
+            Loop("broker", self._revoker.seconds, self._revoker.tick, self._revoker.wait, vital=False),
             Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),
@@ -98,7 +98,7 @@ class Daemon:
         self.runner.stop(seconds)
         for loop in self.loops:
             loop.join(seconds)
-        self._broker.close()
+        self._revoker.close()
         self.supervisor.close()
         self.executors.close()
         if self._dispatcher is not None:

@@ -26,7 +26,7 @@ FREE_BYTES_WANTED = 200 * 1024 * 1024
 SHOWN = 5
 
 
-class Finding(Struct, frozen=True):
+class Look(Struct, frozen=True):
     """One thing that was looked at."""
 
     what: str
@@ -34,23 +34,23 @@ class Finding(Struct, frozen=True):
     message: str
 
 
-def examine(home: Home) -> list[Finding]:
+def examine(home: Home) -> list[Look]:
     """Everything there is to say about a home."""
     if not home.exists:
-        return [Finding("home", False, f"there is none at {home}; `shoal init` makes one")]
-    findings = [Finding("home", True, str(home))]
+        return [Look("home", False, f"there is none at {home}; `shoal init` makes one")]
+    findings = [Look("home", True, str(home))]
     try:
         settings = home.settings()
     except ShoalError as error:
         running = "; a server that runs keeps the settings from before" if read_instance(home) else ""
-        return [*findings, Finding("settings", False, f"{error.message}{running}")]
+        return [*findings, Look("settings", False, f"{error.message}{running}")]
     findings.append(_space(home))
     findings.append(_forge(settings))
     findings.append(_agents(settings))
     findings += _key(home, settings)
     instance = read_instance(home)
     told = f"runs as pid {instance.pid} at {instance.url}" if instance else "does not run; `shoal serve` starts it"
-    findings.append(Finding("server", True, told))
+    findings.append(Look("server", True, told))
     findings.append(_backups(home))
     try:
         with open_home(home, actor="shoal") as ledger:
@@ -60,42 +60,42 @@ def examine(home: Home) -> list[Finding]:
             findings += _vault(engine)
             findings.append(_jobs(engine))
     except ShoalError as error:
-        findings.append(Finding("database", False, error.message))
+        findings.append(Look("database", False, error.message))
     return findings
 
 
-def _database(engine: EmbeddedEngine) -> Iterator[Finding]:
+def _database(engine: EmbeddedEngine) -> Iterator[Look]:
     damage = engine.database.check()
-    yield Finding("database", not damage, "; ".join(damage) or f"{engine.address} passes its integrity check")
+    yield Look("database", not damage, "; ".join(damage) or f"{engine.address} passes its integrity check")
     wrong = engine.read(_blockers)
-    yield Finding("dependencies", not wrong, f"counters disagree for {wrong}" if wrong else "every counter agrees")
+    yield Look("dependencies", not wrong, f"counters disagree for {wrong}" if wrong else "every counter agrees")
     drift = engine.write(_counts)
-    yield Finding("counts", not drift, f"they disagree for {drift}" if drift else "they agree with the tasks")
+    yield Look("counts", not drift, f"they disagree for {drift}" if drift else "they agree with the tasks")
     wrong = engine.read(_costs)
-    yield Finding("costs", not wrong, f"their sums disagree for {wrong}" if wrong else "every sum is that of its calls")
+    yield Look("costs", not wrong, f"their sums disagree for {wrong}" if wrong else "every sum is that of its calls")
 
 
-def _vault(engine: EmbeddedEngine) -> Iterator[Finding]:
+def _vault(engine: EmbeddedEngine) -> Iterator[Look]:
     if engine.settler is None:
-        yield Finding("vault", True, "there is none; `vault` names one in the settings")
+        yield Look("vault", True, "there is none; `vault` names one in the settings")
         return
     from shoal.daemon import vault_check
 
-    yield from (Finding(what, not wrong, wrong or right) for what, wrong, right in vault_check.look(engine))
+    yield from (Look(what, not wrong, wrong or right) for what, wrong, right in vault_check.look(engine))
 
 
-def _jobs(engine: EmbeddedEngine) -> Finding:
+def _jobs(engine: EmbeddedEngine) -> Look:
     source = engine.sources.manifest
     try:
         if source is None or source.mark() is None:
-            return Finding("jobs", True, "there is no manifest of them")
+            return Look("jobs", True, "there is no manifest of them")
         found = manifest.sync(engine.world("shoal"), dry_run=True)
     except ShoalError as error:
-        return Finding("jobs", False, error.message)
+        return Look("jobs", False, error.message)
     unknown = engine.read(_unknown_built_ins)
     if unknown:
-        return Finding("jobs", False, f"no built-in is called as {unknown} says; `shoal job built-ins` lists them")
-    return Finding("jobs", True, f"the manifest is well; {found.message}")
+        return Look("jobs", False, f"no built-in is called as {unknown} says; `shoal job built-ins` lists them")
+    return Look("jobs", True, f"the manifest is well; {found.message}")
 
 
 def _unknown_built_ins(tx: Any) -> str:
@@ -120,47 +120,47 @@ def _counts(tx: Any) -> str:
     return ", ".join(f"{queue}/{status}" for queue, status in wrong[:SHOWN])
 
 
-def _forge(settings: Settings) -> Finding:
+def _forge(settings: Settings) -> Look:
     forge, remark = forge_of(settings)
     if forge is not None:
-        return Finding("forge", True, f"{forge.address}, with ${GITHUB_TOKEN}")
-    return Finding("forge", not os.environ.get(GITHUB_TOKEN), remark)
+        return Look("forge", True, f"{forge.address}, with ${GITHUB_TOKEN}")
+    return Look("forge", not os.environ.get(GITHUB_TOKEN), remark)
 
 
-def _key(home: Home, settings: Settings) -> Iterator[Finding]:
+def _key(home: Home, settings: Settings) -> Iterator[Look]:
     if settings.broker.private_key is None:
         return
     path = home.folder / Path(settings.broker.private_key).expanduser()
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        yield Finding("broker", False, f"broker.private_key: {path} cannot be read: {error.strerror}")
+        yield Look("broker", False, f"broker.private_key: {path} cannot be read: {error.strerror}")
         return
     open_to_all = bool(mode & 0o007)
     told = f"everybody on this machine can read {path}; chmod 600 it" if open_to_all else f"{path} is the App's key"
-    yield Finding("broker", not open_to_all, told)
+    yield Look("broker", not open_to_all, told)
 
 
-def _agents(settings: Settings) -> Finding:
+def _agents(settings: Settings) -> Look:
     wrong = unusable(settings)
     if wrong is not None:
-        return Finding("agents", False, f"no worker can use the settings: {wrong}")
+        return Look("agents", False, f"no worker can use the settings: {wrong}")
     if not settings.agents:
-        return Finding("agents", True, "none is configured; `shoal work -- PROGRAM` needs none")
+        return Look("agents", True, "none is configured; `shoal work -- PROGRAM` needs none")
     try:
         told = f"{default_agent(settings)} takes what no other lists"
     except AgentError as error:
         told = f"only tasks that an agent lists can be worked on: {error.message}"
-    return Finding("agents", True, f"{', '.join(settings.agents)}; {told}")
+    return Look("agents", True, f"{', '.join(settings.agents)}; {told}")
 
 
-def _space(home: Home) -> Finding:
+def _space(home: Home) -> Look:
     free = shutil.disk_usage(home.folder).free
-    return Finding("disk", free > FREE_BYTES_WANTED, f"{free // 2**20:,} MiB free")
+    return Look("disk", free > FREE_BYTES_WANTED, f"{free // 2**20:,} MiB free")
 
 
-def _backups(home: Home) -> Finding:
+def _backups(home: Home) -> Look:
     found = backup.backups(home)
     if not found:
-        return Finding("backups", True, "none yet; a running server makes one every hour, `shoal backup` makes one now")
-    return Finding("backups", True, f"{len(found)}, the newest {found[0].name}")
+        return Look("backups", True, "none yet; a running server makes one every hour, `shoal backup` makes one now")
+    return Look("backups", True, f"{len(found)}, the newest {found[0].name}")

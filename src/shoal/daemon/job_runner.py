@@ -88,12 +88,17 @@ class JobRunner:
             run = _UnderWay(claimed, log_file)
             if self._stopping:
                 run.stop(RunStatus.ERROR, STOPPED)
-            self._under_way[claimed.run.id] = run
-            run.thread = threading.Thread(
-                target=self._carry_out, args=(run, log_file), name=f"shoal-run-{claimed.run.id}"
+            thread = threading.Thread(
+                target=self._carry_out, args=(run, log_file), name=f"shoal-run-{claimed.run.id}", daemon=True
             )
-            run.thread.daemon = True
-            run.thread.start()
+            self._under_way[claimed.run.id] = run
+            try:
+                thread.start()
+            except RuntimeError as error:  # no thread is to be had: others see that nobody has it, and end it
+                del self._under_way[claimed.run.id]
+                log.error("run cannot begin", job=claimed.run.job, run=claimed.run.run_id, reason=str(error))
+                return
+            run.thread = thread
 
     def beat(self) -> None:
         """Renew the runs and store what they wrote; end those that were cancelled, or taken from this server."""
@@ -101,7 +106,7 @@ class JobRunner:
         if not under_way:
             return
         outputs = {id: text for id, run in under_way.items() if (text := run.news()) is not None}
-        pulse = self._engine.write(lambda tx: runs.beat(tx, server=self.server, outputs=outputs))
+        pulse = self._engine.write(lambda tx: runs.beat(tx, server=self.server, held=under_way, outputs=outputs))
         for id, run in under_way.items():
             if id in pulse.stop:
                 run.stop(RunStatus.CANCELLED, None)

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shoal.adapters.git.lock import held
+from shoal.adapters.processes.lock import held
 from shoal.errors import ServerUnreachable, ShoalError, StoreError
 from shoal.ledger.ledger import Ledger
 from shoal.services import VERBS

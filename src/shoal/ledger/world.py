@@ -54,7 +54,7 @@ class World:
         self.settings = settings
         self.actor = actor
         self.server = sources.server
-        self.tokens = sources.purse
+        self.purse = sources.purse
         self._sources = sources
         self._read = read
         self._write = write

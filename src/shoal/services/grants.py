@@ -58,9 +58,7 @@ def token(
     left, then a new one; each lives for an hour at most and ends with the attempt. A task with repositories of several
     owners has a token for each: `repository` says which. Raises Forbidden, WrongStatus, NotConfigured, ForgeError.
     """
-    admit = partial(
-        _admit_task, purse=outside.tokens, ref=task, key=key, repository=repository, permissions=permissions
-    )
+    admit = partial(_admit_task, purse=outside.purse, ref=task, key=key, repository=repository, permissions=permissions)
     check = partial(_still, ref=task, key=key)
     return _give(outside, admit, check, reference=task)
 
@@ -71,7 +69,7 @@ def service(outside: Outside, *, service: Name, key: Key | None = None) -> Token
 
     It needs the administrator's token.
     """
-    admit = partial(_admit_service, purse=outside.tokens, name=service, key=key)
+    admit = partial(_admit_service, purse=outside.purse, name=service, key=key)
     return _give(outside, admit, lambda tx, plan: None, service=service)
 
 
@@ -123,8 +121,8 @@ def _give(
             found = outside.write(admit)
             if isinstance(found, Token):
                 return found
-            with outside.tokens.asking(found.scope):
-                known = outside.tokens.current(found.scope)
+            with outside.purse.asking(found.scope):
+                known = outside.purse.current(found.scope)
                 if known is not None and is_good(known, found.at):
                     continue
                 return _issue(outside, source, found, check)
@@ -136,7 +134,7 @@ def _give(
 
 
 def _issue(outside: Outside, source: TokenSource, plan: Plan, check: Callable[[Tx, Plan], None]) -> Token:
-    scope, purse = plan.scope, outside.tokens
+    scope, purse = plan.scope, outside.purse
     made = source.issue(list(scope.repositories), dict(scope.permissions))
     hashed = purse.keep(made)
     try:

@@ -10,6 +10,7 @@ from collections import Counter
 import msgspec
 from msgspec import UNSET
 
+from shoal.clock import DAY_MS
 from shoal.errors import BadInput, Duplicate, NotFound, NoVault, Refused
 from shoal.model.built_in import options_of
 from shoal.model.event import Kind
@@ -39,6 +40,7 @@ from shoal.services.verb import verb
 
 BY_API = "api"
 FIRE_TIMES = 5
+AHEAD_MS = 7 * DAY_MS  # clocks are set back by less, and no slot is entered twice for that
 LAST_RUNS = 10
 _TIMES = frozenset({"schedule", "timezone"})
 ROUTES = frozenset({"sync"})  # POST /jobs/sync
@@ -246,7 +248,7 @@ def fire_times(job: Job, count: int = FIRE_TIMES) -> list[int]:
 def _insert(tx: Tx, definition: Definition, source: str) -> Job | None:
     # One of this name may have been there before: what it has had is not had again.
     row = tx.one("runs.last_slot", job=definition.name)
-    last_slot = None if row is None else row[0]
+    last_slot = _believable(tx, None if row is None else row[0])
     row = tx.one(
         "jobs.insert",
         **columns(definition),
@@ -267,12 +269,14 @@ def _change(tx: Tx, job: Job, definition: Definition) -> Job:
     if not different:
         return job
     check(tx, definition)
-    next_fire_at = job.next_fire_at
+    next_fire_at, last_slot = job.next_fire_at, job.last_slot
     if not definition.enabled:
         next_fire_at = None
     elif different & _TIMES or "enabled" in different:
-        next_fire_at = _first(tx, definition, job.last_slot)
-    row = tx.one("jobs.change", id=job.id, **columns(definition), next_fire_at=next_fire_at, now=tx.now)
+        last_slot = _believable(tx, job.last_slot)
+        next_fire_at = _first(tx, definition, last_slot)
+    given = columns(definition)
+    row = tx.one("jobs.change", id=job.id, **given, next_fire_at=next_fire_at, last_slot=last_slot, now=tx.now)
     assert row is not None  # noqa: S101 - the job is locked
     if "enabled" in different and not definition.enabled:
         _call_off(tx, job, "the job was disabled", triggered=False)
@@ -296,6 +300,11 @@ def _first(tx: Tx, definition: Definition, last_slot: int | None) -> int | None:
     if not definition.enabled:
         return None
     return first_slot(definition.schedule, definition.timezone, now=tx.now, last_slot=last_slot)
+
+
+def _believable(tx: Tx, last_slot: int | None) -> int | None:
+    """The last slot that a job has had, unless a clock was far ahead: whoever enables the job means from now on."""
+    return last_slot if last_slot is None or last_slot <= tx.now + AHEAD_MS else tx.now
 
 
 def _different(old: Definition, new: Definition) -> set[str]:

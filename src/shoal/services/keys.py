@@ -48,12 +48,12 @@ def check_at_work(tx: Tx, task: Task) -> None:
         raise WrongStatus(f"{task.task_id} is {task.status.value}; tokens are for attempts at work", field="task")
     if task.leased_until is not None and task.leased_until <= tx.now:
         raise WrongStatus(
-            f"the lease of attempt {task.attempt} of {task.task_id} ran out at {clock(task.leased_until)}; "
+            f"the lease of attempt {task.attempt} of {task.task_id} ran out at {shown(task.leased_until)}; "
             "beat first, if the task is still yours",
             field="task",
         )
 
 
-def clock(moment: int) -> str:
+def shown(moment: int) -> str:
     """A moment in a message."""
     return f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"

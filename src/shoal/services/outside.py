@@ -60,7 +60,7 @@ class Outside(Protocol):
         ...
 
     @property
-    def tokens(self) -> Purse:
+    def purse(self) -> Purse:
         """What this process remembers of tokens, in its memory alone."""
         ...
 

@@ -22,7 +22,7 @@ from shoal.model.grant import LEVELS, Grant, GrantAction, Registration, grant_fr
 from shoal.model.page import Page, position
 from shoal.model.task import FINISHED, Task
 from shoal.services import audit
-from shoal.services.keys import Key, check_administrator, check_at_work, clock, is_of_attempt
+from shoal.services.keys import Key, check_administrator, check_at_work, is_of_attempt, shown
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -144,7 +144,7 @@ def of_attempt(tx: Tx, task: Task) -> Registration:
     if found.status == "removed":
         raise Refused(f"{task.task_id} was deregistered by {found.registered_by}; {again}", field="task")
     if found.expires_at <= tx.now:
-        raise Refused(f"the registration of {task.task_id} expired at {clock(found.expires_at)}; {again}", field="task")
+        raise Refused(f"the registration of {task.task_id} expired at {shown(found.expires_at)}; {again}", field="task")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tokens that have to end before their time: which ones, and what came of it. When it is looked: daemon/broker.py."""
+"""Tokens that have to end before their time: which ones, and what came of it. When it is looked: daemon/revoker.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Place(Protocol):
     """Where tokens are revoked: services/outside.py, as far as it is needed here."""
 
     @property
-    def tokens(self) -> Purse:
+    def purse(self) -> Purse:
         """What this process remembers of tokens."""
         ...
 
@@ -48,7 +48,7 @@ def over(tx: Tx, *, server: str) -> list[Over]:
 
 def revoke(place: Place, source: TokenSource, one: Over) -> bool:
     """End a token at the forge and write down what came of it; whether it is ended."""
-    token = place.tokens.find(one.hashed)
+    token = place.purse.find(one.hashed)
     if token is None:
         place.write(partial(unrevoked, one=one, error="this server does not remember the token"))
         return False
@@ -58,7 +58,7 @@ def revoke(place: Place, source: TokenSource, one: Over) -> bool:
         place.write(partial(unrevoked, one=one, error=error.message))
         return False
     place.write(partial(revoked, one=one))
-    place.tokens.drop(one.hashed)
+    place.purse.drop(one.hashed)
     return True
 
 

@@ -5,8 +5,10 @@ The fence is (run, server): what a server says about a run that was taken from i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from shoal.errors import NotFound, WrongStatus
@@ -32,6 +34,7 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 GONE = "its server is gone"
+_json = msgspec.json.Encoder().encode
 REASON_LIMIT = 4000
 PRUNED_PER_LOOK = 500
 BROUGHT = "import-"  # a page that begins among the runs that came from elsewhere
@@ -171,9 +174,13 @@ def claim(tx: Tx, *, server: str, limit: int, logs: str) -> list[Claimed]:
     return claimed
 
 
-def beat(tx: Tx, *, server: str, outputs: dict[int, str]) -> Pulse:
-    """A server says that it lives: its runs are renewed, and the ends of what they have written are stored."""
-    rows = tx.all("runs.beat", server=server, leased_until=_leased_until(tx))
+def beat(tx: Tx, *, server: str, held: Iterable[int], outputs: dict[int, str]) -> Pulse:
+    """A server says that it lives: the runs that it has are renewed, and the ends of what they have written stored.
+
+    One that it was given and does not have, because it never heard of it, is ended as if the server were gone.
+    """
+    known = _json([{"id": id} for id in held]).decode()
+    rows = tx.all("runs.beat", server=server, leased_until=_leased_until(tx), rows=known)
     if outputs:
         shown = [{"id": id, "server": server, "output": tail(text)} for id, text in sorted(outputs.items())]
         tx.many("runs.put_output", shown)

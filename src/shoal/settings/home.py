@@ -12,7 +12,7 @@ import msgspec
 
 from shoal.errors import BadInput, StoreMissing
 from shoal.mistakes import explain, line_of, nearest
-from shoal.settings.settings import TABLES, Settings
+from shoal.settings.settings import SINGLE_TABLES, TABLES, Settings
 
 CONFIG_FILE = "shoal.toml"
 DATABASE_FILE = "ledger.db"
@@ -100,7 +100,7 @@ class Home:
                 raise self._wrong(f"{name}: there is no such setting{near}", text, name)
             if kind is None:
                 continue
-            is_one = name in ("dispatch", "kubernetes", "broker", "review")
+            is_one = name in SINGLE_TABLES
             if not isinstance(value, dict) or not (is_one or all(isinstance(one, dict) for one in value.values())):
                 form = f"[{name}]" if is_one else f"[{name}.NAME]"
                 raise self._wrong(f"{name}: it is written as a table, {form}", text, name)

@@ -148,6 +148,7 @@ TABLES: dict[str, type[Struct]] = {
     "broker": BrokerSettings,
     "review": ReviewSettings,
 }
+SINGLE_TABLES = frozenset(name for name in TABLES if isinstance(getattr(Settings(), name), Struct))  # [NAME]
 
 
 def setting_descriptions() -> dict[str, tuple[Any, str]]:

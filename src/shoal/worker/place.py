@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from shoal.adapters.git import lock
 from shoal.adapters.git.tree import remove_tree
+from shoal.adapters.processes import lock
 
 FOLDER = "workspaces"
 _NAME = re.compile(r"([A-Za-z]{1,8}\d+)\.(\d+)", re.ASCII)

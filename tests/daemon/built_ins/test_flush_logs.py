@@ -16,6 +16,7 @@ import pytest
 
 from shoal import Ledger
 from shoal.adapters.processes import log_file
+from shoal.adapters.processes.lock import held
 from shoal.adapters.processes.log_file import LogFile, rotated
 from shoal.daemon.built_ins import flush_logs
 from shoal.daemon.vault_cycle import Report
@@ -182,7 +183,7 @@ def test_without_a_vault_nothing_is_touched(home: Home, fire: Fire) -> None:
 
 def test_only_one_flushes_at_a_time(ledger: Ledger, home: Home, fire: Fire) -> None:
     log = attempt(ledger, home, "one\n")
-    with flush_logs._alone(home.logs / flush_logs.CLAIMED):
+    with held(home.logs / flush_logs.CLAIMED / "lock", 0.0):
         found = fire(ledger, "flush_logs")
     assert (found.status, "by another process" in str(found.reason)) == ("failed", True)
     assert log.exists()

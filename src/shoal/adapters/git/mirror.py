@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from shoal.adapters.git import credentials, lock
+from shoal.adapters.git import credentials
 from shoal.adapters.git.address import Address
 from shoal.adapters.git.program import AUTHOR
 from shoal.adapters.git.repository import Git, Rejected
 from shoal.adapters.git.tree import remove_tree
 from shoal.adapters.git.view import View, Viewing, probe, write, written
+from shoal.adapters.processes import lock
 from shoal.clock import Clock
 from shoal.errors import GitError, WorkspaceError
 from shoal.model.content import is_bundle

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Hashable
 from pathlib import Path
 
-from shoal.adapters.git import credentials, lock
+from shoal.adapters.git import credentials
 from shoal.adapters.git.address import address_of
 from shoal.adapters.git.program import Program
 from shoal.adapters.manifests.files import DEFAULTS
 from shoal.adapters.manifests.written import LIMIT_BYTES, SUFFIXES, Text
+from shoal.adapters.processes import lock
 from shoal.clock import monotonic_seconds
 from shoal.errors import BadInput, GitError
 from shoal.settings import GITHUB_TOKEN

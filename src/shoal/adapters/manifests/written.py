@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import yaml
 
 LIMIT_BYTES = 1_000_000
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 LIMIT_NODES = 100_000  # a few YAML aliases can stand for billions
 YAML = (".yaml", ".yml")
 SUFFIXES = (".toml", *YAML)
@@ -103,8 +104,8 @@ def _read_toml(name: str, content: str) -> tuple[Any, Lines]:
 
     try:
         written = tomllib.loads(content)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        said = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is nested too deeply"
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         at = re.search(r" \(at line (\d+), column \d+\)$", said)
         number = int(at[1]) if at else content.count("\n") + 1
         reason = said[: at.start()] if at else said.replace(" (at end of document)", "")
@@ -182,10 +183,14 @@ def _check(name: str, root: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
             seen = set()
             for key, value in node.value:
-                if key.value in seen and key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
-                    line = key.start_mark.line + 1
-                    raise BadInput(f"{name}, line {line}: {key.value} stands there twice", field="jobs")
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+                place = f"{name}, line {key.start_mark.line + 1}"
+                if not isinstance(key, yaml.ScalarNode):
+                    raise BadInput(f"{place}: a name is one word, no list or table", field="jobs")
+                if key.tag not in (TEXT, MERGE):  # `on`, `~`, 2026-01-01: YAML takes them for something else
+                    raise BadInput(f'{place}: YAML takes {key.value} for no text; write "{key.value}"', field="jobs")
+                if key.value in seen and key.tag != MERGE:
+                    raise BadInput(f"{place}: {key.value} stands there twice", field="jobs")
+                seen.add(key.value)
                 inner += [key, value]
         elif isinstance(node, yaml.SequenceNode):
             inner = node.value

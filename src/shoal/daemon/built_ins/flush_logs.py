@@ -12,7 +12,7 @@ import gzip
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,8 +20,9 @@ from typing import IO
 
 from msgspec import Struct
 
+from shoal.adapters.processes.lock import held
 from shoal.adapters.processes.log_file import LOGS_KEPT, leads_to, rotated
-from shoal.adapters.scanners import secrets
+from shoal.adapters.screens import secrets
 from shoal.adapters.vault import files
 from shoal.adapters.vault.vault import Vault
 from shoal.clock import DAY_MS
@@ -57,7 +58,9 @@ def run(context: Context) -> str:
     if settler is None:
         raise NoVault("this home has no vault, so its logs stay where they are; name one: shoal vault init FOLDER")
     try:
-        with _alone(context.home.logs / CLAIMED):
+        with held(context.home.logs / CLAIMED / "lock", 0.0) as mine:
+            if not mine:
+                raise Refused("the logs of this home are being flushed by another process; nothing was done")
             return _Flush(context, settler.vault).run()
     except OSError as error:
         raise VaultError(f"logs cannot be moved: {error}; what was not moved stays where it was") from error
@@ -213,20 +216,6 @@ class _Flush:
     def _count(self, part: Part) -> None:
         key = (part.task, part.attempt)
         self._numbers[key] = max(self._numbers.get(key, 0), part.number)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other flushes of this home out. Raises Refused while there is one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Refused(f"the logs of {folder.parent} are being flushed by another process; nothing was done") from None
-    finally:
-        os.close(descriptor)
 
 
 def _copy(source: IO[bytes], write: Callable[[bytes], object]) -> None:

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from shoal.adapters.forges.forge import ChangedFile, Forge, PullRequest, is_branch_of
-from shoal.adapters.scanners import paths, secrets
-from shoal.adapters.scanners.finding import Finding, shown
+from shoal.adapters.screens import paths, secrets
+from shoal.adapters.screens.hit import Hit, shown
 from shoal.daemon.built_ins.context import Context
 from shoal.daemon.built_ins.criteria import Standing, standing
 from shoal.daemon.supervisor import forge_of
@@ -348,7 +348,7 @@ def _look_into(files: list[ChangedFile], terms: Terms, evidence: Evidence) -> No
     for one in files:
         found += secrets.scan(one.path, one.added)
         if not one.is_whole:
-            found.append(Finding(one.path, 0, "is too large to be looked into"))
+            found.append(Hit(one.path, 0, "is too large to be looked into"))
         if one.is_binary:
             evidence.notes.append(f"{hidden.get(one.path) or shown(one.path)}: is binary and was not looked into")
     for finding in found:
@@ -359,7 +359,7 @@ def _look_into(files: list[ChangedFile], terms: Terms, evidence: Evidence) -> No
             evidence.findings.append(told)
 
 
-def _in_name(name: str) -> list[Finding]:
+def _in_name(name: str) -> list[Hit]:
     return [one for one in secrets.scan("", [(1, name)]) if one.kind != secrets.DRAWN]
 
 

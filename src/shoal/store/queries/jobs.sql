@@ -44,7 +44,8 @@ UPDATE jobs SET
   schedule = :schedule, action = :action, timezone = :timezone, enabled = :enabled, timeout_seconds = :timeout_seconds,
   overlap = :overlap, catch_up = :catch_up, grace_seconds = :grace_seconds, max_attempts = :max_attempts,
   backoff_seconds = :backoff_seconds, jitter_seconds = :jitter_seconds, tags = :tags, description = :description,
-  environment = :environment, folder = :folder, next_fire_at = :next_fire_at, updated_at = :now
+  environment = :environment, folder = :folder, next_fire_at = :next_fire_at, last_slot = :last_slot,
+  updated_at = :now
 WHERE id = :id
 RETURNING *
 

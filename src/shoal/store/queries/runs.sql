@@ -74,8 +74,9 @@ WHERE id = :id AND status = 'waiting' AND NOT EXISTS (
 RETURNING *
 
 -- name: beat
--- All runs of a server, renewed.
-UPDATE runs SET beats = beats + 1, leased_until = :leased_until WHERE server = :server AND status = 'running'
+-- The runs that a server has, renewed; rows: a JSON array of objects. One that it does not know of falls silent.
+UPDATE runs SET beats = beats + 1, leased_until = :leased_until
+WHERE server = :server AND status = 'running' AND id IN (SELECT CAST(value ->> 'id' AS BIGINT) FROM {{rows}})
 RETURNING id, cancelled_by
 
 -- name: put_output

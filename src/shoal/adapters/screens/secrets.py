@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from msgspec import Struct
 
-from shoal.adapters.scanners.finding import Finding
+from shoal.adapters.screens.hit import Hit
 
 ALLOWING = re.compile(r"shoal:\s*allow-secret|gitleaks:allow|pragma:\s*allowlist[ -]secret", re.IGNORECASE)
 KEY_BEGINS, KEY_ENDS = "-----BEGIN ", "-----END "
@@ -180,7 +180,7 @@ _LOCAL = re.compile(
 _END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
 
 
-def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Finding]:
+def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Hit]:
     """The secrets in numbered lines of a file, in order: one finding for each kind in a line."""
     numbers, texts = [], []
     for number, text in lines:
@@ -191,7 +191,7 @@ def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Finding]:
     for text in texts:
         starts.append(starts[-1] + len(text) + 1)
     taken: dict[int, list[tuple[int, int]]] = {}
-    found: dict[tuple[int, str], Finding] = {}
+    found: dict[tuple[int, str], Hit] = {}
     for kind, start, end in _spans(path, whole):
         index = bisect_right(starts, start) - 1
         before = taken.setdefault(index, [])
@@ -199,7 +199,7 @@ def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Finding]:
             continue  # a better-known kind has it already
         before.append((start, end))
         allowed = ALLOWING.search(texts[index]) is not None
-        found.setdefault((numbers[index], kind), Finding(path, numbers[index], kind, allowed))
+        found.setdefault((numbers[index], kind), Hit(path, numbers[index], kind, allowed))
     return sorted(found.values())
 
 

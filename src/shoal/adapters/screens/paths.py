@@ -10,20 +10,20 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from shoal.adapters.scanners.finding import Finding
+from shoal.adapters.screens.hit import Hit
 
 FORBIDDEN = "is a forbidden path"
 NOT_ALLOWED = "is not among the allowed paths"
 
 
-def scan(paths: Iterable[str], *, allowed: Sequence[str], forbidden: Sequence[str]) -> list[Finding]:
+def scan(paths: Iterable[str], *, allowed: Sequence[str], forbidden: Sequence[str]) -> list[Hit]:
     """A finding for each path that a forbidden pattern names, or that no allowed one does; in order, each once."""
     found = []
     for path in dict.fromkeys(paths):
         if any(matches(path, one) for one in forbidden):
-            found.append(Finding(path, 0, FORBIDDEN))
+            found.append(Hit(path, 0, FORBIDDEN))
         elif not any(matches(path, one) for one in allowed):
-            found.append(Finding(path, 0, NOT_ALLOWED))
+            found.append(Hit(path, 0, NOT_ALLOWED))
     return found
 
 

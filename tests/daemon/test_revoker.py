@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from shoal import Ledger
-from shoal.daemon.broker import Broker
 from shoal.daemon.loop import Loop
+from shoal.daemon.revoker import Revoker
 from shoal.ledger.world import Sources
 from shoal.settings import ADMIN_TOKEN
 from tests.conftest import FakeClock, wait_until
@@ -35,7 +35,7 @@ def broker(api: AppApi, open_at: Open, monkeypatch: pytest.MonkeyPatch) -> Ledge
 @pytest.fixture
 def loop(broker: Ledger) -> Iterator[Loop]:
     """The loop, as the server runs it."""
-    looker = Broker(broker.engine)  # type: ignore[arg-type]
+    looker = Revoker(broker.engine)  # type: ignore[arg-type]
     loop = Loop("broker", looker.seconds, looker.tick, looker.wait)
     loop.start()
     yield loop
@@ -122,7 +122,7 @@ def test_many_tokens_end_together(broker: Ledger, api: AppApi, loop: Loop) -> No
 def test_token_that_expired_by_itself_is_forgotten(broker: Ledger, api: AppApi, clock: FakeClock) -> None:
     claim = at_work(broker)
     broker.tasks.token(1, key=claim.key)
-    looker = Broker(broker.engine)  # type: ignore[arg-type]
+    looker = Revoker(broker.engine)  # type: ignore[arg-type]
     clock.advance(3601)
     broker.tasks.complete(1, attempt=1)
     assert looker.tick() == 0
@@ -137,11 +137,11 @@ def test_what_a_server_that_died_gave_out_is_told(broker: Ledger, api: AppApi, c
     died = broker.engine.sources  # type: ignore[attr-defined]
     broker.engine.sources = Sources(tokens=died.tokens)  # type: ignore[attr-defined]
     broker.tasks.complete(1, attempt=1)
-    Broker(broker.engine).tick()  # type: ignore[arg-type]
+    Revoker(broker.engine).tick()  # type: ignore[arg-type]
     assert audited(broker, action="unrevoked") == [], "it may be about to end it"
     clock.advance(61)
-    Broker(broker.engine).tick()  # type: ignore[arg-type]
-    Broker(broker.engine).tick()  # type: ignore[arg-type]
+    Revoker(broker.engine).tick()  # type: ignore[arg-type]
+    Revoker(broker.engine).tick()  # type: ignore[arg-type]
     [line] = broker.grants.audit(action="unrevoked")
     assert line.task == 1
     assert "the server that gave it out is gone" in (line.reason or "")

@@ -1,4 +1,4 @@
-"""What a scanner finds: where it is and what it is, never the text itself."""
+"""What a screen lets nothing pass without: where it is and what it is, never the text itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 SHOWN_LENGTH = 200
 
 
-class Finding(Struct, frozen=True, order=True):
+class Hit(Struct, frozen=True, order=True):
     """Something that should not be there. `line` counts from 1; 0 is the file as such.
 
     `allowed` says that a comment on its line declares it to be harmless.

@@ -24,7 +24,7 @@ RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 LEFT_BEHIND_SECONDS = 30.0
 
 
-class Broker:
+class Revoker:
     """Looks after the tokens in this process's memory."""
 
     seconds = LOOK_SECONDS

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from shoal.adapters.scanners import paths
-from shoal.adapters.scanners.finding import Finding, shown
-from shoal.adapters.scanners.secrets import ASSIGNED, DRAWN, PASSWORD_IN_URL, UNQUOTED, entropy, scan
+from shoal.adapters.screens import paths
+from shoal.adapters.screens.hit import Hit, shown
+from shoal.adapters.screens.secrets import ASSIGNED, DRAWN, PASSWORD_IN_URL, UNQUOTED, entropy, scan
 
 ROOT = Path(__file__).parents[2]
 LETTERS, DIGITS = string.ascii_letters, string.digits
@@ -214,8 +214,8 @@ def test_entropy_is_bits_per_character() -> None:
 
 
 def test_finding_shows_its_place_and_breaks_no_page() -> None:
-    assert str(Finding("src/a.py", 3, DRAWN)) == "src/a.py:3: a random string"
-    assert str(Finding("src/a.py", 0, "x")) == "src/a.py: x"
+    assert str(Hit("src/a.py", 3, DRAWN)) == "src/a.py:3: a random string"
+    assert str(Hit("src/a.py", 0, "x")) == "src/a.py: x"
     assert shown("a`b\n<!--\u202e@ana") == "a?b??!--??ana"
     assert len(shown("x" * 5000)) == 201
 

@@ -1,1 +1,0 @@
-"""Scanners: what stands in texts and names that should not. Each is a file; all answer with findings (finding.py)."""
