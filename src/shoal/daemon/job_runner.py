@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -215,16 +217,20 @@ class JobRunner:
     def _run_program(self, run: _UnderWay, action: Program) -> Ended:
         assert self._groups is not None  # noqa: S101 - made before the first run
         folder = self._home.folder / Path(run.claimed.definition.folder or ".").expanduser()
+        environment = self._environment(run.claimed)
+        if (missing := _missing(action.command[0], folder, environment)) is not None:
+            return Ended(RunStatus.ERROR, reason=missing)
         try:
             process = self._groups.start(
                 command_line(action.command),
                 stdin=subprocess.DEVNULL,
                 output=subprocess.PIPE,
-                environment=self._environment(run.claimed),
+                environment=environment,
                 folder=folder,
             )
         except (OSError, ValueError) as error:
-            return Ended(RunStatus.ERROR, reason=f"{action.command[0]} cannot be started in {folder}: {error}")
+            said = (isinstance(error, OSError) and error.strerror) or error
+            return Ended(RunStatus.ERROR, reason=f"{action.command[0]} cannot be started in {folder}: {said}")
         assert process.stdout is not None  # noqa: S101 - opened as a pipe
         with process.stdout as pipe:
             try:
@@ -249,7 +255,8 @@ class JobRunner:
         }
         if self._url is not None:
             told["SHOAL_URL"] = self._url
-        return own | told | claimed.definition.environment
+        # Python keeps what it prints to a pipe for itself, and loses it when it is ended.
+        return {"PYTHONUNBUFFERED": "1"} | own | told | claimed.definition.environment
 
 
 class _UnderWay:
@@ -285,6 +292,18 @@ def command_line(command: list[str]) -> list[str]:
     if program.endswith(".py"):
         return [sys.executable, *command]
     return ["sh", *command] if program.endswith(".sh") else list(command)
+
+
+def _missing(program: str, folder: Path, environment: Mapping[str, str]) -> str | None:
+    """Why a program cannot be started that is not there; what else is wrong with it says the system."""
+    if not folder.is_dir():
+        return None
+    if program.endswith((".py", ".sh")) or "/" in program:
+        path = folder / program
+        return None if path.exists() else f"{program} cannot be started: there is no {path}"
+    if shutil.which(program, path=environment.get("PATH", os.defpath)) is None:
+        return f"{program} cannot be started: it is not on PATH"
+    return None
 
 
 def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
