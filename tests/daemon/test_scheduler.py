@@ -18,6 +18,7 @@ from shoal.daemon.loop import Loop
 from shoal.daemon.scheduler import Scheduler
 from shoal.errors import BadInput
 from shoal.ledger.connect import open_ledger
+from shoal.model.built_in import OPTIONS
 from shoal.model.job import Run
 from shoal.services import runs
 from shoal.settings import ChannelSettings, Home, Settings
@@ -202,6 +203,8 @@ def test_built_in_is_run_and_an_unknown_one_names_those_there_are(
 
     known = {"greet": lambda context: f"hello {context.options['who']}", "refuse": refuse, "wait": wait}
     monkeypatch.setattr("shoal.daemon.job_runner.BUILT_INS", known)
+    for name in (*known, "dance"):
+        monkeypatch.setitem(OPTIONS, name, dict)
     jobs = server.ledger.jobs
     expected = {
         "greet": ("success", None),
@@ -264,8 +267,9 @@ def test_server_that_stops_ends_its_runs_and_they_are_tried_again(start: Callabl
     wait_until(lambda: [one for one in later.ledger.runs.list(status="running") if one.attempt == 2])
 
 
-def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Path) -> None:
-    settings = {"SHOAL_RUN_LEASE_SECONDS": "2", "SHOAL_VAULT": ""}
+@pytest.mark.parametrize("lease", ["2", "3000"])
+def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Path, lease: str) -> None:
+    settings = {"SHOAL_RUN_LEASE_SECONDS": lease, "SHOAL_VAULT": ""}
     server = Server(tmp_path / "home", **settings)
     pid = tmp_path / "pid"
     with connect(server.url, actor="ana") as ledger:

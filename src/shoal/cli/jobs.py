@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 import click
 
 from shoal.cli import moments
-from shoal.cli.job_runs import cancel, history, logs, runs, show_runs, trigger
+from shoal.cli.job_runs import cancel, logs, runs, show_runs, trigger
+from shoal.cli.job_state import tell_what_is_wrong
 from shoal.cli.job_test import test
 from shoal.cli.session import Function, Session, command, given
 from shoal.errors import BadInput
+from shoal.ledger import Ledger
 from shoal.model.check import Check
-from shoal.model.job import BuiltIn, CatchUp, Definition, Job, JobDetail, Overlap, Program, Template
+from shoal.model.job import BuiltIn, CatchUp, Definition, Job, JobDetail, Overlap, Program, Template, split_command
 from shoal.model.manifest import Synced
 
 PAGE = 500
@@ -60,9 +62,19 @@ def list_(session: Session, enabled: bool | None, tag: str | None) -> None:
             for one in found
         ]
         empty = "No jobs. Write jobs.toml in the home, or `shoal job create`."
-        output.table(["Job", "Schedule", "Next", "Runs", "From", "Does"], rows, empty=empty, grows="Does")
+        if enabled is not None or tag is not None:
+            empty = "No job is " + " and ".join(
+                part
+                for part in (
+                    {True: "enabled", False: "disabled", None: ""}[enabled],
+                    "" if tag is None else f"tagged {tag}",
+                )
+                if part
+            )
+        output.table(["Job", "Schedule", "Next", "Runs", "From", "Does"], rows, empty=empty, grows="Does", cut=True)
 
     session.answer(found, show, ids=[one.definition.name for one in found])
+    tell_what_is_wrong(session)
 
 
 @job.command(epilog="Example: shoal job show sweep")
@@ -71,7 +83,8 @@ def list_(session: Session, enabled: bool | None, tag: str | None) -> None:
 def show(session: Session, name: str) -> None:
     """Show a job, its next five slots and its last runs."""
     found = session.ledger.jobs.get(name)
-    session.answer(found, lambda: _show(found), ids=[found.definition.name])
+    session.answer(found, lambda: _show(found, session.ledger), ids=[found.definition.name])
+    tell_what_is_wrong(session)
 
 
 def _options(*, new: bool) -> Callable[[Function], Function]:
@@ -124,6 +137,7 @@ def create(session: Session, name: str, **written: Any) -> None:
         raise click.UsageError("say what it does: a command behind --, or --task, or --built-in")
     found = session.ledger.jobs.create(name=name, **fields)
     session.answer(found, lambda: _say(found, "made"), ids=[found.definition.name])
+    _check_channels(session, found.definition)
 
 
 @job.command(epilog="Example: shoal job edit sweep -s @hourly --timeout 600")
@@ -136,6 +150,7 @@ def edit(session: Session, name: str, **written: Any) -> None:
         raise click.UsageError("say what is to be another, as --schedule '@hourly'")
     found = session.ledger.jobs.update(name, **fields)
     session.answer(found, lambda: _say(found, "changed"), ids=[found.definition.name])
+    _check_channels(session, found.definition)
 
 
 @job.command()
@@ -186,17 +201,18 @@ def built_ins(session: Session) -> None:
     def show() -> None:
         from shoal.cli import output
 
-        rows = [
-            (one.name, one.description, "; ".join(f"{name}: {meaning}" for name, meaning in one.options.items()))
-            for one in found
-        ]
-        output.table(["Name", "Does", "Options"], rows, empty="There are none.", grows="Does")
+        rows = []
+        for one in found:
+            rows.append((one.name, one.description))
+            rows += [(f"  -o {name}=", meaning) for name, meaning in one.options.items()]
+        output.table(["Name and options", "Does"], rows, empty="There are none.", grows="Does")
 
     session.answer(found, show, ids=[one.name for one in found])
 
 
-for _command in (runs, logs, trigger, cancel, test, history):
+for _command in (runs, logs, trigger, cancel, test):
     job.add_command(_command)
+job.add_command(runs, "history")
 
 
 def when(found: Job) -> str:
@@ -230,12 +246,27 @@ def _fields(*, program: tuple[str, ...], title: str | None, built_in: str | None
     if options and built_in is None:
         raise click.UsageError("--option is for --built-in")
     if program:
-        fields["action"] = Program(list(program))
+        # As in a manifest: one text is the whole command, and no shell reads it.
+        is_text = len(program) == 1 and " " in program[0].strip()
+        fields["action"] = Program(split_command(program[0]) if is_text else list(program))
     elif title is not None:
         fields["action"] = {"kind": "task", "task": {"title": title}}
     elif built_in is not None:
         fields["action"] = BuiltIn(built_in, dict(map(option_value, options)))
     return fields
+
+
+def _check_channels(session: Session, definition: Definition) -> None:
+    """Say which channels are not in the settings of this home; those of the servers may have them."""
+    from shoal.mistakes import nearest
+
+    wanted = definition.action.options.get("channels", []) if isinstance(definition.action, BuiltIn) else []
+    if not session.home.exists:
+        return
+    known = session.home.settings().channels
+    for name in wanted:
+        if name not in known:
+            click.echo(f"There is no [channels.{name}] in {session.home.config} yet{nearest(name, known)}", err=True)
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -275,7 +306,7 @@ def _say(found: Job, done: str) -> None:
         output.sentence(f"It is written in the {found.source}: a sync brings it back.")
 
 
-def _show(found: JobDetail) -> None:
+def _show(found: JobDetail, ledger: Ledger) -> None:
     from rich.text import Text
 
     from shoal.cli import output
@@ -309,7 +340,7 @@ def _show(found: JobDetail) -> None:
     if found.fire_times:
         rows = [(_in_zone(one, zone), moments.shown(one)) for one in found.fire_times]
         output.table([f"Next, {definition.timezone}", "here"], rows, empty="")
-    show_runs(found.runs, empty="No runs yet.")
+    show_runs(found.runs, ledger, empty="No runs yet.")
 
 
 def _in_zone(milliseconds: int, zone: ZoneInfo) -> str:

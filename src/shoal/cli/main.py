@@ -185,9 +185,13 @@ def main() -> None:
     except ShoalError as error:
         tell(error)
         code = error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Click ends for a reader that is gone, with streams that cannot break in the place of ours.
+        if isinstance(error, SystemExit) and not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
+            raise
         # The reader has seen enough; nothing more can be said to it, not even by the interpreter's own flush.
-        sys.stderr.close()
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
     except OSError as error:
         # What could not be written must not be tried again by the interpreter's own flush.

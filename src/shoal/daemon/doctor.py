@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -48,6 +49,7 @@ def examine(home: Home) -> list[Look]:
     findings.append(_space(home))
     findings.append(_forge(settings))
     findings.append(_agents(settings))
+    findings += _key(home, settings)
     instance = read_instance(home)
     told = f"runs as pid {instance.pid} at {instance.url}" if instance else "does not run; `shoal serve` starts it"
     findings.append(Look("server", True, told))
@@ -134,6 +136,20 @@ def _forge(settings: Settings) -> Look:
     if forge is not None:
         return Look("forge", True, f"{forge.address}, with ${GITHUB_TOKEN}")
     return Look("forge", not os.environ.get(GITHUB_TOKEN), remark)
+
+
+def _key(home: Home, settings: Settings) -> Iterator[Look]:
+    if settings.broker.private_key is None:
+        return
+    path = home.folder / Path(settings.broker.private_key).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield Look("broker", False, f"broker.private_key: {path} cannot be read: {error.strerror}")
+        return
+    open_to_all = bool(mode & 0o007)
+    told = f"everybody on this machine can read {path}; chmod 600 it" if open_to_all else f"{path} is the App's key"
+    yield Look("broker", not open_to_all, told)
 
 
 def _agents(settings: Settings) -> Look:

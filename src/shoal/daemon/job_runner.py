@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,6 +23,7 @@ from shoal.clock import monotonic_seconds
 from shoal.daemon.built_ins import BUILT_INS, Context
 from shoal.daemon.check_output import CheckOutput
 from shoal.daemon.checking import checkout_of, order
+from shoal.daemon.programs import command_line, missing
 from shoal.errors import ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.built_in import options_of
@@ -227,7 +227,10 @@ class JobRunner:
 
     def _run_program(self, run: _UnderWay, action: Program) -> Ended:
         folder = self._home.folder / Path(run.claimed.definition.folder or ".").expanduser()
-        return self._run_command(run, action.command, folder, self._environment(run.claimed), run.log.write)
+        environment = self._environment(run.claimed)
+        if (missing := missing(action.command[0], folder, environment)) is not None:
+            return Ended(RunStatus.ERROR, reason=missing)
+        return self._run_command(run, action.command, folder, environment, run.log.write)
 
     def _run_check(self, run: _UnderWay, action: Check) -> Ended:
         """A program as well: what it writes is taken for findings, and its errors go to the log."""
@@ -276,7 +279,8 @@ class JobRunner:
                 folder=folder,
             )
         except (OSError, ValueError) as error:
-            return Ended(RunStatus.ERROR, reason=f"{command[0]} cannot be started in {folder}: {error}")
+            said = (isinstance(error, OSError) and error.strerror) or error
+            return Ended(RunStatus.ERROR, reason=f"{command[0]} cannot be started in {folder}: {said}")
         assert process.stdout is not None  # noqa: S101 - opened as a pipe
         with process.stdout as pipe:
             try:
@@ -301,7 +305,8 @@ class JobRunner:
         }
         if self._url is not None:
             told["SHOAL_URL"] = self._url
-        return own | told | claimed.definition.environment
+        # Python keeps what it prints to a pipe for itself, and loses it when it is ended.
+        return {"PYTHONUNBUFFERED": "1"} | own | told | claimed.definition.environment
 
 
 class _UnderWay:
@@ -350,14 +355,6 @@ class Journal:
             for line in pipe:
                 self.write(line)
                 self.last = line.decode("utf-8", "replace").strip()[:REASON_CHARACTERS] or self.last
-
-
-def command_line(command: list[str]) -> list[str]:
-    """What is started: a .py file with this Python, a .sh file with sh, anything else as it is."""
-    program = command[0]
-    if program.endswith(".py"):
-        return [sys.executable, *command]
-    return ["sh", *command] if program.endswith(".sh") else list(command)
 
 
 def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes], write: Callable[[bytes], None]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import BadInput
-from shoal.mistakes import explain
+from shoal.mistakes import explain, nearest
 from shoal.model.fields import Name
 from shoal.model.job import BuiltIn
 from shoal.settings import FOLDER
@@ -66,9 +66,14 @@ OPTIONS: dict[str, type[Struct]] = {
 
 
 def options_of(action: BuiltIn) -> Any:
-    """The options of a built-in as their type, or as they are when it is not known here. Raises BadInput."""
+    """The options of a built-in as their type. Raises BadInput, also for a built-in that there is not."""
     kind = OPTIONS.get(action.name)
-    return action.options if kind is None else converted(action.options, kind, action.name)
+    if kind is None:
+        known = f"; there are {', '.join(OPTIONS)}"
+        raise BadInput(
+            f"there is no built-in {action.name!r}{nearest(action.name, OPTIONS) or known}", field="action.name"
+        )
+    return converted(action.options, kind, action.name)
 
 
 def converted(options: dict[str, Any], kind: type[Struct], name: str) -> Any:

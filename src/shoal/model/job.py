@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shoal.errors import BadInput
 from shoal.model.check import Check
 from shoal.model.fields import NO_NUL, Name, Text
 from shoal.model.task import NewTask
@@ -21,6 +23,9 @@ JobName = Annotated[
     Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?![\s\S])",
         description="A job's name: letters, digits, dots, dashes and underscores.",
+        extra={
+            "form": "a name of the letters A to Z, digits, dots, dashes and underscores (at first a letter or digit)"
+        },
     ),
 ]
 RunRef = Annotated[str | int, Meta(description="A run of a job: its number (7) or R7.")]
@@ -90,6 +95,23 @@ class Program(Struct, frozen=True, tag="program", tag_field="kind", forbid_unkno
     """
 
     command: Annotated[list[Text], Meta(min_length=1, max_length=200)]
+
+
+SHELL = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"})
+
+
+def split_command(text: str) -> list[str]:
+    """The words of a command that is written as one text. Raises BadInput for what only a shell understands."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BadInput(str(error).lower(), field="command") from None
+    if found := next((word for word in words if word in SHELL), None):
+        raise BadInput(
+            f"no shell reads it, so {found} would be an argument; put it into a .sh file, or run sh with -c",
+            field="command",
+        )
+    return words
 
 
 class Template(Struct, frozen=True, tag="task", tag_field="kind", forbid_unknown_fields=True):

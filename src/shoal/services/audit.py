@@ -97,6 +97,12 @@ def note(
     )
 
 
+def is_told(tx: Tx, action: GrantAction, *, task: int, repositories: list[str], since: int) -> bool:
+    """Whether there is a line of this about exactly these repositories since a moment."""
+    asked = {"action": action.value, "task": task, "repositories": encoded(repositories), "since": since}
+    return bool(tx.all("grants.audit", before=NEWEST, limit=1, **asked))
+
+
 def prune(tx: Tx, *, limit: int = 1000) -> int:
     """Forget a small batch of lines and grants that are older than the setting; how many went."""
     older_than = tx.now - tx.settings.broker.audit_days * DAY_MS

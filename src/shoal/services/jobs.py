@@ -43,7 +43,7 @@ FIRE_TIMES = 5
 AHEAD_MS = 7 * DAY_MS  # clocks are set back by less, and no slot is entered twice for that
 LAST_RUNS = 10
 _TIMES = frozenset({"schedule", "timezone"})
-_ROUTES = frozenset({"sync"})  # POST /jobs/sync
+ROUTES = frozenset({"sync"})  # POST /jobs/sync
 
 
 @verb("POST /jobs", status=201)
@@ -218,7 +218,7 @@ def _taken(tx: Tx, name: str) -> Duplicate:
 
 def check(tx: Tx, definition: Definition) -> None:
     """Refuse what could not fire or run. Raises BadInput, and NoVault for a template with a body where none is kept."""
-    if definition.name in _ROUTES:
+    if definition.name in ROUTES:
         raise BadInput(f"no job can be called {definition.name}: that is a route; choose another name", field="name")
     first_slot(definition.schedule, definition.timezone, now=tx.now, last_slot=None)
     for name in definition.environment:

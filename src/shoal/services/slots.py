@@ -34,12 +34,13 @@ ALIASES = {
     "@annually": "0 0 1 1 *",
 }
 UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+LONGEST_DAYS = 3660
 YEARS = 50  # a schedule without a slot for so long has none
 COUNTED_DAYS = 400  # slots of more days are not counted
 LOOKED_AT = CATCH_UP_LIMIT + 2  # those that are made up for, one on time, and the last one that is given up
 IDLE_MS = 3_600_000  # how often a job fires at most because nothing is active
 _OCCASION = re.compile(r"on_commit|on_idle(?:\s+([0-9]{1,6})\s*([smhd]))?", re.IGNORECASE)
-_EVERY = re.compile(r"every\s+([0-9]{1,6})\s*([smhd])", re.IGNORECASE)
+_EVERY = re.compile(r"every\s+([0-9]+)\s*([smhd])", re.IGNORECASE)
 
 
 class Due(Struct, frozen=True):
@@ -93,6 +94,8 @@ def timetable(schedule: str, timezone: str = "UTC") -> Timetable:
         interval = int(every[1]) * UNITS_MS[every[2].lower()]
         if interval == 0:
             raise BadInput(f"{schedule!r}: an interval is at least one second", field="schedule")
+        if interval > LONGEST_DAYS * DAY_MS:
+            raise BadInput(f"{schedule!r}: an interval is {LONGEST_DAYS} days at most", field="schedule")
         return Every(interval)
     fields = ALIASES.get(text.lower(), text)
     if fields.startswith("@") or fields.lower().startswith("every"):

@@ -119,7 +119,7 @@ def _rows(
 def _task(row: Mapping[str, Any], left: Left) -> Old | None:
     number = row.get("id")
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**53:
-        left.append("it has no number")
+        left.append("it has no id" if number is None else f"its id {number!r} is no number above 0")
         return None
     title = " ".join(_plain(_text(row, "name", left) or "").split())[:500]
     if not title:
@@ -288,7 +288,7 @@ def _names(row: Mapping[str, Any], name: str, left: Left) -> list[str] | None:
         try:
             given = json.loads(given)
         except (ValueError, RecursionError):
-            left.append(f"{name} was left out: it is no JSON")
+            left.append(f"{name} was left out: it is not JSON")
             return None
     if given is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import Any
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from shoal.adapters.manifests.written import Entry, Keys
 from shoal.errors import BadInput
 from shoal.mistakes import explain
-from shoal.model.job import Definition
+from shoal.model.job import Definition, split_command
 
 ACTIONS = ("command", "script", "task", "built_in", "check", "action")
 FIELDS = tuple(name for name in Definition.__struct_fields__ if name != "name")
@@ -33,7 +32,6 @@ MEANT = {
     "jitter": "jitter_seconds",
     "active": "enabled",
 }
-_SHELL = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"})
 
 
 def definition(entry: Entry) -> Definition:
@@ -51,7 +49,8 @@ def definition(entry: Entry) -> Definition:
         return msgspec.convert(given, Definition)
     except msgspec.ValidationError as error:
         field, message = explain(error, Definition)
-        raise _wrong(entry, f"{field}: {message}", *_keys(entry, field or "")) from None
+        keys = _keys(entry, field or "")
+        raise _wrong(entry, f"{'.'.join(keys) or field}: {message}", *keys) from None
 
 
 def place(entry: Entry, field: str) -> str:
@@ -104,17 +103,10 @@ def _command(entry: Entry, form: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        words = shlex.split(value)
-    except ValueError as error:
-        raise _wrong(entry, f"{form}: {str(error).lower()}", form) from None
-    if shell := next((word for word in words if word in _SHELL), None):
-        raise _wrong(
-            entry,
-            f"{form}: no shell reads it, so {shell} would be an argument; put it into a .sh file, or write "
-            f'{form} = ["sh", "-c", "…"]',
-            form,
-        )
-    return words
+        return split_command(value)
+    except BadInput as error:
+        said = error.message.replace("run sh with -c", f'write {form} = ["sh", "-c", "…"]')
+        raise _wrong(entry, f"{form}: {said}", form) from None
 
 
 def _nearest(key: str) -> str:

@@ -110,6 +110,7 @@ WHERE id < :before
   AND service = :service        -- if service
   AND action = :action          -- if action
   AND at >= :since              -- if since
+  AND repositories = :repositories -- if repositories
 ORDER BY id DESC
 LIMIT :limit
 

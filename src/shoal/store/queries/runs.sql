@@ -35,10 +35,13 @@ ON CONFLICT (job, slot, cause, attempt) DO NOTHING
 SELECT {{shown}} FROM runs WHERE id = :id
 
 -- name: newest
--- The newest runs before one. Statuses by their names, so that a plan knows which of them are rare.
+-- The newest runs before one: own ones, or those that came from elsewhere, whose numbers say nothing of their time.
+-- Statuses by their names, so that a plan knows which of them are rare.
 SELECT {{without_output}}
 FROM runs
 WHERE id < :before
+  AND cause <> 'import'                                                    -- if own
+  AND cause = 'import'                                                     -- if brought
   AND job = :job                                                           -- if job
   AND status = 'waiting'                                                   -- if waiting
   AND status = 'running'                                                   -- if running
