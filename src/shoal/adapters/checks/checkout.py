@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from shoal.errors import GitError
 FOREIGN = frozenset(
     {"node_modules", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
+COMMITS = "20000"  # of history that are read for what was renamed
 LARGEST = 4 << 20  # bytes; a file beyond that is data
 
 
@@ -62,7 +63,7 @@ class Checkout:
     def renamed(self) -> dict[str, str]:
         """Old path -> new path, for files that git saw renamed; the newest of each. Reads the whole history once."""
         found: dict[str, str] = {}
-        for fields in self._history("R"):
+        for fields in self._history:
             if len(fields) == 3 and fields[1] not in found:
                 found[fields[1]] = fields[2]
         return found
@@ -70,7 +71,7 @@ class Checkout:
     @cached_property
     def deleted(self) -> frozenset[str]:
         """All paths that were there once and are not now."""
-        gone = {fields[1] for fields in self._history("DR") if len(fields) > 1}
+        gone = {fields[1] for fields in self._history if len(fields) > 1}
         return frozenset(gone - self.files)
 
     def has(self, path: str) -> bool:
@@ -115,6 +116,18 @@ class Checkout:
         """What a file holds, as text; bytes that are no UTF-8 are replaced."""
         return self.data(path).decode("utf-8", "replace")
 
+    def ignored(self, paths: Iterable[str]) -> frozenset[str]:
+        """Those that git would ignore: a program makes them."""
+        asked = sorted({path for path in paths if not path.startswith("../")})
+        if not asked or not self.is_repository:
+            return frozenset()
+        given = "".join(f"{path}\0" for path in asked).encode("utf-8", "surrogateescape")
+        try:
+            told = self._git.run("check-ignore", "--no-index", "-z", "--stdin", given=given, codes=(0, 1)).stdout
+        except GitError:  # a path in a submodule, or beyond a link
+            return frozenset()
+        return frozenset(records(told))
+
     def changed_at(self, *paths: str) -> int | None:
         """When the last commit touched any of these, in seconds since 1970; None when none did."""
         try:
@@ -134,17 +147,16 @@ class Checkout:
             for name in sorted(names):
                 yield name if inner == "." else f"{inner}/{name}"
 
-    def _history(self, kinds: str) -> Iterator[list[str]]:
+    @cached_property
+    def _history(self) -> list[list[str]]:
+        """What was renamed and deleted, the newest first: how, the old path and the new one."""
         if not self.is_repository:
-            return
+            return []
+        asked = ("log", "-M", "--diff-filter=DR", "--name-status", "--relative", "--format=", "-n", COMMITS)
         try:
-            listed = self._git.text(
-                "log", "-M", f"--diff-filter={kinds}", "--name-status", "--relative", "--format=", "-n", "20000"
-            )
-        except GitError:  # no commit yet
-            return
-        for line in listed.splitlines():
-            yield line.split("\t")
+            return [line.split("\t") for line in self._git.text(*asked).splitlines() if line]
+        except GitError:  # no commit yet, or too long a history
+            return []
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:

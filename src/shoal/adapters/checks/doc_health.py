@@ -12,8 +12,11 @@ from msgspec import Meta, Struct, field
 
 from shoal.adapters.checks.check import Context
 from shoal.adapters.checks.checkout import Checkout, matches
-from shoal.adapters.checks.documents import links
+from shoal.adapters.checks.documents import instructions, links
+from shoal.adapters.checks.documents.facts import Facts
+from shoal.adapters.checks.documents.instructions import is_instruction
 from shoal.adapters.checks.documents.pages import Pages, is_page
+from shoal.adapters.checks.documents.references import References
 from shoal.model.check import Finding
 
 NAME = "doc-health"
@@ -26,28 +29,70 @@ Rule = Literal[
 FOREIGN = ["**/node_modules/**", "**/vendor/**", "**/third_party/**", "**/testdata/**", "**/fixtures/**"]
 
 
+# What tells of the past names what is gone.
+HISTORIES = [
+    "{CHANGELOG,CHANGES,HISTORY,NEWS,RELEASES,RELEASE_NOTES,RELEASE-NOTES,UPGRADING,MIGRATING}*", "**/changelog*/**",
+    "**/{decisions,adr,adrs,rfcs,releases,release-notes,archive,plans}/**", "{TODO,BACKLOG,ROADMAP}*",
+]  # fmt: skip
+
+
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is looked at."""
 
     root: Annotated[
         str | None, Meta(description="The folder that links like `/guide/x` are meant from; without it they are skipped.")
     ] = None
-    exclude: Annotated[list[str], Meta(description="Globs of files that are not looked at.")] = field(default_factory=FOREIGN.copy)
+    exclude: Annotated[list[str], Meta(description="Globs of files that are not looked at.")] = field(
+        default_factory=FOREIGN.copy
+    )
+    histories: Annotated[
+        list[str], Meta(description="Globs of files that tell of the past: only their links are looked at.")
+    ] = field(default_factory=HISTORIES.copy)
     off: Annotated[list[Rule], Meta(description="Rules that are not applied.")] = []
+    commands: Annotated[
+        list[str] | None, Meta(description="The project's own programs; left out, its manifests say.")
+    ] = None
+    instruction_days: Annotated[
+        int, Meta(ge=0, description="Instructions this much older than what they name are old; 0 is never.")
+    ] = 0
 
 
 def run(context: Context) -> Iterator[Finding]:
-    """What is wrong with the documents of a checkout, file by file."""
+    """What is wrong with the documents of a checkout."""
     yield from examine(Checkout(context.checkout), context.options)
 
 
 def examine(checkout: Checkout, options: Options) -> Iterator[Finding]:
     """What is wrong with the documents of this checkout."""
-    pages = Pages(checkout, [path for path in checkout.files if is_page(path) and not matches(path, options.exclude)])
+    off = frozenset(options.off)
+    for finding in _findings(checkout, options):
+        if finding.rule not in off:
+            yield finding
+
+
+def _findings(checkout: Checkout, options: Options) -> Iterator[Finding]:
+    wanted = [path for path in checkout.files if is_page(path) or is_instruction(path)]
+    pages = Pages(checkout, [path for path in wanted if not matches(path, options.exclude)])
     root = None if options.root is None else options.root.strip("/")
     for page in pages.paths:
-        for finding in links.dead(checkout, pages, page, root=root):
-            if finding.rule not in options.off:
-                yield finding
-        if "undefined-reference" not in options.off:
-            yield from links.undefined(pages, page)
+        yield from links.dead(checkout, pages, page, root=root)
+        yield from links.undefined(pages, page)
+    yield from _missing(checkout, pages, options)
+    told = [path for path in pages.paths if is_instruction(path)]
+    yield from instructions.differing(checkout, told)
+    for path in told:
+        if options.instruction_days:
+            yield from instructions.old(checkout, pages, path, days=options.instruction_days)
+
+
+def _missing(checkout: Checkout, pages: Pages, options: Options) -> Iterator[Finding]:
+    """What pages name and is not there; in instructions for agents, who go by them, that is a warning."""
+    references = References(Facts(checkout, exclude=options.exclude, commands=options.commands))
+    for page in pages.paths:
+        if not matches(page, options.histories):
+            references.add(page, pages.get(page))
+            if is_instruction(page):
+                references.add_vanished(page, instructions.vanished(checkout, pages, page))
+    for one in references.missing():
+        if one.rule not in options.off:
+            yield one.finding(drift=is_instruction(one.page))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from posixpath import basename, dirname, normpath, relpath
+from posixpath import basename, dirname, normpath, relpath, splitext
 from urllib.parse import quote
 
 from shoal.adapters.checks.checkout import Checkout
@@ -82,13 +82,21 @@ def _proposal(checkout: Checkout, page: str, target: Target) -> tuple[str | None
         return f"{numbered[1]}#L{numbered[2]}", True
     name = basename(target.path).lower()
     same = [one for one in checkout.by_name.get(name, ()) if one != page]
+    near = [one for one in same if _is_near(one, target.path)]
+    if len(near) == 1:
+        return near[0], len(same) == 1 and name not in COMMON
     if len(same) == 1:
-        return same[0], name not in COMMON
-    if same:
-        near = [one for one in same if dirname(one).endswith(basename(dirname(target.path)))]
-        return (near[0], False) if len(near) == 1 else (None, False)
-    close = get_close_matches(target.path, [one for one in checkout.files if dirname(one) == dirname(target.path)], 1)
+        return same[0], False
+    stem, ending = splitext(target.path)
+    alike = [one for one in checkout.files if dirname(one) == dirname(stem) and splitext(one)[1] in (ending, ".md")]
+    close = get_close_matches(target.path, alike, 1, 0.8)
     return (close[0], False) if close else (None, False)
+
+
+def _is_near(path: str, other: str) -> bool:
+    """Whether two paths begin in the same folder, or end in folders of one name."""
+    first, second = dirname(path), dirname(other)
+    return first.partition("/")[0] == second.partition("/")[0] or basename(first) == basename(second)
 
 
 def _anchor(

@@ -1,0 +1,237 @@
+"""What a page says of the code, and the code does not have: files, commands, flags, targets, variables, ports.
+
+Where it is not sure, it says nothing: a page may speak of another project, or of files that its reader is to write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from posixpath import dirname, join, normpath, splitext
+
+from msgspec import Struct
+
+from shoal.adapters.checks.documents.facts import Facts
+from shoal.adapters.checks.documents.page import Page
+from shoal.adapters.checks.documents.statements import Statement, statements
+from shoal.model.check import Finding
+from shoal.model.item import Severity
+
+ENDINGS = frozenset(
+    {
+        ".bash", ".c", ".cc", ".cfg", ".cjs", ".cpp", ".cs", ".css", ".ex", ".exs", ".go", ".h", ".hpp", ".html", ".ini",
+        ".java", ".js", ".json", ".jsx", ".kt", ".lua", ".md", ".mjs", ".php", ".proto", ".py", ".rb", ".rs", ".scss",
+        ".sh", ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml", ".zig",
+    }
+)  # fmt: skip
+PATH = re.compile(r"(?:\./)?[\w@.-]+(?:/[\w@.-]+)+/?")
+# Names that stand for one of the reader's.
+STANDS_FOR = re.compile(r"(?:^|[/_.-])(?:x+|n+|y{3,}|foo|bar|baz|my|your|some|path|example\w*|name|todo|nnnn)(?:[/_.-]|$)", re.I)
+RUNNERS = frozenset({"python", "python3", "bash", "sh", "zsh", "node", "ruby", "perl", "source", "."})
+WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+TARGET = re.compile(r"[A-Za-z0-9][\w-]*")
+FLAG = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?:=.*)?")
+PORT = re.compile(r"(?<![\w.])(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):(\d{2,5})(?!\d)")
+# Of programs that people know; a page may speak of them and the code not.
+KNOWN_PORTS = frozenset(
+    {22, 25, 53, 80, 443, 1025, 2375, 2379, 3306, 4317, 4318, 5432, 5672, 6379, 9000, 9090, 9092, 9200, 11211, 11434, 27017}
+)  # fmt: skip
+SUBCOMMANDS = ("add_parser\\(", "\\.command\\b", "\\.group\\b", "[aA]dd_?[cC]ommand", "[sS]ubcommand")
+
+
+class Reference(Struct, frozen=True):
+    """Something that a page names."""
+
+    rule: str
+    page: str
+    line: int
+    name: str
+    said: str
+
+    def finding(self, *, drift: bool) -> Finding:
+        """What people are told of it; `drift` says that agents go by the page."""
+        return Finding(
+            rule="instruction-drift" if drift else self.rule,
+            severity=Severity.WARNING if drift else Severity.INFO,
+            message=self.said,
+            file=self.page,
+            line=self.line,
+        )
+
+
+class References:
+    """All that pages name of the code, gathered first, so that the code is read once."""
+
+    def __init__(self, facts: Facts) -> None:
+        """Nothing yet."""
+        self._facts = facts
+        self._found: list[tuple[Reference, str | None]] = []
+        self._wanted: dict[str, list[str]] = {}
+
+    def add(self, path: str, page: Page) -> None:
+        """Take in what a page names."""
+        for statement in statements(page.codes):
+            for reference in (*self._target(path, statement), *self._script(path, statement)):
+                self._found.append((reference, None))
+            self._found += [(one, None) for one in self._program(path, statement)]
+            self._add_arguments(path, statement)
+        self._found += [(one, None) for one in self._files(path, page)]
+        self._add_variables(path, page)
+        self._add_ports(path, page)
+
+    def add_vanished(self, path: str, names: Iterable[tuple[int, str]]) -> None:
+        """Take in names of files and folders that git had once."""
+        known = {(one.page, one.line, one.name) for one, _ in self._found}
+        for line, name in names:
+            if (path, line, _plain(name)) not in known:
+                said = f"{name} does not exist any more"
+                self._found.append((Reference("missing-file", path, line, _plain(name), said), None))
+
+    def missing(self) -> Iterator[Reference]:
+        """Those that the code does not have."""
+        wanted = dict(self._wanted)
+        for command in self._facts.commands:
+            wanted[f"has subcommands: {command}"] = list(SUBCOMMANDS)
+        without = self._facts.without(wanted)
+        # A kind of which nothing is found in the code is one that reading the code does not show.
+        kinds = {key.partition(" ")[0] for key in self._wanted if key not in without}
+        ignored = self._facts.checkout.ignored(
+            [one.name for one, key in self._found if key is None and one.rule in ("missing-file", "missing-command")]
+        )
+        for one, key in self._found:
+            if key is None:
+                if one.name not in ignored:
+                    yield one
+            elif key in without and key.partition(" ")[0] in kinds:
+                if one.rule != "missing-command" or "has subcommands: " + key.split()[1] not in without:
+                    yield one
+
+    def _want(self, reference: Reference, key: str, forms: list[str]) -> None:
+        self._wanted.setdefault(key, forms)
+        self._found.append((reference, key))
+
+    def _target(self, path: str, statement: Statement) -> Iterator[Reference]:
+        name, *arguments = statement.words
+        if name != "make" or len(arguments) > 6 or {"-C", "-f", "--directory", "--file"} & set(arguments):
+            return
+        targets = self._facts.targets
+        for word in arguments:
+            if targets is None or set(word) & set("<>[]…"):
+                return
+            if TARGET.fullmatch(word) and not word.isdigit() and not targets.fullmatch(word):
+                if word != word.upper() and not self._facts.checkout.has(word):
+                    yield Reference("missing-target", path, statement.line, word, f"no Makefile has a target {word}")
+
+    def _script(self, path: str, statement: Statement) -> Iterator[Reference]:
+        words = [word for word in statement.words if not word.startswith("-")]
+        scripts = self._facts.scripts
+        if scripts is None or len(words) < 3 or words[0] not in ("npm", "pnpm", "yarn", "bun"):
+            return
+        if words[1] in ("run", "run-script") and re.fullmatch(r"[a-z][\w:.-]*", words[2]) and words[2] not in scripts:
+            said = f"no package.json has a script {words[2]}"
+            yield Reference("missing-script", path, statement.line, words[2], said)
+
+    def _program(self, path: str, statement: Statement) -> Iterator[Reference]:
+        words = [word for word in statement.words if not word.startswith("-")]
+        named = words[1] if len(words) > 1 and words[0] in RUNNERS else words[0] if words else ""
+        if not statement.alone and self._is_gone(path, named):
+            yield Reference("missing-command", path, statement.line, _plain(named), f"{named} does not exist")
+
+    def _files(self, path: str, page: Page) -> Iterator[Reference]:
+        for code in page.codes:
+            named = code.text.strip()
+            if code.language is None and splitext(named)[1].lower() in ENDINGS and self._is_gone(path, named):
+                yield Reference("missing-file", path, code.line, _plain(named), f"{named} does not exist")
+
+    def _is_gone(self, page: str, named: str) -> bool:
+        """Whether a path is one of this checkout, and nothing is there: it once was, or its folder is there."""
+        if not PATH.fullmatch(named) or STANDS_FOR.search(named) or named.startswith(("../", ".../")):
+            return False
+        checkout, plain = self._facts.checkout, _plain(named)
+        beside = normpath(join(dirname(page), plain))
+        if plain in checkout.tails or checkout.has(plain) or checkout.has(beside):
+            return False
+        if plain in checkout.deleted or beside in checkout.deleted:
+            return True
+        folder = dirname(plain)
+        return bool(folder) and splitext(plain)[1].lower() in ENDINGS and folder in checkout.folders
+
+    def _add_arguments(self, path: str, statement: Statement) -> None:
+        command, *arguments = statement.words
+        command = command.rpartition("/")[2]
+        if command not in self._facts.commands:
+            return
+        if arguments and WORD.fullmatch(arguments[0]) and not STANDS_FOR.search(arguments[0]):
+            name = arguments[0]
+            said = f"{command} has no command {name}"
+            reference = Reference("missing-command", path, statement.line, f"{command} {name}", said)
+            self._want(reference, f"command {command} {name}", _forms_of_command(name))
+        for word in arguments:
+            flag = FLAG.fullmatch(word)
+            if word == "--":
+                return
+            if flag and flag[1] not in ("help", "version"):
+                said = f"no code takes --{flag[1]}, which {command} is said to"
+                reference = Reference("missing-flag", path, statement.line, f"{command} --{flag[1]}", said)
+                self._want(reference, f"flag --{flag[1]}", _forms_of_flag(flag[1]))
+
+    def _add_variables(self, path: str, page: Page) -> None:
+        prefixes = [one for one in self._facts.prefixes if len(one) > 3]
+        if not prefixes:
+            return
+        pattern = re.compile(rf"(?<![\w.-])(?:{'|'.join(prefixes)})[A-Z0-9_]*[A-Z0-9](?![\w*<{{-])")
+        for code in page.codes:
+            for found in pattern.finditer(code.text):
+                line = code.line + code.text.count("\n", 0, found.start())
+                said = f"no code reads the environment variable {found[0]}"
+                reference = Reference("missing-variable", path, line, found[0], said)
+                prefix = next(one for one in prefixes if found[0].startswith(one))
+                self._want(reference, f"variable {found[0]}", _forms_of_variable(found[0], prefix))
+
+    def _add_ports(self, path: str, page: Page) -> None:
+        shown = "\n".join(PORT.sub("", code.text) for code in page.codes)
+        for code in page.codes:
+            for found in PORT.finditer(code.text):
+                number = found[1]
+                if int(number) in KNOWN_PORTS or re.search(rf"(?<!\d){number}(?!\d)", shown):
+                    continue
+                line = code.line + code.text.count("\n", 0, found.start())
+                said = f"no code or configuration names port {number}"
+                grouped = rf"(?<![\w.]){number[:-3]}_?{number[-3:]}(?!\d)"
+                self._want(Reference("missing-port", path, line, number, said), f"port {number}", [grouped])
+
+
+def _plain(named: str) -> str:
+    return normpath(named)
+
+
+def _forms_of_command(name: str) -> list[str]:
+    lower = name.replace("-", "_")
+    camel = "".join(part.capitalize() for part in re.split("[-_]", name))
+    return [
+        rf"[\"'`]{name}[\"'`\s]",
+        rf"\b(?:def|fn|func|function)\s+(?:\w+_)?{lower}(?:_\w+)?\b",
+        rf"\b{camel}\b",
+        rf"(?m:^\s*(?:[\w-]+\|)*{name}(?:\|[\w-]+)*\))",
+    ]
+
+
+def _forms_of_flag(name: str) -> list[str]:
+    bare = name.removeprefix("no-")
+    forms = [rf"--(?:no-|\[no-\])?{re.escape(bare)}(?![\w-])", rf"[\"'`]{re.escape(bare)}[\"'`]"]
+    if "-" in bare:
+        forms.append(rf"\b{bare.replace('-', '_')}\b")
+    return forms
+
+
+def _forms_of_variable(name: str, prefix: str) -> list[str]:
+    """As it is, or put together of a part that the code has and the rest."""
+    forms = [rf"(?<!\w){name}(?!\w)"]
+    parts = name.removeprefix(prefix).split("_")
+    begun = prefix
+    for part in parts[:-1]:
+        begun += f"{part}_"
+        forms.append(rf"(?<!\w){begun}[\"'`{{$%]")
+    rest = name.removeprefix(prefix)
+    forms.append(rf"(?<!\w){rest.lower()}(?!\w)")
+    return forms
