@@ -42,6 +42,14 @@ class Checkout:
         return found
 
     @cached_property
+    def by_folder(self) -> dict[str, list[str]]:
+        """The paths of the files in each folder, in order."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.files):
+            found.setdefault(dirname(path), []).append(path)
+        return found
+
+    @cached_property
     def tails(self) -> frozenset[str]:
         """All ends of paths of files and folders: b/c.py and c.py of a/b/c.py."""
         found: set[str] = set()

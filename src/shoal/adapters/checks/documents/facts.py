@@ -31,6 +31,10 @@ NO_CODE = frozenset(
 )  # fmt: skip
 
 
+# What a text must hold to be looked at, and a regular expression for what stands there then.
+Form = tuple[str, str]
+
+
 class Facts:
     """What a checkout's code has; each kind is read when it is first asked for."""
 
@@ -105,15 +109,17 @@ class Facts:
         """What the project's own environment variables begin with: the names of its programs."""
         return frozenset(f"{re.sub(r'[^A-Z0-9]', '_', name.upper())}_" for name in self.commands)
 
-    def without(self, wanted: Mapping[str, Sequence[str]]) -> set[str]:
-        """Those names of which no form, a regular expression, is in the code; reads every file of it once."""
-        left = {name: re.compile("|".join(forms).encode()) for name, forms in wanted.items()}
+    def without(self, wanted: Mapping[str, Sequence[Form]]) -> set[str]:
+        """Those names that the code has in none of their forms; reads every file of it once."""
+        left = {
+            name: [(plain.encode(), re.compile(pattern.encode())) for plain, pattern in forms]
+            for name, forms in wanted.items()
+        }
         for path in self.code:
-            if not left:
-                break
-            data = self.checkout.data(path)
+            data = self.checkout.data(path) if left else b""
             if b"\0" not in data[:1000]:
-                for name in [name for name, pattern in left.items() if pattern.search(data)]:
+                found = [name for name, forms in left.items() if any(p in data and r.search(data) for p, r in forms)]
+                for name in found:
                     del left[name]
         return set(left)
 

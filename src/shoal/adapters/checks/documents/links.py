@@ -88,7 +88,7 @@ def _proposal(checkout: Checkout, page: str, target: Target) -> tuple[str | None
     if len(same) == 1:
         return same[0], False
     stem, ending = splitext(target.path)
-    alike = [one for one in checkout.files if dirname(one) == dirname(stem) and splitext(one)[1] in (ending, ".md")]
+    alike = [one for one in checkout.by_folder.get(dirname(stem), ()) if splitext(one)[1] in (ending, ".md")]
     close = get_close_matches(target.path, alike, 1, 0.8)
     return (close[0], False) if close else (None, False)
 

@@ -11,7 +11,7 @@ from posixpath import dirname, join, normpath, splitext
 
 from msgspec import Struct
 
-from shoal.adapters.checks.documents.facts import Facts
+from shoal.adapters.checks.documents.facts import Facts, Form
 from shoal.adapters.checks.documents.page import Page
 from shoal.adapters.checks.documents.statements import Statement, statements
 from shoal.model.check import Finding
@@ -28,6 +28,7 @@ PATH = re.compile(r"(?:\./)?[\w@.-]+(?:/[\w@.-]+)+/?")
 # Names that stand for one of the reader's.
 STANDS_FOR = re.compile(r"(?:^|[/_.-])(?:x+|n+|y{3,}|foo|bar|baz|my|your|some|path|example\w*|name|todo|nnnn)(?:[/_.-]|$)", re.I)
 RUNNERS = frozenset({"python", "python3", "bash", "sh", "zsh", "node", "ruby", "perl", "source", "."})
+BUILDERS = frozenset({"make", "npm", "pnpm", "yarn", "bun"})
 WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 TARGET = re.compile(r"[A-Za-z0-9][\w-]*")
 FLAG = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?:=.*)?")
@@ -36,7 +37,7 @@ PORT = re.compile(r"(?<![\w.])(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):(\d
 KNOWN_PORTS = frozenset(
     {22, 25, 53, 80, 443, 1025, 2375, 2379, 3306, 4317, 4318, 5432, 5672, 6379, 9000, 9090, 9092, 9200, 11211, 11434, 27017}
 )  # fmt: skip
-SUBCOMMANDS = ("add_parser\\(", "\\.command\\b", "\\.group\\b", "[aA]dd_?[cC]ommand", "[sS]ubcommand")
+SUBCOMMANDS = [(word, word) for word in ("add_parser", ".command", ".group", "add_command", "AddCommand", "ubcommand")]
 
 
 class Reference(Struct, frozen=True):
@@ -66,11 +67,13 @@ class References:
         """Nothing yet."""
         self._facts = facts
         self._found: list[tuple[Reference, str | None]] = []
-        self._wanted: dict[str, list[str]] = {}
+        self._wanted: dict[str, list[Form]] = {}
+        known = "|".join(re.escape(one) for one in sorted({*BUILDERS, *RUNNERS - {"."}, *facts.commands}))
+        self._programs = re.compile(rf"(?:(?<![\w-])(?:{known})|\.?/?[\w@.-]+/[\w@./-]+)(?![\w-])")
 
     def add(self, path: str, page: Page) -> None:
         """Take in what a page names."""
-        for statement in statements(page.codes):
+        for statement in statements(page.codes, self._programs):
             for reference in (*self._target(path, statement), *self._script(path, statement)):
                 self._found.append((reference, None))
             self._found += [(one, None) for one in self._program(path, statement)]
@@ -91,7 +94,7 @@ class References:
         """Those that the code does not have."""
         wanted = dict(self._wanted)
         for command in self._facts.commands:
-            wanted[f"has subcommands: {command}"] = list(SUBCOMMANDS)
+            wanted[f"has subcommands: {command}"] = SUBCOMMANDS
         without = self._facts.without(wanted)
         # A kind of which nothing is found in the code is one that reading the code does not show.
         kinds = {key.partition(" ")[0] for key in self._wanted if key not in without}
@@ -106,7 +109,7 @@ class References:
                 if one.rule != "missing-command" or "has subcommands: " + key.split()[1] not in without:
                     yield one
 
-    def _want(self, reference: Reference, key: str, forms: list[str]) -> None:
+    def _want(self, reference: Reference, key: str, forms: list[Form]) -> None:
         self._wanted.setdefault(key, forms)
         self._found.append((reference, key))
 
@@ -125,7 +128,7 @@ class References:
     def _script(self, path: str, statement: Statement) -> Iterator[Reference]:
         words = [word for word in statement.words if not word.startswith("-")]
         scripts = self._facts.scripts
-        if scripts is None or len(words) < 3 or words[0] not in ("npm", "pnpm", "yarn", "bun"):
+        if scripts is None or len(words) < 3 or words[0] not in BUILDERS - {"make"}:
             return
         if words[1] in ("run", "run-script") and re.fullmatch(r"[a-z][\w:.-]*", words[2]) and words[2] not in scripts:
             said = f"no package.json has a script {words[2]}"
@@ -198,40 +201,36 @@ class References:
                 line = code.line + code.text.count("\n", 0, found.start())
                 said = f"no code or configuration names port {number}"
                 grouped = rf"(?<![\w.]){number[:-3]}_?{number[-3:]}(?!\d)"
-                self._want(Reference("missing-port", path, line, number, said), f"port {number}", [grouped])
+                self._want(Reference("missing-port", path, line, number, said), f"port {number}", [(number[-3:], grouped)])
 
 
 def _plain(named: str) -> str:
     return normpath(named)
 
 
-def _forms_of_command(name: str) -> list[str]:
+def _forms_of_command(name: str) -> list[Form]:
     lower = name.replace("-", "_")
     camel = "".join(part.capitalize() for part in re.split("[-_]", name))
     return [
-        rf"[\"'`]{name}[\"'`\s]",
-        rf"\b(?:def|fn|func|function)\s+(?:\w+_)?{lower}(?:_\w+)?\b",
-        rf"\b{camel}\b",
-        rf"(?m:^\s*(?:[\w-]+\|)*{name}(?:\|[\w-]+)*\))",
+        (name, rf"[\"'`]{name}[\"'`\s]"),
+        (lower, rf"\b(?:def|fn|func|function)\s+(?:\w+_)?{lower}(?:_\w+)?\b"),
+        (camel, rf"\b{camel}\b"),
+        (name, rf"(?m:^[ \t]*(?:[\w-]+\|)*{name}(?:\|[\w-]+)*\))"),
     ]
 
 
-def _forms_of_flag(name: str) -> list[str]:
+def _forms_of_flag(name: str) -> list[Form]:
     bare = name.removeprefix("no-")
-    forms = [rf"--(?:no-|\[no-\])?{re.escape(bare)}(?![\w-])", rf"[\"'`]{re.escape(bare)}[\"'`]"]
-    if "-" in bare:
-        forms.append(rf"\b{bare.replace('-', '_')}\b")
-    return forms
+    lower = bare.replace("-", "_")
+    forms = [(bare, rf"--(?:no-|\[no-\])?{bare}(?![\w-])"), (bare, rf"[\"'`]{bare}[\"'`]")]
+    return [*forms, (lower, rf"\b{lower}\b")] if "-" in bare else forms
 
 
-def _forms_of_variable(name: str, prefix: str) -> list[str]:
+def _forms_of_variable(name: str, prefix: str) -> list[Form]:
     """As it is, or put together of a part that the code has and the rest."""
-    forms = [rf"(?<!\w){name}(?!\w)"]
-    parts = name.removeprefix(prefix).split("_")
-    begun = prefix
-    for part in parts[:-1]:
-        begun += f"{part}_"
-        forms.append(rf"(?<!\w){begun}[\"'`{{$%]")
     rest = name.removeprefix(prefix)
-    forms.append(rf"(?<!\w){rest.lower()}(?!\w)")
+    begun, forms = prefix, [(name, rf"(?<!\w){name}(?!\w)"), (rest.lower(), rf"(?<!\w){rest.lower()}(?!\w)")]
+    for part in rest.split("_")[:-1]:
+        begun += f"{part}_"
+        forms.append((begun, rf"(?<!\w){begun}[\"'`{{$%]"))
     return forms

@@ -27,13 +27,13 @@ class Statement(Struct, frozen=True):
     alone: bool
 
 
-def statements(codes: list[Code]) -> Iterator[Statement]:
-    """All commands that these pieces of code show, in their order."""
+def statements(codes: list[Code], programs: re.Pattern[str]) -> Iterator[Statement]:
+    """The commands that these pieces of code show, in their order; a span of code is one if it begins with a program."""
     for code in codes:
         if code.language is None:
-            if len(code.text) < 200:
+            if len(code.text) < 200 and programs.match(PROMPT.sub("", code.text, count=1)):
                 yield from _split(code.line, PROMPT.sub("", code.text, count=1), alone=True)
-        else:
+        elif programs.search(code.text):
             for line, text in _lines(code):
                 yield from _split(line, text, alone=False)
 
