@@ -15,6 +15,7 @@ from shoal.cli.job_runs import cancel, history, logs, runs, show_runs, trigger
 from shoal.cli.job_test import test
 from shoal.cli.session import Function, Session, command, given
 from shoal.errors import BadInput
+from shoal.model.check import Check
 from shoal.model.job import BuiltIn, CatchUp, Definition, Job, JobDetail, Overlap, Program, Template
 from shoal.model.manifest import Synced
 
@@ -51,7 +52,7 @@ def list_(session: Session, enabled: bool | None, tag: str | None) -> None:
             (
                 one.definition.name,
                 one.definition.schedule,
-                moments.shown(one.next_fire_at) if one.definition.enabled else "disabled",
+                when(one),
                 f"{one.run_count}" + (f", {one.fail_count} bad" if one.fail_count else ""),
                 one.source,
                 what(one.definition),
@@ -76,7 +77,9 @@ def show(session: Session, name: str) -> None:
 def _options(*, new: bool) -> Callable[[Function], Function]:
     """The fields of a job as options; those of a new one have defaults of their own."""
     options = [
-        click.option("-s", "--schedule", required=new, help="Five cron fields, @daily, or 'every 90s'."),
+        click.option(
+            "-s", "--schedule", required=new, help="Five cron fields, daily, 'every 90s', on_commit, on_idle."
+        ),
         click.option("--timezone", help="IANA name of the timezone of its cron fields; UTC if new."),
         click.option("--task", "title", help="Make a task of this title, in place of running a command."),
         click.option("--built-in", help="Run this, of `shoal job built-ins`, in place of a command."),
@@ -196,6 +199,13 @@ for _command in (runs, logs, trigger, cancel, test, history):
     job.add_command(_command)
 
 
+def when(found: Job) -> str:
+    """When a job fires next."""
+    if not found.definition.enabled:
+        return "disabled"
+    return moments.shown(found.next_fire_at) or found.definition.schedule.replace("_", " ")
+
+
 def what(definition: Definition) -> str:
     """What a job does, in a few words."""
     action = definition.action
@@ -203,6 +213,8 @@ def what(definition: Definition) -> str:
         return shlex.join(action.command)
     if isinstance(action, Template):
         return f"task: {action.task.title}"
+    if isinstance(action, Check):
+        return f"check: {action.name}"
     return f"built-in: {action.name}"
 
 
@@ -222,12 +234,18 @@ def _fields(*, program: tuple[str, ...], title: str | None, built_in: str | None
     elif title is not None:
         fields["action"] = {"kind": "task", "task": {"title": title}}
     elif built_in is not None:
-        fields["action"] = BuiltIn(built_in, {name: _value(text) for name, text in map(_option, options)})
+        fields["action"] = BuiltIn(built_in, dict(map(option_value, options)))
     return fields
 
 
 def _option(text: str) -> tuple[str, str]:
     return _pair("--option", text)
+
+
+def option_value(text: str) -> tuple[str, Any]:
+    """The name and value of an --option; JSON where it is some, else text."""
+    name, value = _option(text)
+    return name, _value(value)
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

@@ -57,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "task": ("main", "All commands about tasks, under one name."),
     "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "job": ("jobs", "What fires by the clock: make jobs, run them, read their history."),
+    "check": ("check", "What looks for what is wrong: run checks, let them run by themselves."),
     "queue": ("queues", "Pause, resume and limit queues."),
     "lock": ("locks", "Take, keep and give back named locks; run a command under one."),
     "events": ("events", "Read or follow the log."),

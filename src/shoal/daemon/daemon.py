@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
+from shoal.daemon import archiver, backup, checkpointer, occasions, pruner, reaper
 from shoal.daemon.broker import Broker
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
@@ -62,6 +62,7 @@ class Daemon:
             Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),
+            Loop("occasions", occasions.LOOK_SECONDS, occasions.Occasions(engine, home).tick, vital=False),
             Loop("manifest", LOOK_SECONDS, ManifestWatch(engine).tick, vital=False),
             Loop("settings", SETTINGS_SECONDS, self._follow_settings, vital=False),
         ]

@@ -68,21 +68,29 @@ OPTIONS: dict[str, type[Struct]] = {
 def options_of(action: BuiltIn) -> Any:
     """The options of a built-in as their type, or as they are when it is not known here. Raises BadInput."""
     kind = OPTIONS.get(action.name)
-    if kind is None:
-        return action.options
+    return action.options if kind is None else converted(action.options, kind, action.name)
+
+
+def converted(options: dict[str, Any], kind: type[Struct], name: str) -> Any:
+    """The options of what is called so, as their type. Raises BadInput, which names the one that is wrong."""
     try:
-        return msgspec.convert(action.options, kind)
+        return msgspec.convert(options, kind)
     except msgspec.ValidationError as error:
         field, message = explain(error, kind)
         said = message.replace("no such field", "no such option")
-        raise BadInput(f"option {field} of {action.name}: {said}", field=f"action.options.{field}") from None
+        raise BadInput(f"option {field} of {name}: {said}", field=f"action.options.{field}") from None
 
 
 def meanings(name: str) -> dict[str, str]:
     """Each option of a built-in, and what it means."""
+    return meanings_of(OPTIONS.get(name, NoOptions))
+
+
+def meanings_of(options: type[Struct]) -> dict[str, str]:
+    """Each field of a struct of options, and what it means."""
     import msgspec.inspect as inspect
 
-    described = inspect.type_info(OPTIONS.get(name, NoOptions))
+    described = inspect.type_info(options)
     found = {}
     for field in getattr(described, "fields", ()):
         kind = field.type

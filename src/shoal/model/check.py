@@ -73,7 +73,8 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one look of a check has found in a project. What a `complete` one does not have is gone.
 
-    `renamed` maps new paths to old ones. `run` is the number of the job's run that looked.
+    `renamed` maps new paths to old ones, `head` is the commit of the checkout. `run` is the number of the run that
+    looked.
     """
 
     check: CheckName
@@ -82,6 +83,7 @@ class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     findings: Annotated[list[Finding], Meta(max_length=FINDINGS_LIMIT)] = []
     complete: bool = True
     renamed: Annotated[dict[Path, Path], Meta(max_length=100_000)] = {}
+    head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
     run: Count | None = None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shoal.model.check import Check
 from shoal.model.fields import NO_NUL, Name, Text
 from shoal.model.task import NewTask
 
@@ -29,7 +30,8 @@ Schedule = Annotated[
         min_length=1,
         max_length=200,
         pattern=NO_NUL,
-        description="Five cron fields, @hourly, @daily, @weekly, @monthly, @yearly, or `every 90s` (s, m, h, d).",
+        description="Five cron fields, @hourly, daily, weekly, @monthly, @yearly, `every 90s` (s, m, h, d), on_commit, "
+        "or on_idle (`on_idle 4h`: at most so often).",
     ),
 ]
 
@@ -68,12 +70,17 @@ BAD = frozenset({RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.ERROR})
 
 
 class Cause(StrEnum):
-    """Why a run was made."""
+    """Why a run was made. `commit` and `idle` are what a job waits for that has no times."""
 
     SCHEDULE = "schedule"
     CATCH_UP = "catch_up"
     TRIGGER = "trigger"
     IMPORT = "import"
+    COMMIT = "commit"
+    IDLE = "idle"
+
+
+OCCASIONS = frozenset({Cause.COMMIT, Cause.IDLE})  # what jobs wait for that have no times
 
 
 class Program(Struct, frozen=True, tag="program", tag_field="kind", forbid_unknown_fields=True):
@@ -98,7 +105,7 @@ class BuiltIn(Struct, frozen=True, tag="built_in", tag_field="kind", forbid_unkn
     options: dict[str, Any] = {}
 
 
-Action = Program | Template | BuiltIn
+Action = Program | Template | BuiltIn | Check
 
 
 Timezone = Annotated[Name, Meta(description="IANA name of the timezone of its cron fields.")]
@@ -188,7 +195,10 @@ class Applied(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One firing of a job. Times are epoch milliseconds; `output` is its last lines, `log` the file with all."""
+    """One firing of a job. Times are epoch milliseconds; `output` is its last lines, `log` the file with all.
+
+    The counts of findings are those of a check; None for anything else, and before it has ended.
+    """
 
     id: int
     run_id: str
@@ -210,6 +220,8 @@ class Run(Struct, frozen=True, kw_only=True):
     output: str | None
     log: str | None
     task: int | None
+    findings_count: int | None = None
+    new_findings_count: int | None = None
 
 
 class Claimed(Struct, frozen=True):
@@ -264,7 +276,7 @@ def definition_from_columns(values: list[Any]) -> Definition:
 
 def run_from_row(row: tuple[Any, ...]) -> Run:
     """A run from its row."""
-    given = dict(zip(_RUN_COLUMNS, row[: len(_RUN_COLUMNS)], strict=True))
+    given = dict(zip(_RUN_COLUMNS, row, strict=True))
     began, ended = given["started_at"], given["finished_at"]
     return Run(
         **given | {"cause": Cause(given["cause"]), "status": RunStatus(given["status"])},

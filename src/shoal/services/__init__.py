@@ -2,6 +2,8 @@
 
 from shoal.services import (
     audit,
+    audits,
+    checks,
     contents,
     costs,
     credentials,
@@ -15,6 +17,7 @@ from shoal.services import (
     locks,
     manifest,
     migrations,
+    occasions,
     orphans,
     outcomes,
     participants,
@@ -47,6 +50,8 @@ __all__ = [
     "Tx",
     "Verb",
     "audit",
+    "audits",
+    "checks",
     "contents",
     "costs",
     "credentials",
@@ -60,6 +65,7 @@ __all__ = [
     "locks",
     "manifest",
     "migrations",
+    "occasions",
     "orphans",
     "outcomes",
     "participants",

@@ -86,6 +86,12 @@ def enter(tx: Tx, job: Job, slot: int, cause: Cause, *, under_way: list[Run]) ->
     return runs.insert(tx, name, slot=slot, cause=cause, due_at=due_at)
 
 
+def trigger_slot(tx: Tx, job: str) -> int:
+    """The slot of a run that is made now, and not by the clock; no other has it. The job must be locked."""
+    row = tx.one("runs.last_triggered", job=job, slot=tx.now)
+    return tx.now if row is None or row[0] is None else int(row[0]) + 1
+
+
 def jitter_ms(job: str, slot: int, jitter_seconds: int) -> int:
     """How much later a slot begins; the same wherever it is asked."""
     return zlib.crc32(f"{job} {slot}".encode()) % (1000 * jitter_seconds) if jitter_seconds else 0

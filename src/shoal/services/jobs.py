@@ -32,7 +32,7 @@ from shoal.model.job import (
 from shoal.model.manifest import JobChange
 from shoal.model.page import Page
 from shoal.services import runs as services_runs
-from shoal.services.firing import enter, filled
+from shoal.services.firing import enter, filled, trigger_slot
 from shoal.services.slots import first_slot, timetable
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -120,9 +120,7 @@ def trigger(tx: Tx, *, job: Name) -> Run:
                     field="job",
                 )
         others = []  # a later attempt of another slot is no reason to skip this
-    row = tx.one("runs.last_triggered", job=job, slot=tx.now)
-    slot = tx.now if row is None or row[0] is None else row[0] + 1
-    made = enter(tx, found, slot, Cause.TRIGGER, under_way=others)
+    made = enter(tx, found, trigger_slot(tx, job), Cause.TRIGGER, under_way=others)
     assert made is not None  # noqa: S101 - the job is locked, and no one else has this slot
     return made
 

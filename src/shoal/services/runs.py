@@ -14,6 +14,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name
 from shoal.model.job import (
     BAD,
+    OCCASIONS,
     OUTPUT_LIMIT,
     OUTPUT_LINES,
     Cause,
@@ -110,7 +111,8 @@ def insert(
         "runs.insert",
         job=job,
         slot=slot,
-        cause=cause.value,
+        cause=(Cause.TRIGGER if cause in OCCASIONS else cause).value,
+        occasion=cause.value if cause in OCCASIONS else None,
         attempt=attempt,
         status=status.value,
         due_at=slot if due_at is None else due_at,

@@ -20,13 +20,15 @@ class Context(Struct, frozen=True, kw_only=True):
     """What a check is asked: where to look, and how.
 
     `root` is the checkout, `options` an instance of the check's Options. `ledger` is the Ledger for those that are about
-    it, and None for the others; `warn` tells people on the way, and ends nothing.
+    it, and None for the others; `now_ms` is the time, epoch milliseconds. `warn` tells people on the way, and ends
+    nothing.
     """
 
     root: Path | None = None
     options: Any = NoOptions()
     project: str = "default"
     ledger: Any = None
+    now_ms: int = 0
     warn: Callable[[str], None] = lambda text: None
 
     @property
@@ -50,8 +52,7 @@ class Check(Protocol):
 
     VERSION is another one whenever the check judges otherwise than before: then its old findings are judged anew. Options
     is a frozen struct whose fields all have defaults, and descriptions in a Meta. `run` yields findings as it finds
-    them; that it returns means that it has looked at everything. What it raises ends it, and then nothing that it did not
-    find counts as gone.
+    them; that it returns means that it has looked at everything. What it raises ends it, and then nothing counts as gone.
     """
 
     NAME: str

@@ -1,14 +1,28 @@
+-- part: shown
+-- A run in the order of its fields.
+id, job, slot, COALESCE(occasion, cause), attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at,
+  finished_at, exit_code, reason, output, log, task, findings_count, new_findings_count
+
 -- part: without_output
--- The columns of a run for lists.
-id, job, slot, cause, attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at, finished_at,
-  exit_code, reason, NULL AS output, log, task
+-- The same for lists.
+id, job, slot, COALESCE(occasion, cause), attempt, status, due_at, actor, server, leased_until, cancelled_by, started_at,
+  finished_at, exit_code, reason, NULL, log, task, findings_count, new_findings_count
+
+-- part: job
+-- A job in the order of its fields.
+t.id, t.name, t.schedule, t.action, t.timezone, t.enabled, t.timeout_seconds, t.overlap, t.catch_up, t.grace_seconds,
+  t.max_attempts, t.backoff_seconds, t.jitter_seconds, t.tags, t.description, t.environment, t.folder, t.source,
+  t.next_fire_at, t.last_slot, t.run_count, t.fail_count, t.created_at, t.updated_at
 
 -- name: insert
 -- A run of a slot; nothing comes back when there is one.
-INSERT INTO runs (job, slot, cause, attempt, status, due_at, actor, started_at, finished_at, reason, task)
-VALUES (:job, :slot, :cause, :attempt, :status, :due_at, :actor, :started_at, :finished_at, :reason, :task)
+INSERT INTO runs (
+  job, slot, cause, occasion, attempt, status, due_at, actor, started_at, finished_at, reason, task
+) VALUES (
+  :job, :slot, :cause, :occasion, :attempt, :status, :due_at, :actor, :started_at, :finished_at, :reason, :task
+)
 ON CONFLICT (job, slot, cause, attempt) DO NOTHING
-RETURNING *
+RETURNING {{shown}}
 
 -- name: bring
 -- The last run that a job has had elsewhere.
@@ -18,7 +32,7 @@ ON CONFLICT (job, slot, cause, attempt) DO NOTHING
 
 -- name: get
 -- One run.
-SELECT * FROM runs WHERE id = :id
+SELECT {{shown}} FROM runs WHERE id = :id
 
 -- name: newest
 -- The newest runs before one. Statuses by their names, so that a plan knows which of them are rare.
@@ -45,13 +59,22 @@ SELECT MAX(slot) FROM runs WHERE job = :job AND cause <> 'trigger'
 -- The newest time at which someone triggered a job, from a time on.
 SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = 'trigger'
 
+-- name: last_occasion
+-- The newest time at which a job fired for a reason other than the clock or a person.
+SELECT MAX(slot) FROM runs WHERE job = :job AND occasion = :occasion
+
+-- name: put_findings
+-- How much a check has found.
+UPDATE runs SET findings_count = :found, new_findings_count = :new WHERE id = :id
+
 -- name: under_way
 -- The runs of a job that wait or run.
-SELECT * FROM runs WHERE job = :job AND status IN ('waiting', 'running') ORDER BY due_at, id
+SELECT {{shown}} FROM runs WHERE job = :job AND status IN ('waiting', 'running') ORDER BY due_at, id
 
 -- name: candidates
 -- Waiting runs that are due, with their jobs; one of a job that lets none run beside another. The jobs stay locked.
-SELECT r.id, t.* FROM runs AS r JOIN jobs AS t ON t.name = r.job
+SELECT r.id, {{job}}
+FROM runs AS r JOIN jobs AS t ON t.name = r.job
 WHERE r.status = 'waiting' AND r.due_at <= :now
   AND (t.overlap = 'allow' OR NOT EXISTS (
     SELECT 1 FROM runs AS o WHERE o.job = r.job AND o.status IN ('waiting', 'running')
@@ -68,7 +91,7 @@ UPDATE runs SET
 WHERE id = :id AND status = 'waiting' AND NOT EXISTS (
   SELECT 1 FROM runs AS o WHERE o.job = runs.job AND o.status = 'running' AND :alone = 1
 )
-RETURNING *
+RETURNING {{shown}}
 
 -- name: beat
 -- All runs of a server, renewed.
@@ -90,18 +113,18 @@ UPDATE runs SET
   reason = CASE WHEN :status = 'cancelled' THEN COALESCE(:reason, reason) ELSE :reason END, leased_until = NULL
 WHERE id = :id AND server = :server AND status = 'running'
   AND beats = :beats                                                       -- if beats
-RETURNING *
+RETURNING {{shown}}
 
 -- name: call_off
 -- A waiting run will not run.
 UPDATE runs SET status = 'cancelled', cancelled_by = :actor, reason = :reason, finished_at = :now
 WHERE id = :id AND status = 'waiting'
-RETURNING *
+RETURNING {{shown}}
 
 -- name: stop
 -- A running run is asked to end.
 UPDATE runs SET cancelled_by = :actor, reason = :reason WHERE id = :id AND status = 'running' AND cancelled_by IS NULL
-RETURNING *
+RETURNING {{shown}}
 
 -- name: prune
 -- Forget runs that ended before a time, of the oldest ones.
