@@ -40,20 +40,25 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is looked at."""
 
     root: Annotated[
-        str | None, Meta(description="The folder that links like `/guide/x` are meant from; without it they are skipped.")
+        str | None,
+        Meta(description="the folder that links like `/guide/x` are meant from; left out: they are not looked at"),
     ] = None
-    exclude: Annotated[list[str], Meta(description="Globs of files that are not looked at.")] = field(
-        default_factory=FOREIGN.copy
-    )
+    exclude: Annotated[
+        list[str], Meta(description="globs of files that are not looked at; what others wrote: `**/vendor/**` and such")
+    ] = field(default_factory=FOREIGN.copy)
     histories: Annotated[
-        list[str], Meta(description="Globs of files that tell of the past: only their links are looked at.")
+        list[str], Meta(description="globs of files that tell of the past: only their links count; changelogs and such")
     ] = field(default_factory=HISTORIES.copy)
-    off: Annotated[list[Rule], Meta(description="Rules that are not applied.")] = []
+    off: Annotated[list[Rule], Meta(description="rules that are not applied; none")] = []
     commands: Annotated[
-        list[str] | None, Meta(description="The project's own programs; left out, its manifests say.")
+        list[str] | None, Meta(description="the project's own programs; left out: what its manifests say")
+    ] = None
+    prefixes: Annotated[
+        list[str] | None,
+        Meta(description="what the project's environment variables begin with; left out: its programs' names"),
     ] = None
     instruction_days: Annotated[
-        int, Meta(ge=0, description="Instructions this much older than what they name are old; 0 is never.")
+        int, Meta(ge=0, description="instructions so many days older than what they name are old; 0: never")
     ] = 0
 
 
@@ -87,7 +92,9 @@ def _findings(checkout: Checkout, options: Options) -> Iterator[Finding]:
 
 def _missing(checkout: Checkout, pages: Pages, options: Options) -> Iterator[Finding]:
     """What pages name and is not there; in instructions for agents, who go by them, that is a warning."""
-    references = References(Facts(checkout, exclude=options.exclude, commands=options.commands))
+    references = References(
+        Facts(checkout, exclude=options.exclude, commands=options.commands, prefixes=options.prefixes)
+    )
     for page in pages.paths:
         if not matches(page, options.histories):
             references.add(page, pages.get(page))

@@ -38,11 +38,19 @@ Form = tuple[str, str]
 class Facts:
     """What a checkout's code has; each kind is read when it is first asked for."""
 
-    def __init__(self, checkout: Checkout, *, exclude: list[str], commands: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        checkout: Checkout,
+        *,
+        exclude: list[str],
+        commands: Iterable[str] | None = None,
+        prefixes: Iterable[str] | None = None,
+    ) -> None:
         """`commands` are the project's own programs; left out, pyproject.toml, package.json and Cargo.toml say."""
         self.checkout = checkout
         self._exclude = exclude
         self._given = None if commands is None else frozenset(commands)
+        self._prefixes = None if prefixes is None else frozenset(prefixes)
 
     @cached_property
     def code(self) -> list[str]:
@@ -107,6 +115,8 @@ class Facts:
     @cached_property
     def prefixes(self) -> frozenset[str]:
         """What the project's own environment variables begin with: the names of its programs."""
+        if self._prefixes is not None:
+            return self._prefixes
         return frozenset(f"{re.sub(r'[^A-Z0-9]', '_', name.upper())}_" for name in self.commands)
 
     def without(self, wanted: Mapping[str, Sequence[Form]]) -> set[str]:

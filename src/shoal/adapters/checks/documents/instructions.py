@@ -45,7 +45,7 @@ def _differing(checkout: Checkout, first: str, second: str) -> Iterator[Finding]
     if matcher.quick_ratio() < ALIKE or matcher.ratio() < ALIKE:
         return
     apart = [(a, b, c, d) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"]
-    a, b, c, d = apart[0]
+    a, b, c, _ = apart[0]
     only = ours[a][1] if b > a else theirs[c][1]
     line = theirs[min(c, len(theirs) - 1)][0]
     yield Finding(
@@ -77,7 +77,7 @@ def _lines(text: str) -> list[_Line]:
 
 def old(checkout: Checkout, pages: Pages, path: str, *, days: int) -> Iterator[Finding]:
     """Whether the files and folders that it names were changed so much later than itself."""
-    named = sorted({one for one in _named(checkout, pages, path)})
+    named = sorted(set(_named(checkout, pages, path)))
     told, changed = checkout.changed_at(path), checkout.changed_at(*named) if named else None
     if told is not None and changed is not None and changed - told > days * DAY:
         yield Finding(

@@ -15,7 +15,7 @@ from shoal.adapters.checks.documents.targets import Target, resolve
 from shoal.model.check import Finding
 from shoal.model.item import Severity
 
-SHOWN = 200
+SHOWN = 199
 # On web sites, a page's address needs no ending.
 SITE_FORMS = ("", ".md", ".markdown", ".mdx", ".html", "/index.md", "/index.html", "/README.md", "/_index.md")
 
@@ -45,6 +45,7 @@ def undefined(pages: Pages, page: str) -> Iterator[Finding]:
             message=f"[{_shown(link.target)}] is defined nowhere on this page, so no link is made of it",
             file=page,
             line=link.line,
+            key=_key(link),
         )
 
 
@@ -67,6 +68,7 @@ def _missing(checkout: Checkout, page: str, link: Link, target: Target) -> Findi
         message=said,
         file=page,
         line=link.line,
+        key=_key(link),
         safe=sure,
         files=[proposal] if proposal else [],
     )
@@ -99,9 +101,7 @@ def _is_near(path: str, other: str) -> bool:
     return first.partition("/")[0] == second.partition("/")[0] or basename(first) == basename(second)
 
 
-def _anchor(
-    checkout: Checkout, pages: Pages, page: str, link: Link, path: str, anchor: str
-) -> Iterator[Finding]:
+def _anchor(checkout: Checkout, pages: Pages, page: str, link: Link, path: str, anchor: str) -> Iterator[Finding]:
     where = pages.of_folder(path) if checkout.is_folder(path) else path
     if where is None or not is_page(where) or anchor.lower() == "top" or re.fullmatch(LINES, anchor):
         return
@@ -120,6 +120,7 @@ def _anchor(
         message=said,
         file=page,
         line=link.line,
+        key=_key(link),
         safe=len(same) == 1,
         files=[] if where == page else [where],
     )
@@ -134,6 +135,7 @@ def _outside(checkout: Checkout, page: str, link: Link, target: Target) -> Itera
         message=f"{_shown(link.target)} {said}",
         file=page,
         line=link.line,
+        key=_key(link),
     )
 
 
@@ -142,6 +144,11 @@ def _written(page: str, proposal: str, target: Target) -> str:
     if target.site:
         return f"/{proposal}{anchor}"
     return quote(relpath(proposal, dirname(page) or "."), safe="/#:@!$&'*+,;=~") + anchor
+
+
+def _key(link: Link) -> str:
+    """What makes it the same finding, whatever is proposed for it."""
+    return _shown(link.target)[:SHOWN]
 
 
 def _bare(anchor: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
@@ -70,7 +70,7 @@ class _Reader:
         self._slugger = Slugger()
 
     def read(self, text: str) -> Page:
-        environment: dict[str, dict[str, dict[str, object]]] = {}
+        environment: dict[str, Any] = {}
         tokens = _PARSER.parse(text, environment)
         self._add_definitions(environment)
         heading = False
@@ -88,13 +88,11 @@ class _Reader:
                 self._add_html(token.content, _line(token))
         return Page(sorted(self.links, key=_order), frozenset(self.anchors), self.codes, self.undefined)
 
-    def _add_definitions(self, environment: dict[str, dict[str, dict[str, object]]]) -> None:
-        known = [*environment.get("references", {}).items()]
-        again = [(str(one["label"]), one) for one in environment.get("duplicate_refs", [])]  # type: ignore[index]
-        for label, one in (*known, *again):
-            lines = one["map"]
-            if not label.startswith("^") and isinstance(lines, list):  # else it is a footnote
-                self.links.append(Link(lines[0] + 1, str(one["href"]), "definition"))
+    def _add_definitions(self, environment: dict[str, Any]) -> None:
+        again = [(one["label"], one) for one in environment.get("duplicate_refs", [])]
+        for label, one in (*environment.get("references", {}).items(), *again):
+            if not label.startswith("^"):  # else it is a footnote
+                self.links.append(Link(one["map"][0] + 1, one["href"], "definition"))
 
     def _add_inline(self, token: Token, has_definitions: bool) -> None:
         first, content = _line(token), token.content

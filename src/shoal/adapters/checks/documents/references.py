@@ -19,14 +19,16 @@ from shoal.model.item import Severity
 
 ENDINGS = frozenset(
     {
-        ".bash", ".c", ".cc", ".cfg", ".cjs", ".cpp", ".cs", ".css", ".ex", ".exs", ".go", ".h", ".hpp", ".html", ".ini",
-        ".java", ".js", ".json", ".jsx", ".kt", ".lua", ".md", ".mjs", ".php", ".proto", ".py", ".rb", ".rs", ".scss",
+        ".bash", ".c", ".cc", ".cfg", ".cjs", ".cpp", ".cs", ".css", ".ex", ".exs", ".go", ".h", ".hpp", ".html",
+        ".ini", ".java", ".js", ".json", ".jsx", ".kt", ".lua", ".md", ".mjs", ".php", ".proto", ".py", ".rb", ".rs", ".scss",
         ".sh", ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml", ".zig",
     }
 )  # fmt: skip
 PATH = re.compile(r"(?:\./)?[\w@.-]+(?:/[\w@.-]+)+/?")
 # Names that stand for one of the reader's.
-STANDS_FOR = re.compile(r"(?:^|[/_.-])(?:x+|n+|y{3,}|foo|bar|baz|my|your|some|path|example\w*|name|todo|nnnn)(?:[/_.-]|$)", re.I)
+STANDS_FOR = re.compile(
+    r"(?:^|[/_.-])(?:x+|n+|y{3,}|foo|bar|baz|my|your|some|path|example\w*|name|todo|nnnn)(?:[/_.-]|$)", re.I
+)
 RUNNERS = frozenset({"python", "python3", "bash", "sh", "zsh", "node", "ruby", "perl", "source", "."})
 BUILDERS = frozenset({"make", "npm", "pnpm", "yarn", "bun"})
 WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
@@ -35,8 +37,12 @@ FLAG = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?:=.*)?")
 PORT = re.compile(r"(?<![\w.])(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1?\]):(\d{2,5})(?!\d)")
 # Of programs that people know; a page may speak of them and the code not.
 KNOWN_PORTS = frozenset(
-    {22, 25, 53, 80, 443, 1025, 2375, 2379, 3306, 4317, 4318, 5432, 5672, 6379, 9000, 9090, 9092, 9200, 11211, 11434, 27017}
+    {
+        22, 25, 53, 80, 443, 1025, 2375, 2379, 3306, 4317, 4318, 5432, 5672, 6379, 9000, 9090, 9092, 9200, 11211,
+        11434, 27017,
+    }
 )  # fmt: skip
+HAS_SUBCOMMANDS = "code that makes commands of commands"
 SUBCOMMANDS = [(word, word) for word in ("add_parser", ".command", ".group", "add_command", "AddCommand", "ubcommand")]
 
 
@@ -57,6 +63,7 @@ class Reference(Struct, frozen=True):
             message=self.said,
             file=self.page,
             line=self.line,
+            key=self.name[:200],
         )
 
 
@@ -92,10 +99,7 @@ class References:
 
     def missing(self) -> Iterator[Reference]:
         """Those that the code does not have."""
-        wanted = dict(self._wanted)
-        for command in self._facts.commands:
-            wanted[f"has subcommands: {command}"] = SUBCOMMANDS
-        without = self._facts.without(wanted)
+        without = self._facts.without(self._wanted | {HAS_SUBCOMMANDS: SUBCOMMANDS} if self._wanted else {})
         # A kind of which nothing is found in the code is one that reading the code does not show.
         kinds = {key.partition(" ")[0] for key in self._wanted if key not in without}
         ignored = self._facts.checkout.ignored(
@@ -105,9 +109,12 @@ class References:
             if key is None:
                 if one.name not in ignored:
                     yield one
-            elif key in without and key.partition(" ")[0] in kinds:
-                if one.rule != "missing-command" or "has subcommands: " + key.split()[1] not in without:
-                    yield one
+            elif (
+                key in without
+                and key.partition(" ")[0] in kinds
+                and (one.rule != "missing-command" or HAS_SUBCOMMANDS not in without)
+            ):
+                yield one
 
     def _want(self, reference: Reference, key: str, forms: list[Form]) -> None:
         self._wanted.setdefault(key, forms)
@@ -121,8 +128,8 @@ class References:
         for word in arguments:
             if targets is None or set(word) & set("<>[]…"):
                 return
-            if TARGET.fullmatch(word) and not word.isdigit() and not targets.fullmatch(word):
-                if word != word.upper() and not self._facts.checkout.has(word):
+            if TARGET.fullmatch(word) and word != word.upper() and not targets.fullmatch(word):
+                if not self._facts.checkout.has(word):
                     yield Reference("missing-target", path, statement.line, word, f"no Makefile has a target {word}")
 
     def _script(self, path: str, statement: Statement) -> Iterator[Reference]:
@@ -201,7 +208,9 @@ class References:
                 line = code.line + code.text.count("\n", 0, found.start())
                 said = f"no code or configuration names port {number}"
                 grouped = rf"(?<![\w.]){number[:-3]}_?{number[-3:]}(?!\d)"
-                self._want(Reference("missing-port", path, line, number, said), f"port {number}", [(number[-3:], grouped)])
+                self._want(
+                    Reference("missing-port", path, line, number, said), f"port {number}", [(number[-3:], grouped)]
+                )
 
 
 def _plain(named: str) -> str:

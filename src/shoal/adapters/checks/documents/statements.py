@@ -28,7 +28,7 @@ class Statement(Struct, frozen=True):
 
 
 def statements(codes: list[Code], programs: re.Pattern[str]) -> Iterator[Statement]:
-    """The commands that these pieces of code show, in their order; a span of code is one if it begins with a program."""
+    """The commands that these pieces of code show, in order; a span of code is one if it begins with a program."""
     for code in codes:
         if code.language is None:
             if len(code.text) < 200 and programs.match(PROMPT.sub("", code.text, count=1)):
