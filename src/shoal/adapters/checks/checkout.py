@@ -126,7 +126,7 @@ class Checkout:
 
     def ignored(self, paths: Iterable[str]) -> frozenset[str]:
         """Those that git would ignore: a program makes them."""
-        asked = sorted({path for path in paths if not path.startswith("../")})
+        asked = sorted(path for path in {*paths} if not path.startswith("../"))
         if not asked or not self.is_repository:
             return frozenset()
         given = "".join(f"{path}\0" for path in asked).encode("utf-8", "surrogateescape")
@@ -184,11 +184,21 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     if pattern.endswith("/"):
         pattern += "**"
     pattern = re.sub(r"(?:\*\*/)+", "**/", re.sub(r"\*{3,}", "**", pattern))
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", "{": "(?:", "}": ")", ",": "|"}
-    pieces = re.split(r"(\*\*/|\*\*|[*?{},])", pattern)
-    braces = pattern.count("{") == pattern.count("}") > 0
-    plain = {piece for piece in "{},"} if not braces else set()
-    return re.compile("".join(re.escape(p) if p in plain else parts.get(p) or re.escape(p) for p in pieces), re.DOTALL)
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    either = pattern.count("{") == pattern.count("}")
+    found, depth = "", 0
+    for piece in re.split(r"(\*\*/|\*\*|[*?{},])", pattern):
+        if either and piece in ("{", "}"):
+            depth += 1 if piece == "{" else -1
+            found += "(?:" if piece == "{" else ")"
+        elif either and piece == "," and depth > 0:
+            found += "|"
+        else:
+            found += parts.get(piece) or re.escape(piece)
+    try:
+        return re.compile(found, re.DOTALL)
+    except re.error:  # braces the wrong way round
+        return re.compile(re.escape(pattern))
 
 
 def _folders(files: frozenset[str]) -> Iterator[str]:

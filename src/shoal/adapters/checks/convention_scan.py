@@ -63,8 +63,8 @@ def run(context: Context) -> Iterator[Finding]:
 def examine(checkout: Checkout, conventions: Conventions, *, options: Options, text: str = "") -> Iterator[Finding]:
     """What in this checkout is not by these conventions, but for ruff's."""
     paths = sorted(path for path in checkout.files if path != options.file and not matches(path, conventions.exclude))
-    for rule in conventions.present:
-        yield from _absent(rule, paths)
+    for present in conventions.present:
+        yield from _absent(present, paths)
     looks = [(rule, _LOOKS[type(rule)](rule)) for rule in conventions.rules if type(rule) in _LOOKS]
     for path in paths:
         content: str | None = None

@@ -70,7 +70,7 @@ def _missing(checkout: Checkout, page: str, link: Link, target: Target) -> Findi
         line=link.line,
         key=_key(link),
         safe=sure,
-        files=[proposal] if proposal else [],
+        files=[proposal.partition("#")[0]] if proposal else [],
     )
 
 

@@ -190,10 +190,9 @@ def _parse_inline(state: StateCore) -> None:
     """The parser's own step, but for text in which nothing can stand that is wanted: half of its time."""
     heading = False
     for token in state.tokens:
-        if token.type == "inline":
-            if heading or any(sign in token.content for sign in "[`<"):
-                token.children = []
-                state.md.inline.parse(token.content, state.md, state.env, token.children)
+        if token.type == "inline" and (heading or any(sign in token.content for sign in "[`<")):
+            token.children = []
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
         heading = token.type == "heading_open"
 
 

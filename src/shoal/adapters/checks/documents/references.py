@@ -20,8 +20,8 @@ from shoal.model.item import Severity
 ENDINGS = frozenset(
     {
         ".bash", ".c", ".cc", ".cfg", ".cjs", ".cpp", ".cs", ".css", ".ex", ".exs", ".go", ".h", ".hpp", ".html",
-        ".ini", ".java", ".js", ".json", ".jsx", ".kt", ".lua", ".md", ".mjs", ".php", ".proto", ".py", ".rb", ".rs", ".scss",
-        ".sh", ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml", ".zig",
+        ".ini", ".java", ".js", ".json", ".jsx", ".kt", ".lua", ".md", ".mjs", ".php", ".proto", ".py", ".rb", ".rs",
+        ".scss", ".sh", ".sql", ".svelte", ".swift", ".tf", ".toml", ".ts", ".tsx", ".vue", ".yaml", ".yml", ".zig",
     }
 )  # fmt: skip
 PATH = re.compile(r"(?:\./)?[\w@.-]+(?:/[\w@.-]+)+/?")
@@ -128,9 +128,9 @@ class References:
         for word in arguments:
             if targets is None or set(word) & set("<>[]…"):
                 return
-            if TARGET.fullmatch(word) and word != word.upper() and not targets.fullmatch(word):
-                if not self._facts.checkout.has(word):
-                    yield Reference("missing-target", path, statement.line, word, f"no Makefile has a target {word}")
+            is_name = TARGET.fullmatch(word) and word != word.upper()
+            if is_name and not targets.fullmatch(word) and not self._facts.checkout.has(word):
+                yield Reference("missing-target", path, statement.line, word, f"no Makefile has a target {word}")
 
     def _script(self, path: str, statement: Statement) -> Iterator[Reference]:
         words = [word for word in statement.words if not word.startswith("-")]
