@@ -54,7 +54,7 @@ RULES = r"""
     name = "packages"
     beside = ["src/**/*.py"]
     files = ["__init__.py"]
-    exclude = ["src/"]
+    exclude = ["src/__init__.py"]
     """
 HEADER = "# SPDX-License-Identifier: MIT\n"
 
@@ -90,7 +90,7 @@ def test_what_is_not_by_the_rules_is_found(tmp_path: Path) -> None:
     ("rules", "said"),
     [
         ("[[forbid]]\nname = 'x'\npattern = '('\n", "conventions.toml:3: x.pattern: is no regular expression: missing )"),
-        ("[[forbid]]\nname = 'x'\n", "conventions.toml:1: forbid[0]: Object missing required field `pattern`"),
+        ("[[forbid]]\nname = 'x'\n", "conventions.toml:1: forbid[0].pattern: Object missing required field `pattern`"),
         ("\n[[forbid]]\nname='x'\npattern='x'\n[[forbid]]\nname = 'y'\npatern = 'x'\npattern='x'", "conventions.toml:7: forbid[1].patern: there is no such field; did you mean pattern?"),
         ("[[size]]\nname = 'x'\n", "conventions.toml:1: x: give it lines, bytes or both"),
         ("[[size]]\nname = 'x'\nlines = -1\n", "conventions.toml:3: size[0].lines: Expected `int` >= 0"),
@@ -170,7 +170,7 @@ def test_findings_of_ruff_are_taken_over(tmp_path: Path) -> None:
     assert [(one.file, one.line, one.rule, one.severity, one.safe) for one in conventions(tmp_path)] == [
         ("a/b.py", 1, "ruff:F401", Severity.INFO, True),
         ("a/b.py", 3, "ruff:F821", Severity.INFO, False),
-        ("c.py", 1, "ruff:invalid-syntax", Severity.INFO, False),
+        ("c.py", 2, "ruff:invalid-syntax", Severity.INFO, False),
     ]
     write(tmp_path, {"conventions.toml": "[ruff]\nselect = ['NOPE9']\n"})
     with pytest.raises(BadInput, match=r"ruff cannot check .*NOPE9"):

@@ -131,7 +131,7 @@ def test_anchors_of_every_kind_are_known(tmp_path: Path) -> None:
         <div id='block'><h2>In HTML</h2></div>
 
         [1](#ünïcode--code--tags-link) [2](#twice) [3](#twice-1) [4](#twice-1-1) [5](#-launch) [6](#️-gear)
-        [7](#my-own) [8](#own) [9](#a--b) [10](#set-ext) [11](#by-id) [12](#by-name) [13](#block) [14](#in-html)
+        [7](#my-own) [8](#own) [9](#a--b) [10](#setext) [11](#by-id) [12](#by-name) [13](#block) [14](#in-html)
         [15](#%C3%BCn%C3%AFcode--code--tags-link) [16](#user-content-twice)
 
         [17](#launch)

@@ -170,7 +170,7 @@ class Checkout:
 def matches(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path fits any of these globs: `*` and `?` within a name, `**` for folders, `{a,b}` for either.
 
-    One without a slash is meant for the name in any folder; one that ends with a slash for all in this folder.
+    One without a slash within is meant for the name in any folder; one that ends with a slash for all in such a folder.
     """
     return any(_compiled(pattern).fullmatch(path) is not None for pattern in patterns)
 
@@ -185,20 +185,17 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         pattern += "**"
     pattern = re.sub(r"(?:\*\*/)+", "**/", re.sub(r"\*{3,}", "**", pattern))
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    either = pattern.count("{") == pattern.count("}")
-    found, depth = "", 0
+    either = re.fullmatch(r"[^{}]*(?:\{[^{}]*\}[^{}]*)*", pattern) is not None
+    found, inside = "", False
     for piece in re.split(r"(\*\*/|\*\*|[*?{},])", pattern):
         if either and piece in ("{", "}"):
-            depth += 1 if piece == "{" else -1
-            found += "(?:" if piece == "{" else ")"
-        elif either and piece == "," and depth > 0:
+            inside = piece == "{"
+            found += "(?:" if inside else ")"
+        elif inside and piece == ",":
             found += "|"
         else:
             found += parts.get(piece) or re.escape(piece)
-    try:
-        return re.compile(found, re.DOTALL)
-    except re.error:  # braces the wrong way round
-        return re.compile(re.escape(pattern))
+    return re.compile(found, re.DOTALL)
 
 
 def _folders(files: frozenset[str]) -> Iterator[str]:

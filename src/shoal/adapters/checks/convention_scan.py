@@ -144,8 +144,8 @@ def _absent(rule: Present, paths: list[str]) -> Iterator[Finding]:
         for wanted in rule.files:
             names = [basename(path) for path in inside] if rule.beside is not None else inside
             glob = wanted if rule.beside is not None or "/" in wanted else f"/{wanted}"
-            if not any(matches(name, [glob]) for name in names) and not matches(f"{folder}/", rule.exclude):
-                where = f"{folder}/{wanted}".lstrip("/")
+            where = f"{folder}/{wanted}".lstrip("/")
+            if not any(matches(name, [glob]) for name in names) and not matches(where, rule.exclude):
                 said = f"{rule.message}: " if rule.message else ""
                 yield _finding(rule, folder or None, f"{said}there is no {where}", key=where)
 

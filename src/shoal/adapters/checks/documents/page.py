@@ -160,11 +160,9 @@ def _line(token: Token) -> int:
 
 
 def _text_of(token: Token) -> str:
+    """Its text without markup, pictures and line ends, as GitHub and others make anchors of it."""
     kept = ("text", "code_inline", "text_special")
-    return "".join(
-        child.content if child.type in kept else " " if child.type in ("softbreak", "hardbreak") else ""
-        for child in token.children or ()
-    )
+    return "".join(child.content for child in token.children or () if child.type in kept)
 
 
 Rule = Callable[[StateInline, bool], bool]
