@@ -85,7 +85,7 @@ def corpora(draw: st.DrawFn) -> Corpus:
         blocks = [f"{'#' * draw(st.integers(1, 6))} {' '.join(line)}" for line in lines]
         for number in range(draw(st.integers(0, 4))):
             other = draw(st.sampled_from([*sorted(paths), "img/p 1.png", "src/code.py", "src"]))
-        form = draw(st.sampled_from(FORMS))
+            form = draw(st.sampled_from(FORMS))
             target = quote(relpath(other, dirname(path) or "."), safe="/+'")
             if anchors.get(other) and draw(st.booleans()) and form != "image":
                 target += "#" + quote(draw(st.sampled_from(anchors[other])))

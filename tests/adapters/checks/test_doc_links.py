@@ -215,11 +215,13 @@ def test_wild_files_break_nothing(tmp_path: Path) -> None:
     assert {one.file for one in documents(tmp_path)} <= {"a.md"}
 
 
-def test_rules_can_be_off_and_files_excluded(tmp_path: Path) -> None:
+def test_rules_can_be_off_and_files_ignored(tmp_path: Path) -> None:
     text = "[a](gone.md) [b](#gone)\n"
     assert found(tmp_path, text, off=["broken-link"]) == ["1 broken-anchor"]
-    assert found(tmp_path, text, exclude=["page.*"]) == []
-    assert found(tmp_path, "# x\n", {"vendor/x/readme.md": text}) == []
+    assert found(tmp_path, text, ignore=["page.*"]) == []
+    vendored = {"vendor/x/readme.md": text}
+    assert found(tmp_path, "# x\n", vendored) == []
+    assert found(tmp_path, "# x\n", vendored, vendored=True) == ["1 broken-link", "1 broken-anchor"]
 
 
 def test_many_pages_are_read_by_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str | None,
         Meta(description="the folder that links like `/guide/x` are meant from; left out: they are not looked at"),
     ] = None
-    exclude: Annotated[
-        list[str], Meta(description="globs of files that are not looked at; what others wrote: `**/vendor/**` and such")
-    ] = field(default_factory=FOREIGN.copy)
+    ignore: Annotated[list[str], Meta(description="globs of files that are not looked at; none")] = []
+    vendored: Annotated[
+        bool, Meta(description="whether files of others are looked at: in `vendor`, `node_modules`, `fixtures`; false")
+    ] = False
     histories: Annotated[
         list[str], Meta(description="globs of files that tell of the past: only their links count; changelogs and such")
     ] = field(default_factory=HISTORIES.copy)
@@ -76,13 +77,14 @@ def examine(checkout: Checkout, options: Options) -> Iterator[Finding]:
 
 
 def _findings(checkout: Checkout, options: Options) -> Iterator[Finding]:
+    left_out = options.ignore if options.vendored else [*FOREIGN, *options.ignore]
     wanted = [path for path in checkout.files if is_page(path) or is_instruction(path)]
-    pages = Pages(checkout, [path for path in wanted if not matches(path, options.exclude)])
+    pages = Pages(checkout, [path for path in wanted if not matches(path, left_out)])
     root = None if options.root is None else options.root.strip("/")
     for page in pages.paths:
         yield from links.dead(checkout, pages, page, root=root)
         yield from links.undefined(pages, page)
-    yield from _missing(checkout, pages, options)
+    yield from _missing(checkout, pages, options, left_out)
     told = [path for path in pages.paths if is_instruction(path)]
     yield from instructions.differing(checkout, told)
     for path in told:
@@ -90,11 +92,9 @@ def _findings(checkout: Checkout, options: Options) -> Iterator[Finding]:
             yield from instructions.old(checkout, pages, path, days=options.instruction_days)
 
 
-def _missing(checkout: Checkout, pages: Pages, options: Options) -> Iterator[Finding]:
+def _missing(checkout: Checkout, pages: Pages, options: Options, left_out: list[str]) -> Iterator[Finding]:
     """What pages name and is not there; in instructions for agents, who go by them, that is a warning."""
-    references = References(
-        Facts(checkout, exclude=options.exclude, commands=options.commands, prefixes=options.prefixes)
-    )
+    references = References(Facts(checkout, ignore=left_out, commands=options.commands, prefixes=options.prefixes))
     for page in pages.paths:
         if not matches(page, options.histories):
             references.add(page, pages.get(page))

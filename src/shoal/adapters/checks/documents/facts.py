@@ -42,13 +42,13 @@ class Facts:
         self,
         checkout: Checkout,
         *,
-        exclude: list[str],
+        ignore: list[str],
         commands: Iterable[str] | None = None,
         prefixes: Iterable[str] | None = None,
     ) -> None:
         """`commands` are the project's own programs; left out, pyproject.toml, package.json and Cargo.toml say."""
         self.checkout = checkout
-        self._exclude = exclude
+        self._ignore = ignore
         self._given = None if commands is None else frozenset(commands)
         self._prefixes = None if prefixes is None else frozenset(prefixes)
 
@@ -58,7 +58,7 @@ class Facts:
         return sorted(
             path
             for path in self.checkout.files
-            if not is_page(path) and splitext(path)[1].lower() not in NO_CODE and not matches(path, self._exclude)
+            if not is_page(path) and splitext(path)[1].lower() not in NO_CODE and not matches(path, self._ignore)
         )
 
     @cached_property
@@ -136,7 +136,7 @@ class Facts:
     @property
     def _packages(self) -> Iterator[dict[str, object]]:
         for path in self.checkout.by_name.get("package.json", ()):
-            if not matches(path, self._exclude):
+            if not matches(path, self._ignore):
                 try:
                     about = json.loads(self.checkout.text(path))
                 except ValueError:
