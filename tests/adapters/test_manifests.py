@@ -11,6 +11,7 @@ from shoal.adapters.manifests import Manifests
 from shoal.adapters.manifests.manifests import read
 from shoal.adapters.manifests.written import Text
 from shoal.errors import BadInput, GitError
+from shoal.model.check import Check
 from shoal.model.job import BuiltIn, CatchUp, Overlap, Program, Template
 from shoal.model.manifest import Manifest
 from shoal.settings import Settings
@@ -92,6 +93,29 @@ def test_every_field_and_every_short_form_is_read() -> None:
     assert long.action == BuiltIn("backup")
 
 
+def test_checks_have_short_forms() -> None:
+    found = toml(
+        """
+        [jobs.docs]
+        schedule = "on_commit"
+        check = "doc-health"
+        options = { root = "docs" }
+        project = "web"
+        [jobs.own]
+        schedule = "weekly"
+        check = { name = "licences", command = "licences.sh --strict", version = "2" }
+        [jobs.python]
+        schedule = "on_idle 4h"
+        check = { name = "words", handler = "words:run" }
+        """
+    )
+    assert [one.action for one in found.definitions] == [
+        Check(name="doc-health", options={"root": "docs"}, project="web"),
+        Check(name="licences", command=["licences.sh", "--strict"], version="2"),
+        Check(name="words", handler="words:run"),
+    ]
+
+
 def test_yaml_and_lists_say_the_same() -> None:
     written = "jobs:\n  sweep:\n    schedule: '@daily'\n    command: sweep.sh --fast\n"
     listed = "jobs:\n- name: sweep\n  schedule: '@daily'\n  command: [sweep.sh, --fast]\n"
@@ -124,6 +148,9 @@ def test_yaml_and_lists_say_the_same() -> None:
         ("[jobs.a]\nschedule = '@daily'\ntask = {titel = 'x'}\n", "line 3: job a: action.*titel"),
         ("[jobs.'a b']\nschedule = '@daily'\ncommand = 'x'\n", "line 1: job a b: name: "),
         ("[[jobs]]\nname='a'\nschedule='@daily'\ncommand='x'\n[[jobs]]\nname='b'\n\nfoo=1\n", "line 8: job b: foo"),
+        ("[jobs.a]\nschedule = 'daily'\ncommand = 'x'\nproject = 'web'\n", "line 4: job a: project: this is for a check"),
+        ("[jobs.a]\nschedule = 'daily'\ncheck = 3\n", "line 3: job a: check: write its name"),
+        ("[jobs.a]\nschedule = 'daily'\ncheck = {name = 'x', handler = 'x'}\n", "line 3: job a: action.handler"),
         ("[jobs.a]\n[jobs.a]\n", "line 2: "),
     ],
 )

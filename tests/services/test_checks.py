@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
-from shoal.errors import NotFound
 from shoal.model.check import Finding, Findings, FindingsReport, finding_of
 from shoal.model.item import Severity
 from tests.conftest import FakeClock
@@ -163,6 +162,12 @@ def test_another_version_judges_old_findings_anew(ledger: Ledger, look: Look) ->
     assert ledger.checks.list()[0].version == "3"
 
 
+def test_another_version_takes_no_finding_for_another(ledger: Ledger, look: Look) -> None:
+    look(DEAD)
+    report = look(moved(DEAD, message="no file other.md"), version="2")
+    assert (report.new, report.resolved) == (["W2"], ["W1"])
+
+
 def test_merged_finding_counts_as_the_other_one(ledger: Ledger, look: Look, clock: FakeClock) -> None:
     look(DEAD, PORT)
     ledger.items.merge(1, into=2)
@@ -194,29 +199,3 @@ def test_finding_whose_task_is_under_way_waits_for_it(ledger: Ledger, look: Look
     assert look().resolved == []
     ledger.tasks.complete(task.id)
     assert look().resolved == ["W1"]
-
-
-def test_audits_are_items_with_a_resolution(ledger: Ledger, clock: FakeClock) -> None:
-    first = ledger.audits.submit(type="security", message="open port", severity="critical", file="a.py")
-    assert (first.item_id, first.check_name, first.origin, first.severity) == (
-        "W1",
-        "audit:security",
-        "check",
-        "critical",
-    )
-    clock.advance(10)
-    again = ledger.audits.submit(type="security", message="Open port", severity="warning", file="a.py")
-    assert (again.id, again.severity, again.last_seen_at) == (1, "warning", clock.now)
-    ledger.audits.submit(type="style", message="long names")
-    assert [one.id for one in ledger.audits.list(type="security")] == [1]
-    assert [one.id for one in ledger.audits.list(severity="warning")] == [2, 1]
-    assert [one.id for one in ledger.audits.list(since=clock.now)] == [2]
-    assert [one.id for one in ledger.audits.list(until=clock.now)] == [1]
-    ledger.audits.resolve(1, reason="closed")
-    assert [one.id for one in ledger.audits.list(resolution="resolved")] == [1]
-    assert [one.id for one in ledger.audits.list(resolution="open")] == [2]
-    assert ledger.audits.submit(type="security", message="open port", file="a.py").status == "done"
-    assert ledger.audits.reopen(1).status == "new"
-    by_hand = ledger.items.create(text="x")
-    with pytest.raises(NotFound, match=f"{by_hand.item_id} was found by no audit"):
-        ledger.audits.resolve(by_hand.id)

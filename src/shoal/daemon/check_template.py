@@ -24,18 +24,16 @@ VERSION = "1"  # another one when it judges otherwise than before
 class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What it may be told."""
 
-    words: Annotated[list[str], Meta(description="words that should not be there; XXX")] = ["XXX"]
+    word: Annotated[str, Meta(description="a word that should not be there; XXX")] = "XXX"
 
 
 def run(context: Context) -> Iterator[Finding]:
     """Look at the checkout; a finding each time that something is wrong."""
     for path in sorted(context.checkout.rglob("*.md")):
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
-            for word in context.options.words:
-                if word in line:
-                    file = path.relative_to(context.checkout).as_posix()
-                    message = f"{{word}} is left: {{line.strip()[:200]}}"
-                    yield Finding(rule="word", message=message, file=file, line=number)
+            if context.options.word in line:
+                file = path.relative_to(context.checkout).as_posix()
+                yield Finding(rule="word", message=f"still there: {{line.strip()[:200]}}", file=file, line=number)
 '''
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from shoal.daemon.check_output import NO_FINDING, CheckOutput
-from shoal.errors import BadInput
+from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Check, Findings
 from shoal.settings import Home, Settings
@@ -47,7 +47,7 @@ def order(action: Check, *, home: Home, root: Path | None, since: str | None = N
     if since is not None:
         told[SINCE] = since
     # -P: a checkout's own files must not stand in for Python's.
-    command = action.command or [sys.executable, "-P", "-m", "shoal.daemon.checks"]
+    command = action.command or [sys.executable, "-P", "-m", "shoal.daemon.check_program"]
     folder = root if root is not None and root.is_dir() else home.folder
     return Order(command, folder, told)
 
@@ -72,10 +72,16 @@ def examine(
     from shoal.daemon.checks.look import head_of, look
 
     found = look(action, root=root, ledger=ledger, warn=say, home=home.folder)
-    for one in found.findings:
-        output.take(one)
-    outcome = output.outcome(action, ended_well=True)
-    return msgspec.structs.replace(outcome, version=found.version, head=head_of(root)), output.remark
+    problem = None
+    try:
+        for one in found.findings:
+            output.take(one)
+    except ShoalError:
+        raise
+    except Exception as error:  # somebody's function, which may do anything
+        problem = f"{action.name} ended with {type(error).__name__}: {error}; nothing counts as gone"
+    outcome = output.outcome(action, ended_well=problem is None)
+    return msgspec.structs.replace(outcome, version=found.version, head=head_of(root)), problem or output.remark
 
 
 def _run(

@@ -5,7 +5,7 @@ How a check looks: adapters/checks and daemon/checks. When one does: a job whose
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections import defaultdict
 from typing import Any
 
@@ -23,7 +23,8 @@ from shoal.services.items import finish, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
-SIMILAR = 0.6  # from which a message of another version may be the same finding's
+SHARED = 0.6  # of their words: above it two messages may be the same finding of two versions
+_WORD = re.compile(r"\w+")
 _LEFT_ALONE = frozenset({ItemStatus.DONE, ItemStatus.WONTFIX})
 
 Key = tuple[str, str, str]
@@ -146,15 +147,16 @@ def _judged_anew(
     findings: list[Finding], old: list[_Known], moved: dict[str, str]
 ) -> tuple[list[tuple[Finding, _Known]], list[Finding]]:
     """Findings of a new version that are old ones in other words, and those that are new: the nearest goes first."""
-    by_place: dict[tuple[str, str], list[_Known]] = defaultdict(list)
+    by_place: dict[tuple[str, str], list[tuple[_Known, frozenset[str]]]] = defaultdict(list)
     for one in old:
-        by_place[moved.get(one.file, one.file), one.rule].append(one)
+        by_place[moved.get(one.file, one.file), one.rule].append((one, _words(one.text)))
     near = []
     for number, finding in enumerate(findings):
-        for one in by_place.get((finding.file or "", finding.rule), ()):
-            likeness = difflib.SequenceMatcher(None, one.text, finding.message).ratio()
-            if likeness >= SIMILAR:
-                near.append((-likeness, abs((one.line or 0) - (finding.line or 0)), one.item, number, one))
+        words = _words(finding.message)
+        for one, others in by_place.get((finding.file or "", finding.rule), ()):
+            shared = len(words & others) / (len(words | others) or 1)
+            if shared > SHARED:
+                near.append((-shared, abs((one.line or 0) - (finding.line or 0)), one.item, number, one))
     pairs, taken = [], set[int]()
     used = set[int]()
     for _, _, item, number, one in sorted(near, key=lambda found: found[:4]):
@@ -163,6 +165,10 @@ def _judged_anew(
             taken.add(number)
             pairs.append((findings[number], one))
     return pairs, [finding for number, finding in enumerate(findings) if number not in taken]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.casefold()))
 
 
 def _see(tx: Tx, found: Findings, finding: Finding, one: _Known, report: FindingsReport) -> None:

@@ -19,9 +19,9 @@ class NoOptions(Struct, frozen=True, forbid_unknown_fields=True):
 class Context(Struct, frozen=True, kw_only=True):
     """What a check is asked: where to look, and how.
 
-    `root` is the checkout, `options` an instance of the check's Options. `ledger` is the Ledger for those that are about
-    it, and None for the others; `now_ms` is the time, epoch milliseconds. `warn` tells people on the way, and ends
-    nothing.
+    `root` is the checkout, `options` an instance of the check's Options. `ledger` is the Ledger for those that are
+    about it, and None for the others; `now_ms` is the time, epoch milliseconds. `warn` tells people on the way, and
+    ends nothing.
     """
 
     root: Path | None = None
@@ -50,9 +50,10 @@ Run = Callable[[Context], Iterator[Finding]]
 class Check(Protocol):
     """A check as its module is: a file with these names, and with a docstring whose first line says what it looks for.
 
-    VERSION is another one whenever the check judges otherwise than before: then its old findings are judged anew. Options
-    is a frozen struct whose fields all have defaults, and descriptions in a Meta. `run` yields findings as it finds
-    them; that it returns means that it has looked at everything. What it raises ends it, and then nothing counts as gone.
+    VERSION is another one whenever the check judges otherwise than before: then its old findings are judged anew.
+    Options is a frozen struct whose fields all have defaults, and descriptions in a Meta. `run` yields findings as it
+    finds them; that it returns means that it has looked at everything. What it raises ends it, and nothing counts as
+    gone.
     """
 
     NAME: str

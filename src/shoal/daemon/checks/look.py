@@ -79,10 +79,10 @@ def _function(handler: str, home: Path) -> tuple[Any, Callable[[Context], Iterat
     try:
         module = import_module(module_name)
         function = getattr(module, name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise BadInput(
-            f"{handler} cannot be had: {error}; put {module_name.partition('.')[0]} into {home}, or install it where "
-            "Shoal is",
+            f"{handler} cannot be had: {type(error).__name__}: {error}; put {module_name.partition('.')[0]} into "
+            f"{home}, or install it where Shoal is",
             field="handler",
         ) from None
     return module, function

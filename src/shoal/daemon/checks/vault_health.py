@@ -46,7 +46,8 @@ def run(context: Context) -> Iterator[Finding]:
     yield from _orphans(context, vault, files)
     if options.links:
         targets = Targets(files)
-        for page in pages(vault.root, files, options.ignore):
+        made = [str(vault.layout.overview), f"{vault.layout.views}/*"]  # they link to every task, and are written anew
+        for page in pages(vault.root, files, [*options.ignore, *made]):
             for link in links(page.text):
                 if targets.find(page.path, link) is None and not _is_archived(vault, link.target):
                     shown = f"[[{link.target}]]" if link.wiki else link.target
