@@ -52,6 +52,7 @@ DIFFERENT = {
     "lines of code are told of, and code has no headings": ("[a](code.py#L2) [b](code.py#x)", {"#l2", "#x"}, set()),
     "pages of a repository's site stand beside it": ("[a](../../issues) [b](../../wiki/x)", {"../../issues", "../../wiki/x"}, set()),
     "headings may have names of their own": ("## Own {#mine}\n[a](#mine) [b](#own)", {"#mine", "#own"}, set()),
+    "a file that is not there has no anchors to look for": ("[a](gone.md#part)", {"#part"}, set()),
     "GitHub's own prefix of anchors": ("## Mine\n[a](#user-content-mine)", {"#user-content-mine"}, set()),
 }  # fmt: skip
 FILES = {

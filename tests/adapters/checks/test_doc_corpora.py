@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.adapters.checks.documents.slugs import Slugger
-from tests.adapters.checks.checkouts import documents, told, write
+from tests.adapters.checks.checkouts import documents, write
 
 WORDS = st.sampled_from(
     [

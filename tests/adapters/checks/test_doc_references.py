@@ -140,6 +140,12 @@ def test_files_that_were_there_once_are_found_and_those_that_a_program_makes_are
     ]
 
 
+@pytest.mark.parametrize("begun", ["```sh\nnpm init -y\n```\n", '```json\n{"gone": "tsc", "gone2": "x"}\n```\n'])
+def test_pages_about_a_project_of_the_readers_own_are_believed(tmp_path: Path, begun: str) -> None:
+    assert found(tmp_path, f"{begun}Then `npm run gone`.\n") == []
+    assert found(tmp_path, "Then `npm run gone`, `make x`, `make foo`.\n") == ["1 missing-script"]
+
+
 def test_rules_can_be_off(tmp_path: Path) -> None:
     assert found(tmp_path, "`make gone` `src/pond/gone.py`\n", off=["missing-target"]) == ["1 missing-file"]
 

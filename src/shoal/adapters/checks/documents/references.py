@@ -31,6 +31,10 @@ STANDS_FOR = re.compile(
 )
 RUNNERS = frozenset({"python", "python3", "bash", "sh", "zsh", "node", "ruby", "perl", "source", "."})
 BUILDERS = frozenset({"make", "npm", "pnpm", "yarn", "bun"})
+# A page that tells how to begin a project of one's own.
+BEGINS = re.compile(
+    r"\b(?:npm|yarn|pnpm|bun|cargo|uv|go mod|git|poetry)\s+(?:init|create|new)\b|\bnpx\s+(?:\S*create|degit)"
+)
 WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 TARGET = re.compile(r"[A-Za-z0-9][\w-]*")
 FLAG = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?:=.*)?")
@@ -80,9 +84,13 @@ class References:
 
     def add(self, path: str, page: Page) -> None:
         """Take in what a page names."""
+        shown = "\n".join(code.text for code in page.codes)
+        begins = BEGINS.search(shown) is not None
         for statement in statements(page.codes, self._programs):
             for reference in (*self._target(path, statement), *self._script(path, statement)):
-                self._found.append((reference, None))
+                # What the page itself makes is there for whoever follows it.
+                if not begins and not re.search(rf"[\"']?\b{re.escape(reference.name)}[\"']?\s*:(?!\w)", shown):
+                    self._found.append((reference, None))
             self._found += [(one, None) for one in self._program(path, statement)]
             self._add_arguments(path, statement)
         self._found += [(one, None) for one in self._files(path, page)]
@@ -128,7 +136,7 @@ class References:
         for word in arguments:
             if targets is None or set(word) & set("<>[]…"):
                 return
-            is_name = TARGET.fullmatch(word) and word != word.upper()
+            is_name = TARGET.fullmatch(word) and word != word.upper() and not _stands_for(word)
             if is_name and not targets.fullmatch(word) and not self._facts.checkout.has(word):
                 yield Reference("missing-target", path, statement.line, word, f"no Makefile has a target {word}")
 
@@ -137,7 +145,12 @@ class References:
         scripts = self._facts.scripts
         if scripts is None or len(words) < 3 or words[0] not in BUILDERS - {"make"}:
             return
-        if words[1] in ("run", "run-script") and re.fullmatch(r"[a-z][\w:.-]*", words[2]) and words[2] not in scripts:
+        if (
+            words[1] in ("run", "run-script")
+            and re.fullmatch(r"[a-z][\w:.-]*", words[2])
+            and words[2] not in scripts
+            and not _stands_for(words[2])
+        ):
             said = f"no package.json has a script {words[2]}"
             yield Reference("missing-script", path, statement.line, words[2], said)
 
@@ -155,7 +168,7 @@ class References:
 
     def _is_gone(self, page: str, named: str) -> bool:
         """Whether a path is one of this checkout, and nothing is there: it once was, or its folder is there."""
-        if not PATH.fullmatch(named) or STANDS_FOR.search(named) or named.startswith(("../", ".../")):
+        if not PATH.fullmatch(named) or _stands_for(named) or named.startswith(("../", ".../")):
             return False
         checkout, plain = self._facts.checkout, _plain(named)
         beside = normpath(join(dirname(page), plain))
@@ -171,7 +184,7 @@ class References:
         command = command.rpartition("/")[2]
         if command not in self._facts.commands:
             return
-        if arguments and WORD.fullmatch(arguments[0]) and not STANDS_FOR.search(arguments[0]):
+        if arguments and WORD.fullmatch(arguments[0]) and not _stands_for(arguments[0]):
             name = arguments[0]
             said = f"{command} has no command {name}"
             reference = Reference("missing-command", path, statement.line, f"{command} {name}", said)
@@ -211,6 +224,10 @@ class References:
                 self._want(
                     Reference("missing-port", path, line, number, said), f"port {number}", [(number[-3:], grouped)]
                 )
+
+
+def _stands_for(name: str) -> bool:
+    return len(name) == 1 or STANDS_FOR.search(name) is not None
 
 
 def _plain(named: str) -> str:
