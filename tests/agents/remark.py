@@ -17,7 +17,7 @@ from tests.agents.programs import Unavailable, install
 FOLDER = Path(__file__).parents[2] / ".remark"
 PACKAGES = {"remark-cli": "12.0.1", "remark-gfm": "4.0.1", "remark-validate-links": "13.1.0"}
 WARNING = re.compile(
-    r"\s*(\d+):\d+(?:-\d+:\d+)?\s+warning\s+Cannot find (file|heading for) `(.*?)`(?: in `(.*?)`)?(?:;|\s)"
+    r"\s*(\d+):\d+(?:-\d+:\d+)?\s+warning\s+Cannot find (?:file|heading for) `(.*?)`(?: in `.*?`)?(?:;|\s)"
 )
 
 
@@ -41,7 +41,7 @@ def complaints(root: Path) -> set[tuple[str, int, str]]:
     for line in done.stderr.splitlines():
         told = WARNING.match(line + " ")
         if told:
-            found.add((page, int(told[1]), told[3] if told[2] == "file" else told[3]))
+            found.add((page, int(told[1]), told[2]))
         elif line and not line.startswith((" ", "⚠", "✖")):
             page = line.strip().removesuffix(": no issues found")
     return found

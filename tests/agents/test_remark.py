@@ -18,16 +18,20 @@ RULES = get_args(Rule)
 ROOT = Path(__file__).parents[2]
 Complaint = tuple[str, int, str]
 
-# What each page of the corpus shows: a name, its text, and who complains: "both", "neither", or one of the two with why.
+# Pages about which both say the same.
 AGREED = {
     "there": "[a](other.md) [b](./sub/) [c](other.md#part) [d](#title) [e](sub/page.md?x#page) ![f](x.png#y) [g](#)",
     "gone": "[a](gone.md) [b](sub/gone/) ![c](gone.png) [d](../out/of/it.md) [e](gone.md?x=1) [f](<gone two.md>)",
     "escaped": r"[a](s%70aced%20name.md) [b](spaced%20gone.md) [c](a\_b.md) [d](a&amp;b.md) [e](sub%2Fgone.md)",
-    "anchors": "[a](#gone) [b](other.md#gone) [c](sub#page) [d](sub/#gone) [e](other.md#PART) [f](#Title) [g](sub/page.md#p%20q)",
-    "references": "[a][one] [two] [c][] [d][undefined] ![e][four]\n\n[one]: gone.md\n[two]: other.md#gone\n[c]: other.md\n[four]: gone.png",
-    "lines": "text\n[a\nb](gone.md) and\n![c](gone.png)\n\n> - x\n>   [d](gone/d.md)\n\n| t |\n|---|\n| [e](gone/e.md) |",
+    "anchors": "[a](#gone) [b](other.md#gone) [c](sub#page) [d](sub/#gone) [e](other.md#PART) [f](#Title) "
+    "[g](sub/page.md#p%20q)",
+    "references": "[a][one] [two] [c][] [d][undefined] ![e][four]\n\n"
+    "[one]: gone.md\n[two]: other.md#gone\n[c]: other.md\n[four]: gone.png",
+    "lines": "text\n[a\nb](gone.md) and\n![c](gone.png)\n\n"
+    "> - x\n>   [d](gone/d.md)\n\n| t |\n|---|\n| [e](gone/e.md) |",
     "nested": "[![a](gone.png)](gone.md) *[**b**](gone/b.md)* ~~[c](gone/c.md)~~ # [d](gone/d.md)\n\n## [e](gone/e.md)",
-    "quiet": "`[a](gone.md)` <!-- [b](gone.md) -->\n\n```\n[c](gone.md)\n```\n\n    [d](gone.md)\n\n\\[e](gone.md) [f] (gone.md)",
+    "quiet": "`[a](gone.md)` <!-- [b](gone.md) -->\n\n```\n[c](gone.md)\n```\n\n    [d](gone.md)\n\n"
+    "\\[e](gone.md) [f] (gone.md)",
     "elsewhere": "[a](https://x.test/gone) <https://x.test> [b](mailto:a@x.test) [c](tel:1) [d](data:x) https://x.test/gone",
     "site": "[a](/gone.md) ![b](/gone.png) [c](//x.test/gone)",
     "numbered": "## A b\n## A b\n### A-b-1\n#### A b\n[a](#a-b) [b](#a-b-1) [c](#a-b-1-1) [d](#a-b-2) [e](#a-b-3)",
@@ -37,24 +41,32 @@ AGREED = {
     "footnotes": "x[^1] y[^n]\n\n[^1]: gone.md\n[^n]: See [this](gone/foot.md).",
     "brackets": "[a]((gone)) [b](gone(1).md) [c](<gone.md> 't') [d](gone.md 't') [e](not a link.md) [f]()",
 }  # fmt: skip
-# Who complains alone, and why that is meant so.
+# Why only one of the two complains: a page, what only remark-validate-links says of it, and what only doc-health says.
 DIFFERENT = {
     "names in HTML are anchors, here and on GitHub": (
-        "<a id='own'></a> <a name=old></a>\n\n<h2>In HTML</h2>\n\n[a](#own) [b](#old) [c](#in-html)", {"#own", "#old", "#in-html"}, set(),
+        "<a id='own'></a> <a name=old></a>\n\n<h2>In HTML</h2>\n\n[a](#own) [b](#old) [c](#in-html)",
+        {"#own", "#old", "#in-html"},
+        set(),
     ),
     "links in HTML are links": ("<a href='gone.md'>x</a> <img src=gone.png>", set(), {"gone.md", "gone.png"}),
     "front matter is no text": ("---\na: '[x](gone.md)'\n---\n", {"gone.md"}, set()),
     "what somebody fills in is no link": (
-        "[a]({{url}}) [b](${URL}) [c]({page}.md) [d](<your file>)", {"{{url}}", "${URL}", "{page}.md", "your file"}, set(),
+        "[a]({{url}}) [b](${URL}) [c]({page}.md) [d](<your file>)",
+        {"{{url}}", "${URL}", "{page}.md", "your file"},
+        set(),
     ),
     "browsers decode an anchor before they look": ("## Ü\n[a](#%C3%BC)", {"#%c3%bc"}, set()),
     "#top is the top of every page": ("[a](#top)", {"#top"}, set()),
     "lines of code are told of, and code has no headings": ("[a](code.py#L2) [b](code.py#x)", {"#l2", "#x"}, set()),
-    "pages of a repository's site stand beside it": ("[a](../../issues) [b](../../wiki/x)", {"../../issues", "../../wiki/x"}, set()),
+    "pages of a repository's site stand beside it": (
+        "[a](../../issues) [b](../../wiki/x)",
+        {"../../issues", "../../wiki/x"},
+        set(),
+    ),
     "headings may have names of their own": ("## Own {#mine}\n[a](#mine) [b](#own)", {"#mine", "#own"}, set()),
     "a file that is not there has no anchors to look for": ("[a](gone.md#part)", {"#part"}, set()),
     "GitHub's own prefix of anchors": ("## Mine\n[a](#user-content-mine)", {"#user-content-mine"}, set()),
-}  # fmt: skip
+}
 FILES = {
     "other.md": "# Other\n\n## Part\n", "sub/readme.md": "# Page\n", "sub/page.md": "# Page\n\n## p q\n", "x.png": "",
     "spaced name.md": "", "a_b.md": "", "a&b.md": "", "code.py": "x = 1\n",

@@ -1,4 +1,4 @@
-"""A project's own rules: what is not by them is found, and rules that are wrong are refused with file, line and reason."""
+"""A project's own rules: what is not by them is found, and wrong rules are refused with file, line and reason."""
 
 from __future__ import annotations
 
@@ -89,24 +89,33 @@ def test_what_is_not_by_the_rules_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rules", "said"),
     [
-        ("[[forbid]]\nname = 'x'\npattern = '('\n", "conventions.toml:3: x.pattern: is no regular expression: missing )"),
-        ("[[forbid]]\nname = 'x'\n", "conventions.toml:1: forbid[0].pattern: Object missing required field `pattern`"),
-        ("\n[[forbid]]\nname='x'\npattern='x'\n[[forbid]]\nname = 'y'\npatern = 'x'\npattern='x'", "conventions.toml:7: forbid[1].patern: there is no such field; did you mean pattern?"),
-        ("[[size]]\nname = 'x'\n", "conventions.toml:1: x: give it lines, bytes or both"),
-        ("[[size]]\nname = 'x'\nlines = -1\n", "conventions.toml:3: size[0].lines: Expected `int` >= 0"),
-        ("[[present]]\nname = 'x'\n", "conventions.toml:1: x: give it files"),
-        ("[[forbid]]\nname='x'\npattern='x'\nseverity = 'loud'", "conventions.toml:4: forbid[0].severity: 'loud' is not one of info, warning, critical"),
-        ("[[names]]\nname='x'\npattern='x'\n[[forbid]]\nname = 'x'\npattern='x'\n", "conventions.toml:2: x.name: another rule has this name"),
-        ("x = \n", "conventions.toml:1: Invalid value"),
-        ("[forbiden]\n", "conventions.toml:1: forbiden: there is no such field; did you mean forbid?"),
-        ("forbid = 3\n", "conventions.toml:1: forbid: Expected `array`, got `int`"),
+        ("[[forbid]]\nname = 'x'\npattern = '('\n", "3: x.pattern: is no regular expression: missing )"),
+        ("[[forbid]]\nname = 'x'\n", "1: forbid[0].pattern: Object missing required field `pattern`"),
+        (
+            "\n[[forbid]]\nname='x'\npattern='x'\n[[forbid]]\nname = 'y'\npatern = 'x'\npattern='x'",
+            "7: forbid[1].patern: there is no such field; did you mean",
+        ),
+        ("[[size]]\nname = 'x'\n", "1: x: give it lines, bytes or both"),
+        ("[[size]]\nname = 'x'\nlines = -1\n", "3: size[0].lines: Expected `int` >= 0"),
+        ("[[present]]\nname = 'x'\n", "1: x: give it files"),
+        (
+            "[[forbid]]\nname='x'\npattern='x'\nseverity = 'loud'",
+            "4: forbid[0].severity: 'loud' is not one of info, warning, critical",
+        ),
+        (
+            "[[names]]\nname='x'\npattern='x'\n[[forbid]]\nname = 'x'\npattern='x'\n",
+            "2: x.name: another rule has this name",
+        ),
+        ("x = \n", "1: Invalid value"),
+        ("[forbiden]\n", "1: forbiden: there is no such field; did you mean forbid?"),
+        ("forbid = 3\n", "1: forbid: Expected `array`, got `int`"),
     ],
-)  # fmt: skip
+)
 def test_rules_that_are_wrong_are_refused_with_their_line(tmp_path: Path, rules: str, said: str) -> None:
     (tmp_path / "conventions.toml").write_text(rules)
     with pytest.raises(BadInput) as refused:
         conventions(tmp_path)
-    assert refused.value.message.startswith(said)
+    assert refused.value.message.startswith(f"conventions.toml:{said}")
 
 
 def test_rules_that_are_not_there_are_missed(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ NAMES = ["one", "two words", "drei", "per%cent", "plus+", "Read(me)", "q?", "h#h
 FORMS = ["inline", "angle", "image", "definition", "html", "quoted", "listed", "table"]
 NOISE = [
     "```md\n[x](gone.md) ![y](gone.png)\n```", "~~~\n[x](#gone)\n~~~", "`[x](gone.md)`", "<!-- [x](gone.md) -->",
-    "Code:\n\n    [x](gone.md)", "[x]({{ gone }}.md)", "[x](https://x.test/gone)", "\\[x](gone.md)", "text & more <b>bold</b>",
+    "Code:\n\n    [x](gone.md)", "[x]({{ gone }}.md)", "[x](https://x.test/gone)", "\\[x](gone.md)",
+    "text & more <b>bold</b>",
     "[x](<the file>)", "$ [x](${GONE}/x.md)", "| a |\n| - |\n| `[x](gone)` |", "[^1]\n\n[^1]: gone.md",
 ]  # fmt: skip
 

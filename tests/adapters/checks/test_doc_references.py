@@ -14,14 +14,7 @@ from tests.adapters.checks.checkouts import commit, documents, git, told, write
 
 PROJECT = {
     "pyproject.toml": '[project]\nname = "pond"\n[project.scripts]\npond = "pond.main:main"\n',
-    "Makefile": """
-        .PHONY: test
-        test: build ## Run
-        	@pytest
-        build docs/out:
-        	@true
-        VERSION := 1
-        """,
+    "Makefile": ".PHONY: test\ntest: build ## Run\n\t@pytest\nbuild docs/out:\n\t@true\nVERSION := 1\n",
     "package.json": '{"scripts": {"lint": "eslint", "build:web": "x"}}\n',
     "src/pond/main.py": """
         import os
