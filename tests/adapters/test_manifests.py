@@ -148,7 +148,10 @@ def test_yaml_and_lists_say_the_same() -> None:
         ("[jobs.a]\nschedule = '@daily'\ntask = {titel = 'x'}\n", "line 3: job a: action.*titel"),
         ("[jobs.'a b']\nschedule = '@daily'\ncommand = 'x'\n", "line 1: job a b: name: "),
         ("[[jobs]]\nname='a'\nschedule='@daily'\ncommand='x'\n[[jobs]]\nname='b'\n\nfoo=1\n", "line 8: job b: foo"),
-        ("[jobs.a]\nschedule = 'daily'\ncommand = 'x'\nproject = 'web'\n", "line 4: job a: project: this is for a check"),
+        (
+            "[jobs.a]\nschedule = 'daily'\ncommand = 'x'\nproject = 'web'\n",
+            "line 4: job a: project: this is for a check",
+        ),
         ("[jobs.a]\nschedule = 'daily'\ncheck = 3\n", "line 3: job a: check: write its name"),
         ("[jobs.a]\nschedule = 'daily'\ncheck = {name = 'x', handler = 'x'}\n", "line 3: job a: action.handler"),
         ("[jobs.a]\n[jobs.a]\n", "line 2: "),

@@ -78,6 +78,10 @@ def test_built_in_is_enabled_run_by_its_job_and_disabled(shell: Shell) -> None:
     }
     assert shell("check", "run", "stale-work") == "0 found, 0 new\n"
     assert shell("job", "test", "stale-work") == ""
+    shell("doctor")
+    (shell.home / "jobs.toml").write_text("[jobs.x]\nschedule = 'daily'\ncheck = 'stale-work'\noptions = {days = 3}\n")
+    shell("job", "sync")
+    assert "job x: option days of stale-work: there is no such option" in shell("doctor", code=6)
     assert shell("check", "disable", "stale-work") == "stale-work runs no more\n"
     shell("check", "disable", "vault-health", code=2)
     shell("check", "run", "stale-wok", code=2)
@@ -96,7 +100,7 @@ def test_check_in_the_manifest_looks_at_its_project(shell: Shell, tmp_path: Path
         'echo "$SHOAL_CHECK_OPTIONS" >&2\n'
     )
     shell("job", "sync")
-    assert shell("job", "test", "where") == 'warning: web web [r]\n{"deep":true}\n'
+    assert sorted(shell("job", "test", "where").splitlines()) == ["warning: web web [r]", '{"deep":true}']
     found = shell.json("check", "run", "where")
     assert [one["message"] for one in found["findings"]] == ["web web"]
     assert found["report"]["project"] == "web"

@@ -162,6 +162,11 @@ def test_healthy_vault_has_no_findings(written: Callable[..., None], look: Look,
     assert look("learning-health") == []
 
 
+def test_vault_that_is_not_there_yet_has_no_findings(ledger: Ledger, look: Look, vault: Path) -> None:
+    assert not vault.exists()
+    assert look("vault-health") == look("learning-health") == []
+
+
 def test_what_is_wrong_with_a_vault(
     written: Callable[..., None], ledger: Ledger, vault: Path, look: Look, clock: FakeClock
 ) -> None:

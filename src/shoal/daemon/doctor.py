@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from shoal.daemon import backup
 from shoal.daemon.built_ins import BUILT_INS
+from shoal.daemon.checks import problem
 from shoal.daemon.supervisor import forge_of
 from shoal.default_agent import default_agent, unusable
 from shoal.errors import AgentError, ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.ledger.instance import read_instance
+from shoal.model.check import Check
 from shoal.model.job import BuiltIn
 from shoal.services import job_summaries, manifest
 from shoal.settings import GITHUB_TOKEN, Home, Settings
@@ -93,12 +95,21 @@ def _jobs(engine: EmbeddedEngine) -> Finding:
     unknown = engine.read(_unknown_built_ins)
     if unknown:
         return Finding("jobs", False, f"no built-in is called as {unknown} says; `shoal job built-ins` lists them")
+    if wrong := engine.read(_wrong_checks):
+        return Finding("jobs", False, f"{wrong}; `shoal check show` tells what a check may be told")
     return Finding("jobs", True, f"the manifest is well; {found.message}")
 
 
 def _unknown_built_ins(tx: Any) -> str:
     actions = [(one.job.definition.name, one.job.definition.action) for one in job_summaries.of_all(tx)]
     return ", ".join(name for name, one in actions if isinstance(one, BuiltIn) and one.name not in BUILT_INS)
+
+
+def _wrong_checks(tx: Any) -> str:
+    """What is wrong with the checks of jobs: their names, or their options."""
+    actions = [(one.job.definition.name, one.job.definition.action) for one in job_summaries.of_all(tx)]
+    wrong = [(name, problem(one)) for name, one in actions if isinstance(one, Check)]
+    return "; ".join(f"job {name}: {said}" for name, said in wrong if said)
 
 
 def _blockers(tx: Any) -> str:

@@ -43,6 +43,30 @@ class _Known(Struct, frozen=True):
     done_at: int | None
     line: int | None
     text: str
+    source_file: str | None
+    severity: str | None
+    tier: str
+    title: str | None
+    merged_into: int | None
+
+    def is_as(self, found: Findings, finding: Finding) -> bool:
+        """Whether there is nothing new to it but that it was seen."""
+        return (
+            (self.file, self.rule, self.key_hash) == _key(finding)
+            and self.version == found.version
+            and (self.source_file, self.line, self.severity) == (finding.file, finding.line, finding.severity.value)
+            and not (finding.safe and self.tier == Tier.UNKNOWN)
+            and not (finding.title is not None and self.title is None)
+            and self.merged_into is None
+            and not self.may_return
+        )
+
+    @property
+    def may_return(self) -> bool:
+        """Whether it is closed, and open again when it is seen: its check has closed it, or nobody had seen it."""
+        if self.status == ItemStatus.STALE:
+            return True
+        return self.status == ItemStatus.DONE and self.closed_at is not None and self.closed_at == self.done_at
 
 
 @verb("POST /checks/record")
@@ -78,10 +102,15 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
     report = FindingsReport(
         check=found.check, project=found.project, found=len(findings), new=[], reopened=[], resolved=[]
     )
-    for finding, one in sorted(pairs, key=lambda pair: pair[1].item):
-        _see(tx, found, finding, one, report)
-    for finding in left:
-        report.new.append(_bring(tx, found, finding).item_id)
+    pairs.sort(key=lambda pair: pair[1].item)
+    same = [one.item for finding, one in pairs if one.is_as(found, finding)]
+    if same:
+        tx.many("checks.touch", [{"item": item, "now": tx.now, "run": found.run} for item in same])
+    for finding, one in pairs:
+        if not one.is_as(found, finding):
+            _see(tx, found, finding, one, report)
+    brought = [_bring(tx, found, finding) for finding in left]
+    report.new.extend(item.item_id for item in brought)
     if found.complete:
         for one in unseen:
             _resolve(tx, found, one, report)
@@ -189,8 +218,7 @@ def _see(tx: Tx, found: Findings, finding: Finding, one: _Known, report: Finding
         fields["tier"] = Tier.SAFE_ALWAYS
     fields = {name: value for name, value in fields.items() if value != getattr(item, name)}
     seen = {"last_seen_at": tx.now, "unseen": 0} | ({"run": found.run} if found.run is not None else {})
-    closed_it = item.status is ItemStatus.DONE and one.closed_at is not None and one.closed_at == item.done_at
-    if closed_it or item.status is ItemStatus.STALE:
+    if one.may_return and item.status in (ItemStatus.DONE, ItemStatus.STALE):
         status = status_of(item, accepted=item.accepted)
         data = {"reason": f"check {found.check} reports it again"}
         fields |= seen | {"status": status, "done_at": None, "done_commit": None}

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from shoal.adapters import checks as of_checkouts
 from shoal.errors import BadInput
-from shoal.model.built_in import meanings_of
+from shoal.model.built_in import converted, meanings_of
+from shoal.model.check import Check as Action
 
 if TYPE_CHECKING:
     from shoal.adapters.checks.check import Check
@@ -53,6 +54,17 @@ def load(name: str) -> Check:
         raise BadInput(f"there is no check {name!r}; {hint}", field="check")
     found: Check = import_module(module)
     return found
+
+
+def problem(action: Action) -> str | None:
+    """What is wrong with the name or the options of one of Shoal's checks, before it runs; None when nothing is."""
+    if action.handler is not None or action.command is not None:
+        return None
+    try:
+        converted(action.options, load(action.name).Options, action.name)
+    except BadInput as error:
+        return error.message
+    return None
 
 
 def described(name: str) -> Described:

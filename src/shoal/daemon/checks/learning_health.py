@@ -70,6 +70,8 @@ class _Rule(Struct, frozen=True):
 def run(context: Context) -> Iterator[Finding]:
     """Read the notes, and compare each with the others."""
     vault, options = vault_of(context), context.options
+    if vault is None:
+        return
     files = files_of(vault.root)
     folders = options.folders or [str(vault.layout.knowledge)]
     own = [path for path in files if any(path.startswith(f"{folder.rstrip('/')}/") for folder in folders)]

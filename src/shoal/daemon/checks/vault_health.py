@@ -37,6 +37,8 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 def run(context: Context) -> Iterator[Finding]:
     """Look at every page, and at every task."""
     vault = vault_of(context)
+    if vault is None:
+        return
     options: Options = context.options
     for path, reason in unreadable(vault):
         yield Finding(

@@ -39,16 +39,19 @@ class Page(Struct, frozen=True):
     text: str
 
 
-def vault_of(context: Context) -> Vault:
-    """The vault of the ledger that is checked. Raises BadInput where there is none."""
+def vault_of(context: Context) -> Vault | None:
+    """The vault of the ledger; None before its first sync. Raises BadInput where there is none to be, or not here."""
     engine = context.ledger.engine
     if not isinstance(engine, EmbeddedEngine):
         raise BadInput(
             "this check reads the vault itself; run it on the machine that has it, or as a job", field="check"
         )
-    if engine.settler is None or not engine.settler.root.is_dir():
-        raise BadInput("there is no vault; `shoal vault init` makes one", field="vault")
+    if engine.settler is None:
+        raise BadInput("this ledger has no vault: the setting `vault` is empty", field="vault")
     engine.settler.settle()
+    if not engine.settler.root.is_dir():
+        context.warn("there is no vault yet; `shoal vault init` or the first sync makes it")
+        return None
     return engine.settler.vault
 
 
