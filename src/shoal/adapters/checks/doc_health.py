@@ -29,6 +29,8 @@ Rule = Literal[
 FOREIGN = ["**/node_modules/**", "**/vendor/**", "**/third_party/**", "**/testdata/**", "**/fixtures/**"]
 
 
+# People who work on the code go by these as agents go by theirs.
+CONTRIBUTING = ["{CONTRIBUTING,DEVELOPING,DEVELOPMENT,HACKING,ARCHITECTURE}*"]
 # What tells of the past names what is gone.
 HISTORIES = [
     "{CHANGELOG,CHANGES,HISTORY,NEWS,RELEASES,RELEASE_NOTES,RELEASE-NOTES,UPGRADING,MIGRATING}*", "**/changelog*/**",
@@ -98,7 +100,7 @@ def _missing(checkout: Checkout, pages: Pages, options: Options, left_out: list[
     for page in pages.paths:
         if not matches(page, options.histories):
             references.add(page, pages.get(page))
-            if is_instruction(page):
+            if is_instruction(page) or matches(page, CONTRIBUTING):
                 references.add_vanished(page, instructions.vanished(checkout, pages, page))
     for one in references.missing():
         if one.rule not in options.off:
