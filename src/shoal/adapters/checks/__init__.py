@@ -5,4 +5,7 @@ the vault are in daemon/checks.
 """
 
 # Name -> module.
-BUILT_INS: dict[str, str] = {}
+BUILT_INS: dict[str, str] = {
+    "convention-scan": "shoal.adapters.checks.convention_scan",
+    "doc-health": "shoal.adapters.checks.doc_health",
+}
