@@ -37,6 +37,13 @@ def everything(ledger: Ledger) -> tuple[object, int]:
     return ledger.items.list(limit=1000), len(ledger.events.list(limit=1000))
 
 
+def hashed(document: Document) -> list[FoundFile]:
+    return [
+        FoundFile(path=one.path, hash=hashlib.sha256(repr(one).encode()).hexdigest(), found=one.found)
+        for one in document.found()[0]
+    ]
+
+
 def test_first_scan_makes_items_with_what_the_file_says(ledger: Ledger) -> None:
     report = scan(ledger, PLAN.replace("Fix the login page", "(t1) Fix the login page @ana !1"), head="abc")
     assert report.counts == {"declined": 1, "done": 1, "new": 4, "same": 0}
@@ -167,6 +174,14 @@ def test_edits_of_people_stay_and_changes_of_the_file_come_in(ledger: Ledger) ->
     scan(ledger, PLAN.replace("Write tests", "Write tests for uploads @bob !3"))
     item = ledger.items.get(5)
     assert (item.text, item.priority) == ("Write tests for uploads", 0)
+
+
+def test_nested_and_reassigned_lines_say_what_is_new_about_them(ledger: Ledger) -> None:
+    scan(ledger, "- [ ] Alpha first\n- [ ] Beta second\n- [ ] Gamma third\n")
+    report = scan(ledger, "- [ ] Alpha first\n  - [ ] Beta second\n- [ ] Gamma third @bob\n")
+    assert became(report) == {"W2": "moved", "W3": "reworded"}
+    assert [one.why for one in report.changes] == ["same text, with another parent", "same text, with another owner"]
+    assert kinds(ledger, 2) == ["item.found", "item.updated"]
 
 
 def test_unseen_item_goes_stale_and_comes_back_as_what_it_was(ledger: Ledger) -> None:
@@ -323,6 +338,33 @@ def test_scan_and_person_at_once_lose_nothing(open_at: Callable[..., Ledger]) ->
     assert (len(items), {one.status for one in items}) == (60, {ItemStatus.WONTFIX})
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_any_history_scanned_twice_changes_nothing_the_second_time(ledger: Ledger, seed: int) -> None:
+    document = Document(seed, items=30, files=3, ids=0.3)
+    given = {"project": "web", "scanner": "markdown", "complete": False}
+    for _ in range(8):
+        files = hashed(document)
+        renamed = dict(document.renamed)
+        told = ledger.items.scan(**given, files=files, renamed=renamed, dry_run=True)
+        done = ledger.items.scan(**given, files=files, renamed=renamed)
+        assert [(one.became, one.path, one.line, one.why) for one in told.changes] == [
+            (one.became, one.path, one.line, one.why) for one in done.changes
+        ]
+        before = everything(ledger)
+        assert ledger.items.scan(**given, files=files).changes == []
+        assert everything(ledger) == before
+        document.renamed.clear()
+        for _ in range(4):
+            document.edit(document.random.choice(KINDS))
+
+
+def test_scan_works_over_http(served: Ledger) -> None:
+    assert scan(served, PLAN, dry_run=True).counts["new"] == 4
+    assert scan(served, PLAN).counts["new"] == 4
+    assert scan(served, PLAN).changes == []
+    assert served.items.scanned(project="web", scanner="markdown").number == 1
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_identities_survive_histories_in_the_ledger(ledger: Ledger, seed: int) -> None:
     document = Document(seed, items=30, generic=0)
@@ -331,11 +373,7 @@ def test_identities_survive_histories_in_the_ledger(ledger: Ledger, seed: int) -
     common = set(KINDS) - {"duplicate", "split", "restore", "delete", "insert"}
     for _ in range(12):
         files, entries = document.found()
-        hashed = [
-            FoundFile(path=one.path, hash=hashlib.sha256(repr(one).encode()).hexdigest(), found=one.found)
-            for one in files
-        ]
-        ledger.items.scan(project="web", scanner="markdown", files=hashed, renamed=document.renamed)
+        ledger.items.scan(project="web", scanner="markdown", files=hashed(document), renamed=document.renamed)
         document.renamed.clear()
         at = {(one.source_file, one.source_line): one.item_id for one in ledger.items.list(limit=1000)}
         for (path, place), entry in entries.items():

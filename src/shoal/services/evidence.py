@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -39,6 +39,8 @@ RENAMED = 0.3  # so many of a file's items stand in a new file when it was renam
 MOST_CANDIDATES = 8
 COMMON = 50  # a word of more items than this finds none
 
+Alike = dict[tuple[bool, str], list[int]]  # items by whether they are gone, and their file
+
 
 class KnownItem(Struct, frozen=True, kw_only=True):
     """A work item as a scan saw it last. `place` counts within its file, `called` is its own id, `parent` an item's.
@@ -63,14 +65,14 @@ class Site:
 
     __slots__ = ("above", "found", "heading", "number", "path", "place", "words")
 
-    def __init__(self, number: int, path: str, place: int, found: Found, above: int | None) -> None:
+    def __init__(self, number: int, path: str, place: int, found: Found, words: Words) -> None:
         self.number = number
         self.path = path
         self.place = place
         self.found = found
-        self.above = above
+        self.words = words
+        self.above: int | None = None
         self.heading = tuple(found.heading)
-        self.words = Words(found.text)
 
 
 class Evidence:
@@ -78,18 +80,27 @@ class Evidence:
 
     def __init__(self, known: Sequence[KnownItem], files: Sequence[FoundFile], renamed: Mapping[str, str]) -> None:
         self.known = sorted(known, key=lambda item: (item.path, item.place, item.id))
-        self.words = [Words(item.text) for item in self.known]
+        texts: dict[str, Words] = {}
+
+        def words(text: str) -> Words:
+            return texts.get(text) or texts.setdefault(text, Words(text))
+
+        self.words = [words(item.text) for item in self.known]
         moved = {old: new for new, old in renamed.items()}
         self.paths = [moved.get(item.path, item.path) for item in self.known]  # where each would be now
         self.sites: list[Site] = []
         self.sites_of: dict[str, list[Site]] = {}
         for file in files:
             first = len(self.sites)
-            self.sites_of[file.path] = sites = [
-                Site(first + place, file.path, place, found, None if found.above is None else first + found.above)
+            sites = [
+                Site(first + place, file.path, place, found, words(found.text))
                 for place, found in enumerate(file.found)
             ]
+            for site in sites:
+                site.above = None if site.found.above is None else first + site.found.above
+            self.sites_of[file.path] = sites
             self.sites.extend(sites)
+        self._runs_in = {path: _runs([site.words.key for site in sites]) for path, sites in self.sites_of.items()}
         self._line_up()
         self.index = {item.id: number for number, item in enumerate(self.known)}
         self.partner: dict[int, int] = {}  # known -> found
@@ -104,6 +115,7 @@ class Evidence:
                 row = self._row_of[self.paths[number]]
                 self._rank[number] = len(row)
                 row.append(number)
+        self._runs_of = {path: _runs([self.words[one].key for one in row]) for path, row in self._row_of.items()}
 
     def find_renames(self) -> bool:
         """See which file is another one under a new name, by the pairs so far; whether there is one."""
@@ -147,15 +159,16 @@ class Evidence:
         self._learn_headings()
         self._learn_children()
         self._learn_gaps()
-        self._by_key: dict[str, list[int]] = defaultdict(list)
-        self._by_id: dict[str, list[int]] = defaultdict(list)
+        self._by_key: dict[str, Alike] = defaultdict(lambda: defaultdict(list))
+        self._by_id: dict[str, Alike] = defaultdict(lambda: defaultdict(list))
         self._by_feature: dict[str, list[int]] = defaultdict(list)
         self._free_of: dict[str, list[int]] = defaultdict(list)
         for number in free:
-            self._by_key[self.words[number].key].append(number)
+            where = (not self.known[number].seen, self.paths[number])
+            self._by_key[self.words[number].key][where].append(number)
             called = self.known[number].called
             if called is not None:
-                self._by_id[called].append(number)
+                self._by_id[called][where].append(number)
             for feature in self.words[number].features:
                 self._by_feature[feature].append(number)
             if self.known[number].seen:
@@ -163,9 +176,9 @@ class Evidence:
 
     def candidates(self, site: Site) -> set[int]:
         """The known items that a found one may be."""
-        found: set[int] = set(self._nearest(self._by_key.get(site.words.key, ()), site))
+        found: set[int] = set(self._nearest(self._by_key.get(site.words.key, {}), site))
         if site.found.id is not None:
-            found.update(self._nearest(self._by_id.get(site.found.id, ()), site))
+            found.update(self._nearest(self._by_id.get(site.found.id, {}), site))
         found.update(self._votes.get(site.number, ()))
         found.update(self._in_gap(site))
         shared: Counter[int] = Counter()
@@ -281,15 +294,13 @@ class Evidence:
 
     def _known_beside(self, number: int, step: int) -> int | None:
         """The next that stood before or after it and had other words: equal lines in a row are no landmarks."""
-        row, rank, key = self._row_of[self.paths[number]], self._rank[number] + step, self.words[number].key
-        while 0 <= rank < len(row) and self.words[row[rank]].key == key:
-            rank += step
+        row = self._row_of[self.paths[number]]
+        rank = self._runs_of[self.paths[number]][self._rank[number]][step > 0]
         return row[rank] if 0 <= rank < len(row) else None
 
     def _found_beside(self, site: Site, step: int) -> Site | None:
-        sites, place, key = self.sites_of[site.path], site.place + step, site.words.key
-        while 0 <= place < len(sites) and sites[place].words.key == key:
-            place += step
+        sites = self.sites_of[site.path]
+        place = self._runs_in[site.path][site.place][step > 0]
         return sites[place] if 0 <= place < len(sites) else None
 
     def _same_parent(self, item: KnownItem, site: Site) -> float:
@@ -298,10 +309,25 @@ class Evidence:
         parent = self.index.get(item.parent)
         return float(parent is not None and self.partner.get(parent) == site.above)
 
-    def _nearest(self, numbers: Iterable[int], site: Site) -> list[int]:
-        def far(number: int) -> tuple[bool, bool, int]:
-            item = self.known[number]
-            return (not item.seen, self.paths[number] != site.path, abs(item.place - site.place))
+    def _nearest(self, alike: Mapping[tuple[bool, str], list[int]], site: Site) -> list[int]:
+        """Of items that are alike some that stood nearest in the same file, then of other files, then gone ones."""
+        found: list[int] = []
+        for where in sorted(alike, key=lambda one: (one[0], one[1] != site.path, one[1])):
+            numbers = alike[where]
+            if len(numbers) > MOST_CANDIDATES:
+                at = bisect_left(numbers, site.place, key=lambda number: self.known[number].place)
+                numbers = numbers[max(0, at - MOST_CANDIDATES // 2) : at + MOST_CANDIDATES // 2]
+            found += numbers
+            if len(found) >= 2 * MOST_CANDIDATES:
+                break
+        return found
 
-        numbers = list(numbers)
-        return numbers if len(numbers) <= MOST_CANDIDATES else sorted(numbers, key=far)[:MOST_CANDIDATES]
+
+def _runs(keys: Sequence[str]) -> list[tuple[int, int]]:
+    """For each line the places of the next ones before and after it that have other words."""
+    before, after = [-1] * len(keys), [len(keys)] * len(keys)
+    for at in range(1, len(keys)):
+        before[at] = before[at - 1] if keys[at] == keys[at - 1] else at - 1
+    for at in range(len(keys) - 2, -1, -1):
+        after[at] = after[at + 1] if keys[at] == keys[at + 1] else at + 1
+    return list(zip(before, after, strict=True))

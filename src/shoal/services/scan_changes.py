@@ -71,6 +71,8 @@ def change_seen(item: Item, old: Sighting, new: Seen) -> Change:
     said = _said(item, old, new)
     if said:
         fields |= said
+        if became == "same":
+            became = "moved" if said.keys() == {"parent"} else "reworded"
         told.append(Told(Kind.ITEM_UPDATED, tuple(said), {"by": new.by}))
     marked = change_mark(item, old.mark, new)
     if marked is not None:

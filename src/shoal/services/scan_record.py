@@ -235,7 +235,7 @@ class Record:
                 change = Change({name: change.fields[name] for name in change.fields.keys() & kept}, [], "same")
                 merged.append(pair)
             changes[pair.item] = change
-            self._tell(pair.item, change.became, pair.at, seen.found, pair.why)
+            self._tell(pair.item, change.became, pair.at, seen.found, _why(pair.why, change))
         self._refuse_circles(changes)
         for number in self.missed:
             old = self.known.sightings[number]
@@ -367,6 +367,12 @@ class Record:
             self.tx.all("scans.put_files", rows=rows, **self.whose)
         if self.gone_files:
             self.tx.all("scans.drop_files", rows=rows_of([{"path": path} for path in self.gone_files]), **self.whose)
+
+
+def _why(why: str, change: Change) -> str:
+    """By what an item was known, and what else the file says otherwise."""
+    names = [name.replace("_", " ") for told in change.told if told.kind is Kind.ITEM_UPDATED for name in told.fields]
+    return f"{why}, with another {', '.join(names)}" if names else why
 
 
 def _counts(sighting: Sighting) -> bool:
