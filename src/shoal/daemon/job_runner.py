@@ -228,8 +228,8 @@ class JobRunner:
     def _run_program(self, run: _UnderWay, action: Program) -> Ended:
         folder = self._home.folder / Path(run.claimed.definition.folder or ".").expanduser()
         environment = self._environment(run.claimed)
-        if (missing := missing(action.command[0], folder, environment)) is not None:
-            return Ended(RunStatus.ERROR, reason=missing)
+        if (why := missing(action.command[0], folder, environment)) is not None:
+            return Ended(RunStatus.ERROR, reason=why)
         return self._run_command(run, action.command, folder, environment, run.log.write)
 
     def _run_check(self, run: _UnderWay, action: Check) -> Ended:
