@@ -1,7 +1,7 @@
 """From a file's bytes to text and back: whatever the encoding, nothing here fails.
 
-Text that was once read as cp1252 and saved again ("â€”" for "—") is put right, so that people recognise it and so that it
-stays the same item when somebody repairs the file.
+Text that was once read as cp1252 and saved again ("â€”" for "—") is put right: so people recognise it, and it stays the
+same item when somebody repairs the file.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ _NAMES = frozenset({"todo", "todos", "backlog", "roadmap", "tasks"})
 _SIGNS = {**dict.fromkeys("xX✓✔√", Mark.DONE), **dict.fromkeys("-~", Mark.DECLINED)}
 _ONLY_ANCHOR = re.compile(r"\s*\[[^\]]*\]\(#[^)]*\)\s*")
 _DECIDE = re.compile(
-    r"[\W_]*(?:decide|decision(?:s)?(?: needed)?\s*:|agree (?:on|whether)|choose between|(?:open )?questions?\s*:|q:)(?=\W|$)",
+    r"[\W_]*(?:decide|decisions?(?: needed)?\s*:|agree (?:on|whether)|choose between|(?:open )?questions?\s*:|q:)"
+    r"(?=\W|$)",
     re.IGNORECASE,
 )
 _ASKS = re.compile(

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 # Two levels for each list in a list. Python's stack holds about three times as many.
 NESTING = 160
 LONGEST_LABEL = 120
-_FRONT = re.compile(r"\A(?:---[ \t]*\n(?=[\w\"'-][^\n]*:)|\+\+\+[ \t]*\n)(?:.*\n){0,500}?(?:---|\.\.\.|\+\+\+)[ \t]*(?:\n|\Z)")
+_FRONT = re.compile(
+    r"\A(?:---[ \t]*\n(?=[\w\"'-][^\n]*:)|\+\+\+[ \t]*\n)(?:.*\n){0,500}?(?:---|\.\.\.|\+\+\+)[ \t]*(?:\n|\Z)"
+)
 _BULLET = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])[ \t]+")
 _BOX = re.compile(r"\[([ xX\-~/><!?*✓✔√]?)\](?:[ \t]+|(?=\n|$))|(?=[☐☑☒🔲])(.)\ufe0f?[ \t]+")
 
@@ -78,7 +80,7 @@ def blocks(text: str) -> Section:
     from markdown_it import MarkdownIt
 
     text = _FRONT.sub(lambda found: "\n" * found[0].count("\n"), text)
-    # Indented code is read: lists are often indented below a line of text. `_Walk` leaves out what is code all the same.
+    # Indented code is read: lists are often indented below a line of text. `_Walk` leaves out what is code after all.
     parser = MarkdownIt("commonmark", {"maxNesting": NESTING}).disable(["inline", "code", "reference"])
     walk = _Walk(text)
     walk.all(parser.parse(text))
@@ -153,7 +155,9 @@ class _Walk:
     def inline(self, opening: Token, token: Token) -> None:
         first, end = token.map or [0, 1]
         if opening.type == "heading_open" and not self.entries and not self.quotes:
-            if not self._is_far(first) and (opening.markup[:1] == "#" or "\n" not in token.content):
+            # A paragraph above a line of dashes is a heading, too; but nobody means several lines as one.
+            is_meant = opening.markup[:1] == "#" or "\n" not in token.content
+            if is_meant and not self._is_far(first):
                 self.heading(int(opening.tag[1]), token.content, first)
                 return
         if not self.entries:
@@ -169,8 +173,8 @@ class _Walk:
         entry.parts.append(words)
         if box is not None and entry.label is not None and entry.above is None:
             # Boxes after an empty line are in one list with the plain items before them, whose label is not theirs.
-            first = next(one for one in self.section.items if one.label is entry.label)
-            entry.label = entry.label if first.box is not None else None
+            eldest = next(one for one in self.section.items if one.label is entry.label)
+            entry.label = entry.label if eldest.box is not None else None
 
     def heading(self, rank: int, title: str, line: int) -> None:
         above = self.section

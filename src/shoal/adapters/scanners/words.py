@@ -27,7 +27,8 @@ _TICKS = "✅✔☑"
 _CROSSES = "❌🚫✖"
 _WORD_DONE = r"DONE|COMPLETED?|FIXED|SHIPPED|FINISHED|RESOLVED|IMPLEMENTED"
 _WORD_DECLINED = r"WON'?T[ -]?(?:FIX|DO)|CANCELL?ED|DECLINED|REJECTED|ABANDONED|OBSOLETE|DROPPED"
-_TAIL = rf"[*_~`]*(?:\s*[(\[]?(?:(?:on|in|at)\s+)?(?:{_DATE}|[0-9a-f]{{7,40}}|#\d+|v?\d+(?:\.\d+)+)\b[)\]]?){{0,3}}[*_.!]*\s*$"
+_WITH = rf"(?:(?:on|in|at)\s+)?(?:{_DATE}|[0-9a-f]{{7,40}}|#\d+|v?\d+(?:\.\d+)+)\b"  # a date, a commit, a version
+_TAIL = rf"[*_~`]*(?:\s*[(\[]?{_WITH}[)\]]?){{0,3}}[*_.!]*\s*$"
 
 
 def _state(signs: str, words: str) -> re.Pattern[str]:
@@ -84,12 +85,31 @@ _SECTION_PRIORITY = re.compile(
     r"^\W*(?:P([0-3])\b|(urgent|critical|high|medium|normal|low)(?:[ -]priority)?(?:\s+items?)?\s*$)", re.IGNORECASE
 )
 _RANKS = {
-    **{"urgent": 0, "critical": 0, "highest": 0, "high": 1, "medium": 2, "normal": 2, "low": 3},
-    **{"🔴": 0, "🔺": 0, "🟠": 1, "⏫": 1, "🟡": 2, "🔼": 2, "🟢": 3, "🔽": 3, "⏬": 3},
-    **{"a": 0, "b": 1, "c": 2, "d": 3},
+    "urgent": 0,
+    "critical": 0,
+    "highest": 0,
+    "high": 1,
+    "medium": 2,
+    "normal": 2,
+    "low": 3,
+    "🔴": 0,
+    "🔺": 0,
+    "🟠": 1,
+    "⏫": 1,
+    "🟡": 2,
+    "🔼": 2,
+    "🟢": 3,
+    "🔽": 3,
+    "⏬": 3,
+    "a": 0,
+    "b": 1,
+    "c": 2,
+    "d": 3,
 }
 
-_NO_IDS = r"(?!(?:utf|sha|iso|rfc|cve|http|md|py|ipv|ec|x|arm|es|cp|base|web|oauth|mp|phase|step|week|q|v|h|p|part)-?\d)"
+_NO_IDS = (
+    r"(?!(?:utf|sha|iso|rfc|cve|http|md|py|ipv|ec|x|arm|es|cp|base|web|oauth|mp|phase|step|week|q|v|h|p|part)-?\d)"
+)
 _ID = re.compile(
     rf"^[*_`]*(?:\[{_NO_IDS}([A-Za-z]{{1,8}}-?\d{{1,6}}(?:\.\d+)*)\][:*_`]*"
     rf"|{_NO_IDS}([A-Za-z]{{1,8}}-?\d{{1,6}}(?:\.\d+)*)[*_`]*[:)][*_`]*"
@@ -104,17 +124,47 @@ _BLOCKED = re.compile(
     re.IGNORECASE,
 )
 _VALUE_ENDS = re.compile(r"\s+(?:[#@~!][\w]|P[0-3]\b|due\b|[-–—]\s|[📅🔺⏫🔼🔽⏬🆔✅]|\w+:\S)|[;|.]\s|[.;]$|\s*<!--")
-_OWNER = re.compile(rf"{_BEFORE}@([A-Za-z][\w-]{{0,99}})(?![\w(/@]|\.\w)|\b(?:owner|assignee|assigned to)\s*:\s*@?([\w][\w.-]*)")
+_OWNER = re.compile(
+    rf"{_BEFORE}@([A-Za-z][\w-]{{0,99}})(?![\w(/@]|\.\w)|\b(?:owner|assignee|assigned to)\s*:\s*@?([\w][\w.-]*)"
+)
 _NO_OWNERS = frozenset(
-    "due done today tomorrow started high low medium critical media param params return returns property import "
-    "staticmethod classmethod override deprecated todo see since throws type types".split()
+    [
+        "due",
+        "done",
+        "today",
+        "tomorrow",
+        "started",
+        "high",
+        "low",
+        "medium",
+        "critical",
+        "media",
+        "param",
+        "params",
+        "return",
+        "returns",
+        "property",
+        "import",
+        "staticmethod",
+        "classmethod",
+        "override",
+        "deprecated",
+        "todo",
+        "see",
+        "since",
+        "throws",
+        "type",
+        "types",
+    ]
 )
 _TAG = re.compile(rf"{_BEFORE}#([A-Za-z][\w/-]{{0,199}})")
 _COLOUR = re.compile(r"(?=.*\d)(?:[0-9a-f]{3}|[0-9a-f]{6}|[0-9a-f]{8})", re.IGNORECASE)
 _DUE = re.compile(
     rf"(?:\b(?:due|deadline)(?:\s+(?:by|on))?\s*[:=]?\s*|@due\(\s*|[📅🗓]\ufe0f?\s*|\bby\s+){_DATE}(?!\d)", re.IGNORECASE
 )
-_ISSUE = re.compile(rf"{_BEFORE}(?:((?i:PR|MR|pull request)\s?)|(?i:GH-)|)((?:[\w.-]+/[\w.-]+)?#\d{{1,9}}|(?<=-)\d{{1,9}})(?![\w-])")
+_ISSUE = re.compile(
+    rf"{_BEFORE}(?:((?i:PR|MR|pull request)\s?)|(?i:GH-)|)((?:[\w.-]+/[\w.-]+)?#\d{{1,9}}|(?<=-)\d{{1,9}})(?![\w-])"
+)
 
 
 class Said(NamedTuple):
