@@ -301,6 +301,8 @@ def decide(tx: Tx, item: Item, *, accepted: bool, by: str, reason: str | None = 
         require_open(item, "decide about")
     data = {"by": by} | ({"reason": reason} if reason else {})
     if accepted:
+        if item.form in (Form.DECISION, Form.QUESTION):
+            raise Refused(f"{item.item_id} is a {item.form.value}, and no work; add what is to be done", field="item")
         if item.accepted and item.status is not ItemStatus.WONTFIX:
             return item
         status = item.status if item.status is ItemStatus.IN_PROGRESS else status_of(item, accepted=True)

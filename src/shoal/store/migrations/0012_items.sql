@@ -108,5 +108,28 @@ CREATE TABLE scans (
   PRIMARY KEY (project, scanner)
 );
 
+-- Where and how the last scan that read its file saw an item: by this it is known again. `seen` is 0 when that scan missed
+-- it; `said` has what the file says of it, so that a scan changes only what the file changed, not what people did;
+-- `waits_for` the items that it waits for because the file says so.
+CREATE TABLE sightings (
+  item BIGINT PRIMARY KEY REFERENCES items (id),
+  project TEXT NOT NULL,
+  scanner TEXT NOT NULL,
+  path TEXT NOT NULL,
+  place INTEGER NOT NULL,
+  line INTEGER NOT NULL,
+  heading TEXT NOT NULL,
+  text TEXT NOT NULL,
+  form TEXT NOT NULL,
+  mark TEXT NOT NULL,
+  called TEXT,
+  above BIGINT,
+  said TEXT NOT NULL,
+  waits_for TEXT NOT NULL,
+  seen INTEGER NOT NULL
+);
+CREATE INDEX sightings_of_file ON sightings (project, scanner, path);
+CREATE INDEX sightings_gone ON sightings (project, scanner) WHERE seen = 0;
+
 ALTER TABLE events ADD COLUMN item BIGINT;
 CREATE INDEX events_of_item ON events (item, id) WHERE item IS NOT NULL;

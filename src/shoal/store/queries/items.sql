@@ -86,9 +86,10 @@ ORDER BY t.id DESC
 LIMIT :limit
 
 -- name: in_order
--- The open items that have a priority, in the order in which they are to be done.
+-- The open items that have a priority, in the order in which they are to be done. Decisions and questions are no work.
 SELECT t.* FROM items AS t
 WHERE t.status IN ('triaged', 'assessed') AND t.priority IS NOT NULL AND t.merged_into IS NULL
+  AND t.form NOT IN ('decision', 'question')
   AND t.project = :project                                                 -- if project
 ORDER BY t.priority, t.sort_order, t.id
 LIMIT :limit
