@@ -15,7 +15,7 @@ from shoal.adapters.scanners import markdown_files, tree
 from shoal.adapters.scanners.tree import Note, Tree
 from shoal.clock import SystemClock
 from shoal.errors import BadInput
-from shoal.model.found import FoundFile, Scan, ScanReport
+from shoal.model.found import FoundFile, ScanReport
 from shoal.model.item import Form
 from shoal.settings import Settings
 
@@ -111,7 +111,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         if tell is not None and number % 100 == 0:
             tell(ask.project, number)
     now = {*unchanged, *(one.path for one in files)}
-    look = Scan(
+    report = ledger.items.scan(
         project=ask.project,
         scanner=ask.scanner,
         files=files,
@@ -120,8 +120,8 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         complete=not ask.under,
         head=listed.head,
         since=before.number,
+        dry_run=dry_run,
     )
-    report = ledger.items.scan(look, dry_run=dry_run)
     credited = _credit(ledger, listed.root, report) if listed.in_git and not dry_run else 0
     return Done(ask, report, notes, len(files), len(unchanged), credited)
 
