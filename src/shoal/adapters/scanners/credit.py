@@ -80,7 +80,7 @@ def _blame(git: Program, commit: str | None, path: str, lines: list[int]) -> dic
         said = git.run(*asked, environment=_QUIET | {"GIT_LITERAL_PATHSPECS": "1"}, codes=(0, 128)).stdout
         text = said.decode("utf-8", "replace")
         heads = list(_BLAMED.finditer(text))
-        for head, following in zip(heads, [*heads[1:], None], strict=True):
+        for head, following in zip(heads, [*heads[1:], None], strict=False):
             part = text[head.end() : following.start() if following else None]
             name = re.search(r"^filename (.*)$", part, re.MULTILINE)
             found[int(head[3])] = (head[1], int(head[2]), name[1] if name else path)
