@@ -130,7 +130,13 @@ def test_sections_declare_work_without_boxes() -> None:
     )
     found = scan(text)
     assert [(one.line, one.text, one.mark.value, one.effort.value, one.form.value) for one in found] == [
-        (7, "Fix the pump (5)\n\nIt leaks.\n\n- at the seal\n- at the hose\n\nDetails\n\nMore.", "open", "large", "section"),
+        (
+            7,
+            "Fix the pump (5)\n\nIt leaks.\n\n- at the seal\n- at the hose\n\nDetails\n\nMore.",
+            "open",
+            "large",
+            "section",
+        ),
         (22, "Paint it (3) ✅ DONE (2026-01-31)", "done", "large", "section"),
     ]
     assert texts("## Fix the pump (5)\n\nIt leaks.\n") == ["Fix the pump (5)\n\nIt leaks."]
@@ -156,7 +162,9 @@ def test_decisions_and_questions_are_no_work() -> None:
 
 
 def test_what_is_written_about_an_item_is_taken_over_and_stays_in_its_text() -> None:
-    text = "t001.1 Mend the pump @ana #garden ~4h P1 blocked-by:t002,t003 due 2026-12-01 see #12 https://example.org/a#b"
+    text = (
+        "t001.1 Mend the pump @ana #garden ~4h P1 blocked-by:t002,t003 due 2026-12-01 see #12 https://example.org/a#b"
+    )
     found = one(f"- [ ] {text}\n")
     assert found.text == text
     assert (found.id, found.owner, found.labels, found.priority) == ("t001.1", "ana", ["garden"], 1)

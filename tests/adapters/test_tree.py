@@ -53,7 +53,9 @@ def test_files_are_those_that_git_has_or_would_take(repository: Path) -> None:
 
 
 def test_without_git_the_same_rules_hold(tmp_path: Path) -> None:
-    write(tmp_path, TODO_md="", docs__TODO_md="", docs__old__TODO_md="", build__TODO_md="", x__TODO_md="", x__keep_md="")
+    write(
+        tmp_path, TODO_md="", docs__TODO_md="", docs__old__TODO_md="", build__TODO_md="", x__TODO_md="", x__keep_md=""
+    )
     (tmp_path / ".gitignore").write_text("build/\n*.log\n/x/*.md\n!keep.md\n")
     (tmp_path / "docs/.gitignore").write_text("old\n")
     (tmp_path / "a.log").write_text("")
