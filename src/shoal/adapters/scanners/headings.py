@@ -32,8 +32,8 @@ _WORK = re.compile(
 )
 # One word says too little unless it is under one that says more.
 _WEAK = re.compile(
-    r"(?:work(?! items?)|next(?! steps?| up)|issues|problems|fixes|items|later|soon|now|blocked|planned|upcoming|doing|must[- ]haves?"
-    r"|nice[- ]to[- ]haves?|the work)\b"
+    r"(?:work(?! items?)|next(?! steps?| up)|issues|problems|fixes|items|later|soon|now|blocked|planned|upcoming|doing"
+    r"|must[- ]haves?|nice[- ]to[- ]haves?|the work)\b"
 )
 _WORK_AT_END = re.compile(r"\b(?:to-?dos?(?: list)?|backlog|roadmap|action items|next steps|follow-ups)\s*$")
 _DONE = re.compile(r"(?:recently |already )?(?:done|completed?|finished|shipped|archived?|closed|resolved|fixed)\b")
