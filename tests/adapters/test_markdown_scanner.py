@@ -129,7 +129,8 @@ def test_section_with_boxes_has_them_as_its_work_and_plain_lists_as_notes() -> N
 
 def test_sections_declare_work_without_boxes() -> None:
     text = (
-        "# TODO\n\n## For agents\n\nRead this first.\n\n## Fix the pump (5)\n\nIt leaks.\n\n- at the seal\n- at the hose\n\n"
+        "# TODO\n\n## For agents\n\nRead this first.\n\n## Fix the pump (5)\n\nIt leaks.\n\n"
+        "- at the seal\n- at the hose\n\n"
         "```\n- [ ] no\n```\n\n### Details\n\nMore.\n\n## Paint it (3) ✅ DONE (2026-01-31)\n\n"
         "## Water quality\n\nHm.\n"
     )
