@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shoal.adapters.scanners import ticking
@@ -263,6 +263,7 @@ PIECES = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES.split(";")) | st.text(max_size=8), max_size=60).map("".join), st.booleans())
 @example("-\n  - [ ] x\n\n  [ ] y\n", False)
 def test_never_fails_and_stays_within_the_file(text: str, declared: bool) -> None:
@@ -275,6 +276,7 @@ def test_never_fails_and_stays_within_the_file(text: str, declared: bool) -> Non
     assert msgspec.convert(msgspec.to_builtins(found), list[Found]) == found
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_become_text_with_as_many_lines(data: bytes) -> None:
     text = decoded(data)
