@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "archive": ("contents", "Pack a finished task's files into an archive, or bring them back."),
     "dep": ("dependencies", "What waits for what: add, remove, list, graph."),
     "task": ("main", "All commands about tasks, under one name."),
+    "scan": ("scan", "Read a project's files for what is to be done, and keep the backlog in step with them."),
     "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "job": ("jobs", "What fires by the clock: make jobs, run them, read their history."),
     "check": ("check", "What looks for what is wrong: run checks, let them run by themselves."),

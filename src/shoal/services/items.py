@@ -35,6 +35,7 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 LINKS = 1000
+Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40,64}(?![\s\S])", description="A commit's whole name.")]
 
 
 @verb("POST /items", status=201)
@@ -157,6 +158,23 @@ def reopen(tx: Tx, *, item: ItemRef) -> Item:
 def done(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
     """Say that an item is done."""
     return finish(tx, lock_item(tx, item), reason=reason)
+
+
+@verb("POST /items/credit", repeatable=True)
+def credit(
+    tx: Tx,
+    *,
+    commits: Annotated[dict[Name, Commit], Meta(max_length=1000, description="The commit by item.")],
+) -> list[Item]:
+    """Say which commits did items that are done: those that ticked their boxes. What is not done is passed over."""
+    numbers = {item_number(ref): commit for ref, commit in commits.items()}
+    credited = []
+    for number, commit in sorted(numbers.items()):
+        found = lock_item(tx, number)
+        if found.status is ItemStatus.DONE and found.done_commit != commit:
+            found = change_item(tx, found, Kind.ITEM_UPDATED, {"done_commit": commit})
+        credited.append(found)
+    return credited
 
 
 @verb("POST /items/{item}/files", repeatable=True)
