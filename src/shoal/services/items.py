@@ -28,6 +28,7 @@ from shoal.model.item import (
 )
 from shoal.model.page import Page, position
 from shoal.model.task import priority_of
+from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, require_open, status_of, stored, text_hash
 from shoal.services.item_refs import get_item, item_number, lock_item
 from shoal.services.refs import LARGEST_ID
@@ -123,6 +124,8 @@ def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
         fields["parent"] = _parent(tx, found, fields["parent"])
     if "text" in fields:
         fields["text_hash"] = text_hash(fields["text"])
+    if "priority" in fields:
+        fields["prioritised_by"] = None
     fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
     return change_item(tx, found, Kind.ITEM_UPDATED, fields) if fields else found
 
@@ -147,7 +150,8 @@ def reopen(tx: Tx, *, item: ItemRef) -> Item:
         raise Refused(f"{found.item_id} was merged into {shown(found.merged_into)}; reopen that one", field="item")
     if found.status not in (ItemStatus.DONE, ItemStatus.WONTFIX, ItemStatus.STALE):
         return found
-    status = status_of(found, accepted=found.accepted)
+    under_way = item_tasks.live(tx, found)
+    status = ItemStatus.IN_PROGRESS if under_way else status_of(found, accepted=found.accepted)
     return change_item(
         tx, found, Kind.ITEM_REOPENED, {"status": status, "done_at": None, "done_commit": None, "unseen": 0}
     )
@@ -155,8 +159,13 @@ def reopen(tx: Tx, *, item: ItemRef) -> Item:
 
 @verb("POST /items/{item}/done", repeatable=True)
 def done(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
-    """Say that an item is done."""
-    return finish(tx, lock_item(tx, item), reason=reason)
+    """Say that an item is done. Refused while tasks of it are under way."""
+    found = lock_item(tx, item)
+    if found.status is not ItemStatus.DONE and (live := item_tasks.live(tx, found)):
+        raise Refused(
+            f"{found.item_id} has tasks under way ({tx.shown(live[0])}); finish or cancel them first", field="item"
+        )
+    return finish(tx, found, reason=reason)
 
 
 @verb("POST /items/{item}/files", repeatable=True)

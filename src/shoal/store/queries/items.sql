@@ -60,6 +60,7 @@ UPDATE items SET
   merged_into = :merged_into,               -- if merged_into
   done_at = :done_at,                       -- if done_at
   done_commit = :done_commit,               -- if done_commit
+  prioritised_by = :prioritised_by,         -- if prioritised_by
   updated_at = :now
 WHERE id = :id
 RETURNING *
@@ -136,7 +137,7 @@ UPDATE items SET parent = :to WHERE parent = :from AND id <> :to
 
 -- name: tasks
 -- The tasks that an item became.
-SELECT task FROM item_tasks WHERE item = :item ORDER BY place, task LIMIT :limit
+SELECT task FROM item_tasks WHERE item = :item ORDER BY round, place, task LIMIT :limit
 
 -- name: assessments
 -- Every assessment of an item, the newest first.
