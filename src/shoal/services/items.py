@@ -87,7 +87,7 @@ def list_(
     type: Name | None = None,
     parent: ItemRef | None = None,
     source_file: Path | None = None,
-    file: Annotated[Path | None, Meta(description="Only those that are about this file.")] = None,
+    file: Annotated[Path | None, Meta(description="Only those that are about this file, or stand in it.")] = None,
     containing: Annotated[Name | None, Meta(description="Only those with these words, whatever the case.")] = None,
     cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
     limit: Limit = 100,

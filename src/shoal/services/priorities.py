@@ -41,7 +41,7 @@ def prioritise(
     tx: Tx,
     *,
     project: Name | None = None,
-    items: Annotated[list[ItemRef] | None, Meta(max_length=1000, description="Only these; else all.")] = None,
+    items: Annotated[list[ItemRef], Meta(max_length=1000, description="Only these; else all.")] | None = None,
     all: Annotated[bool, Meta(description="Also where a person or its source gave the priority.")] = False,
     dry_run: bool = False,
 ) -> Prioritised:

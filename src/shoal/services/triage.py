@@ -51,7 +51,7 @@ def triage(
     left = len(page) - sum(one.then != "leave" for one in taken)
     following = page[-1].id if len(page) == limit else None
     if following is None:
-        taken += _made_safe(tx, filters, notes, dry_run=dry_run)
+        taken += _made_safe(tx, filters, dry_run=dry_run)
     return Triaged(decisions=taken, looked_at=len(page), left=left, notes=notes, dry_run=dry_run, next=following)
 
 
@@ -120,7 +120,7 @@ def _queue(tx: Tx, item: Item, notes: list[str]) -> list[str]:
         return []
 
 
-def _made_safe(tx: Tx, filters: dict[str, str], notes: list[str], *, dry_run: bool) -> list[Decision]:
+def _made_safe(tx: Tx, filters: dict[str, str], *, dry_run: bool) -> list[Decision]:
     """What rules accepted, and was found to be safe afterwards."""
     done = []
     for name, rule in tx.settings.triage.items():
@@ -128,7 +128,9 @@ def _made_safe(tx: Tx, filters: dict[str, str], notes: list[str], *, dry_run: bo
             continue
         for row in tx.all("backlog.safe_unqueued", decided_by=f"{BY}{name}", limit=LINKS, **filters):
             item = item_from_row(row)
-            queued = [] if dry_run else _queue(tx, lock_item(tx, item.id), notes)
+            queued = [] if dry_run else _queue(tx, lock_item(tx, item.id), [])
+            if not queued and not dry_run:
+                continue  # it was told when it was accepted
             done.append(
                 Decision(
                     item_id=item.item_id,
