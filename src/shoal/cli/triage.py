@@ -13,6 +13,7 @@ from shoal.errors import ShoalError
 from shoal.model.item import Form, Item, ItemDetail, Severity
 
 if TYPE_CHECKING:
+    from shoal.cli.keys import Keys
     from shoal.model.backlog import Decision
 
 KEYS = {
@@ -26,7 +27,6 @@ KEYS = {
     "?": "this",
 }
 PAGE = 1000
-ESCAPE, INTERRUPT, END = "\x1b", "\x03", "\x04"
 NO_WORK = (Form.DECISION, Form.QUESTION)
 RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, None: 2, Severity.INFO: 3}
 DONE = {"accept": "accepted", "reject": "rejected", "leave": "left to you"}
@@ -53,7 +53,10 @@ def triage(session: Session, project: str | None, rules: bool, dry_run: bool) ->
             "triage asks about each item, and needs a terminal for it. Without one: `shoal triage --rules`, or "
             "`shoal backlog list -s new` and `shoal item accept W1 W2`"
         )
-    Triage(session, project).run()
+    from shoal.cli.keys import Keys
+
+    with Keys() as keys:
+        Triage(session, project, keys).run()
 
 
 def _by_rules(session: Session, project: str | None, *, dry_run: bool) -> None:
@@ -98,48 +101,13 @@ def _by_rules(session: Session, project: str | None, *, dry_run: bool) -> None:
     )
 
 
-class Keys:
-    """Keys as they are pressed. What was typed ahead is not lost, nor taken for one key."""
-
-    def __init__(self) -> None:
-        self._ahead = ""
-
-    def key(self) -> str:
-        """The next key; Ctrl-C and Ctrl-D are `q`. Arrows and the like are passed over."""
-        while True:
-            while not self._ahead:
-                try:
-                    self._ahead = click.getchar()
-                except (KeyboardInterrupt, EOFError):
-                    return "q"
-            if self._ahead.startswith(ESCAPE):
-                self._ahead = ""
-                continue
-            key, self._ahead = self._ahead[0], self._ahead[1:]
-            return "q" if key in (INTERRUPT, END) else key
-
-    def line(self, prompt: str) -> str:
-        """A line of text; empty also when it is given up."""
-        ahead, self._ahead = self._ahead, ""
-        for place, letter in enumerate(ahead):
-            if letter in "\r\n":
-                self._ahead = ahead[place + 1 :]
-                click.echo(prompt + ahead[:place])
-                return ahead[:place].strip()
-        try:
-            return (ahead + input(prompt + ahead)).strip()
-        except (KeyboardInterrupt, EOFError):
-            click.echo()
-            return ""
-
-
 class Triage:
     """One sitting. Each step is remembered with the event that it made, so that it can be taken back."""
 
-    def __init__(self, session: Session, project: str | None) -> None:
+    def __init__(self, session: Session, project: str | None, keys: Keys) -> None:
         self._ledger = session.ledger
         self._project = project
-        self._keys = Keys()
+        self._keys = keys
         self._items: list[Item] = []
         self._at = 0
         self._steps: list[tuple[int, str, int | None]] = []  # place, what was done, its event
@@ -155,7 +123,7 @@ class Triage:
         while going:
             if self._at >= len(self._items):
                 click.echo("That was the last one. u takes back, any other key ends.")
-                going = self._keys.key() == "u"
+                going = self._key() == "u"
                 if going:
                     self._undo()
                 continue
@@ -186,7 +154,7 @@ class Triage:
         """Take keys until one leads to another item; whether to go on."""
         while True:
             click.echo(f"[{self._at + 1}/{len(self._items)}] a r s e p u q ? ", nl=False)
-            key = self._keys.key().lower()
+            key = self._key().lower()
             click.echo(key if key.isprintable() else "")
             if key == "q":
                 return False
@@ -218,7 +186,7 @@ class Triage:
             return True
         else:
             click.echo("Priority 0-3, - for none: ", nl=False)
-            given_key = self._keys.key()
+            given_key = self._key()
             click.echo(given_key if given_key.isprintable() else "")
             if given_key not in ("0", "1", "2", "3", "-"):
                 click.echo("No priority given.")
@@ -228,6 +196,13 @@ class Triage:
             return True
         self._at += 1
         return True
+
+    def _key(self) -> str:
+        """The next key; Ctrl-C and Ctrl-D are `q`."""
+        try:
+            return self._keys.key()
+        except (KeyboardInterrupt, EOFError):
+            return "q"
 
     def _step(self, key: str, verb: Any, item: ItemDetail) -> None:
         before = self._last_event(item)
