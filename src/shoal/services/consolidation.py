@@ -29,8 +29,8 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 ENOUGH = 2.0  # points from which two items belong together
-NAMED, PER_FILE, MOST_FOR_FILES, ALIKE = 2.0, 0.75, 2.25, 3.0
-ALIKE_FROM = 0.45
+NAMED, PER_FILE, MOST_FOR_FILES, ALIKE = 2.0, 0.75, 2.25, 4.0
+ALIKE_FROM = 0.3
 COMMON = 25  # a file or word of more items than that says nothing about two of them
 LARGEST = 12
 SHORTEST_WORD = 4

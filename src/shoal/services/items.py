@@ -99,7 +99,9 @@ def list_(
     filters["accepted"] = None if accepted is None else int(accepted)
     filters["priority"] = None if priority is None else priority_of(priority)
     filters["parent"] = None if parent is None else item_number(parent)
-    filters["like"] = None if containing is None else f"%{containing.lower()}%"
+    if containing is not None:
+        escaped = containing.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        filters["like"] = f"%{escaped}%"
     given = {name: value for name, value in filters.items() if value is not None}
     before = LARGEST_ID if cursor is None else position(cursor)
     found = [item_from_row(row) for row in tx.all("items.newest", before=before, limit=limit, **given)]

@@ -117,7 +117,7 @@ LIMIT :limit
 
 -- name: with_ref
 -- The items of a project that have a name elsewhere.
-SELECT * FROM items WHERE project = :project AND refs LIKE :like ORDER BY id LIMIT :limit
+SELECT * FROM items WHERE project = :project AND refs LIKE :like ESCAPE '\' ORDER BY id LIMIT :limit
 
 -- name: event
 -- An event about an item.

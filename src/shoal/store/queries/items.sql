@@ -81,7 +81,7 @@ WHERE t.id < :before AND t.merged_into IS NULL
   AND t.type = :type                                                       -- if type
   AND t.parent = :parent                                                   -- if parent
   AND t.source_file = :source_file                                         -- if source_file
-  AND LOWER(t.text) LIKE :like                                             -- if like
+  AND LOWER(t.text) LIKE :like ESCAPE '\'                                  -- if like
   AND (t.source_file = :file OR EXISTS (SELECT 1 FROM item_files AS f WHERE f.item = t.id AND f.path = :file))  -- if file
 ORDER BY t.id DESC
 LIMIT :limit
