@@ -123,3 +123,9 @@ def test_narrow_terminal_and_long_words_lose_nothing(shell: Shell) -> None:
     shell("item", "add", "x" * 100, "-f", "y")
     assert "x" * 100 in "".join(shell("backlog", "list", COLUMNS="40").split())
     assert "\x1b" not in shell("item", "show", "W1", COLUMNS="40")
+
+
+def test_text_of_anybodys_file_does_not_move_the_terminal(shell: Shell) -> None:
+    shell("backlog", "import", "-", stdin='{"text": "a\\u001b[2Jb\\nc\\u009bd", "owner": "x\\u202ey"}')
+    for shown in (shell("backlog", "list"), shell("item", "show", "W1"), shell("item", "accept", "W1")):
+        assert not {"\x1b", "\x9b", "\u202e"} & set(shown)

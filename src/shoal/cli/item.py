@@ -289,10 +289,11 @@ def _each(session: Session, items: tuple[str, ...], verb: Callable[[str], Item],
 def _say(session: Session, found: list[Any], said: str | Callable[[Any], str]) -> None:
     def show() -> None:
         from shoal.cli import output
+        from shoal.cli.items import name_of
 
         for one in found:
             words = said(one) if callable(said) else said.format(status=one.status.value)
-            output.sentence(f"{one.item_id} {words}: {' '.join(one.name.split())}")
+            output.sentence(f"{one.item_id} {words}: {name_of(one)}")
 
     session.answer(found if len(found) > 1 else found[0], show, ids=[one.item_id for one in found])
 

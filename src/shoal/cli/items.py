@@ -22,6 +22,16 @@ STYLES = {
 }
 
 
+def clean(text: str, *, lines: bool = False) -> str:
+    """A text without what a terminal would obey: it may come from anybody's file."""
+    return "".join(letter if letter.isprintable() or (lines and letter == "\n") else " " for letter in text)
+
+
+def name_of(item: Item) -> str:
+    """What people read of an item, on one line."""
+    return " ".join(clean(item.name).split())
+
+
 def status(value: str) -> Text:
     """A status in its colour."""
     from rich.text import Text
@@ -42,7 +52,7 @@ def listed(found: Iterable[Item], *, empty: str) -> None:
                 "" if one.priority is None else one.priority,
                 "" if one.effort == "unknown" else one.effort.value,
                 place(one),
-                one.name,
+                name_of(one),
             )
             for one in found
         ],
@@ -65,14 +75,13 @@ def whole(found: ItemDetail) -> None:
     from shoal.cli import output
 
     out = output.console()
-    name = " ".join(found.name.split())
-    out.print(Text.assemble((found.item_id, "bold"), " ", name, "  ", status(found.status)), soft_wrap=True)
+    out.print(Text.assemble((found.item_id, "bold"), " ", name_of(found), "  ", status(found.status)), soft_wrap=True)
     for label, value in _details(found):
         if value:
-            out.print(Text.assemble((f"  {label:<12} ", "dim"), str(value)), soft_wrap=True)
+            out.print(Text.assemble((f"  {label:<12} ", "dim"), clean(str(value))), soft_wrap=True)
     for label, text in (("summary", found.summary), ("text", found.text if found.text != found.name else None)):
         if text:
-            out.print(Text.assemble((f"  {label}\n", "dim"), _indented(text)), soft_wrap=True)
+            out.print(Text.assemble((f"  {label}\n", "dim"), _indented(clean(text, lines=True))), soft_wrap=True)
 
 
 def _details(found: ItemDetail) -> list[tuple[str, Any]]:

@@ -78,9 +78,10 @@ def _by_rules(session: Session, project: str | None, *, dry_run: bool) -> None:
 
     def show() -> None:
         from shoal.cli import output
+        from shoal.cli.items import clean
 
         rows = [
-            (one.item_id, DONE[one.then], one.rule, one.why, ", ".join(one.queued), " ".join(one.name.split()))
+            (one.item_id, DONE[one.then], one.rule, one.why, ", ".join(one.queued), clean(" ".join(one.name.split())))
             for one in taken
         ]
         if rows:
@@ -179,7 +180,9 @@ class Triage:
         elif key == "s":
             self._steps.append((self._at, "s", None))
         elif key == "e":
-            title = self._keys.line(f"Title ({_clean(item.name)}): ")
+            from shoal.cli.items import name_of
+
+            title = self._keys.line(f"Title ({name_of(item)}): ")
             if not title:
                 return False
             self._step("e", lambda: items.update(item.id, title=title), item)
@@ -231,12 +234,12 @@ class Triage:
         from rich.text import Text
 
         from shoal.cli import output
-        from shoal.cli.items import place
+        from shoal.cli.items import clean, place
 
         out = output.console()
 
         def say(text: str, style: str = "") -> None:
-            out.print(Text(_clean(text, lines=True), style, overflow="fold"))
+            out.print(Text(clean(text, lines=True), style, overflow="fold"))
 
         out.rule(style="dim")
         about = [item.item_id, item.project, place(item), " > ".join(item.heading)]
@@ -277,8 +280,3 @@ def _order(item: Item) -> tuple[Any, ...]:
     """Bad findings first; then as it stands in the files; what is no work comes last."""
     place = (item.project, item.source_file or "", item.source_line or 0, item.id)
     return (item.form in NO_WORK, RANK[item.severity], *place)
-
-
-def _clean(text: str, *, lines: bool = False) -> str:
-    """A text without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() or (lines and letter == "\n") else " " for letter in text)
