@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from shoal import Ledger
-from shoal.errors import Refused, WrongStatus
+from shoal.errors import Refused, ShoalError, WrongStatus
 from shoal.services import backlog
 from shoal.settings import BacklogSettings, ProjectSettings
 from tests.rows import execute
@@ -201,3 +204,38 @@ def test_item_with_work_under_way_is_neither_done_nor_rejected_by_hand(ledger: L
         ledger.items.done(1)
     with pytest.raises(Refused, match="W1 has tasks under way"):
         ledger.items.reject(1)
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Do things at the same moment; what each came to, an error of ours for one that was refused."""
+    barrier = threading.Barrier(len(calls))
+
+    def one(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return call()
+        except ShoalError as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(one, calls))
+
+
+def test_two_who_run_an_item_at_once_make_its_tasks_once(open_at: Callable[..., Ledger]) -> None:
+    ledgers = [open_at() for _ in range(4)]
+    for number in range(1, 6):
+        ledgers[0].items.create(text="x", accepted=True)
+        came = at_once(*(partial(one.items.run, number) for one in ledgers))
+        assert sum(one.made for one in came) == 1
+    assert len(ledgers[0].tasks.list()) == 5
+
+
+def test_two_who_make_items_wait_at_once_make_no_circle(open_at: Callable[..., Ledger]) -> None:
+    first, second = open_at(), open_at()
+    for number in range(1, 20, 2):
+        first.items.create(text="a")
+        first.items.create(text="b")
+        came = at_once(
+            partial(first.items.depend, number, on=number + 1), partial(second.items.depend, number + 1, on=number)
+        )
+        assert sorted(type(one).__name__ for one in came) == ["Cycle", "ItemDetail"]

@@ -118,6 +118,8 @@ def next_(tx: Tx, *, project: Name | None = None, limit: Limit = 50) -> list[Ite
 @verb("PATCH /items/{item}", repeatable=True)
 def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
     """Edit a work item; what is left out stays, null clears. A scan does not take back what was edited."""
+    if changes.parent is not UNSET and changes.parent is not None:
+        tx.all("dependencies.lock_edges")
     found = lock_item(tx, item)
     fields = {name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
     if "priority" in fields and fields["priority"] is not None:
@@ -195,6 +197,7 @@ def remove_file(tx: Tx, *, item: ItemRef, path: Path) -> ItemDetail:
 @verb("POST /items/{item}/dependencies", repeatable=True)
 def depend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
     """Make an item wait for another; its tasks will wait for the other's. Raises Cycle, with the path."""
+    tx.all("dependencies.lock_edges")  # two who look at once would not see each other's circle
     found, blocker = lock_item(tx, item), get_item(tx, on)
     _refuse_circle(tx, found, blocker)
     if tx.one("items.add_dependency", blocked=found.id, blocker=blocker.id) is not None:
@@ -218,6 +221,7 @@ def merge(tx: Tx, *, item: ItemRef, into: ItemRef) -> Item:
 
     A scan that sees it again counts it as the other one. Refused for an item that has tasks.
     """
+    tx.all("dependencies.lock_edges")
     number, target_number = item_number(item), item_number(into)
     if number == target_number:
         raise BadInput(f"{shown(number)} cannot be merged into itself", field="into")

@@ -61,6 +61,8 @@ def by_rules(
     """Let the rules decide about these items, as far as they are new: what each rule says, and what hindered one."""
     rules = tx.settings.triage
     with_files = any(rule.paths or rule.changed_within_days is not None for rule in rules.values())
+    if not dry_run and any(rule.queue for rule in rules.values()):
+        tx.all("dependencies.lock_edges")  # before any item, as whoever makes tasks of one does
     notes: list[str] = []
     taken: list[Decision] = []
     for item in found if rules else []:

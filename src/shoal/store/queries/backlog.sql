@@ -109,7 +109,7 @@ ORDER BY id
 LIMIT :limit
 
 -- name: alike
--- The items of the same words in the same file of a project.
+-- The items of a project that have the same words.
 SELECT * FROM items
 WHERE project = :project AND text_hash = :text_hash
 ORDER BY id
