@@ -38,7 +38,6 @@ class Items(RuleBasedStateMachine):
         self.ledger: Ledger = open_ledger(
             type(self).address(), settings=Settings(), actor="ana", create=True, clock=FakeClock()
         )
-        self.ran: set[int] = set()
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
@@ -60,6 +59,13 @@ class Items(RuleBasedStateMachine):
     def create(self, accepted: bool, parent: int | None) -> None:
         given = {"parent": self.some(parent)} if parent is not None and self.ledger.items.list() else {}
         self.ledger.items.create(text="x", accepted=accepted, **given)
+
+    @rule(parallel=st.booleans())
+    def run_new_tree(self, parallel: bool) -> None:
+        above = self.ledger.items.create(text="above", accepted=True).id
+        for _ in range(2):
+            self.ledger.items.create(text="below", accepted=True, parent=above)
+        self.ledger.items.run(above, parallel=parallel)
 
     @precondition(lambda self: self.ledger.items.list())
     @rule(item=which, verb=st.sampled_from(["accept", "reject", "reopen", "done", "undo"]))
@@ -93,15 +99,32 @@ class Items(RuleBasedStateMachine):
     @rule(task=which, verb=st.sampled_from(["complete", "complete", "cancel", "reopen", "fail"]))
     def end(self, task: int, verb: str) -> None:
         given = {"error": "no"} if verb == "fail" else {}
-        self.attempt(getattr(self.ledger.tasks, verb), self.task(task), **given)
+        number = self.task(task)
+        before = self.of_task(number)
+        self.attempt(getattr(self.ledger.tasks, verb), number, **given)
+        self.follow()
+        after = self.of_task(number)
+        states = {self.ledger.tasks.get(ref).status.value for ref in after.tasks}
+        if before.status == "in_progress" and not after.children and states == {"completed"}:
+            assert after.status == "done"
+        if verb == "reopen" and self.ledger.tasks.get(number).status in LIVE and after.merged_into is None:
+            assert after.status == "in_progress"
+
+    def of_task(self, number: int) -> Any:
+        numbers = [one.id for one in self.ledger.items.list(limit=1000)]
+        found = [self.ledger.items.get(one) for one in numbers]
+        return next(one for one in found if f"T{number}" in one.tasks)
+
+    def follow(self) -> None:
+        more = True
+        while more:
+            _, more = self.ledger.engine.write(backlog.follow)  # type: ignore[attr-defined]
 
     @invariant()
     def items_stand_where_their_tasks_say(self) -> None:
         if not hasattr(self, "ledger"):
             return
-        more = True
-        while more:
-            _, more = self.ledger.engine.write(backlog.follow)  # type: ignore[attr-defined]
+        self.follow()
         found = {one.id: self.ledger.items.get(one.id) for one in self.ledger.items.list()}
         status = {one.id: one.status.value for one in self.ledger.tasks.list(limit=1000)}
         for item in found.values():
@@ -124,7 +147,7 @@ def machine_at(address: Callable[[], str]) -> type[Items]:
 
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=50,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -206,6 +206,24 @@ def test_item_with_work_under_way_is_neither_done_nor_rejected_by_hand(ledger: L
         ledger.items.reject(1)
 
 
+def test_very_long_row_of_items_is_refused_and_not_half_made(ledger: Ledger) -> None:
+    for number in range(1, 131):
+        ledger.items.create(text="x", accepted=True)
+        if number > 1:
+            ledger.items.depend(number, on=number - 1)
+    with pytest.raises(Refused, match="W30 comes after 100 items that wait for each other; run it by itself first"):
+        ledger.items.run(130, with_blockers=True)
+    assert ledger.tasks.list() == []
+    assert ledger.items.run(60, with_blockers=True).made == 60
+
+
+def test_event_tells_all_tasks_of_a_chain(ledger: Ledger, assess: Callable[..., None]) -> None:
+    ledger.items.create(text="big", accepted=True)
+    assess(1, sub_tasks=["one", "two", "three"])
+    ledger.items.run(1)
+    assert ledger.events.list(item=1)[0].data == {"tasks": ["T1", "T2", "T3"]}
+
+
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
     """Do things at the same moment; what each came to, an error of ours for one that was refused."""
     barrier = threading.Barrier(len(calls))

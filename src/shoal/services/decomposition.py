@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from shoal.services.verb import verb
 
 LINKS = 1000
 SUB_TASKS = 50
+DEEPEST = 100
 TITLE_LIMIT = 300
 TYPE = "swe"
 MINUTES = {Effort.SMALL: 20, Effort.MEDIUM: 75, Effort.LARGE: 240}
@@ -72,23 +74,28 @@ class _Work:
     def carry_out(self, item: Item, *, after: list[int], priority: int | None) -> list[int]:
         """Make the tasks of a locked item and of those below it; the numbers of those that end it."""
         tx = self._tx
-        live = item_tasks.live(tx, item)
+        ends = item_tasks.live(tx, item)
         if item.status is ItemStatus.IN_PROGRESS:
-            return live
+            return ends
         self._check(item)
         if item.priority is not None:
             priority = item.priority
         elif item.severity is not None:
             priority = BY_SEVERITY[item.severity]
-        if not live:
+        if len(self._above) >= DEEPEST:
+            raise Refused(
+                f"{item.item_id} comes after {DEEPEST} items that wait for each other; run it by itself first",
+                field="item",
+            )
+        if not ends:
             self._above.append(item.id)
             waits = list(dict.fromkeys([*after, *self._blockers(item)]))
             children = _in_order(tx, item_tasks.children(tx, item))
-            live = self._children(children, waits, priority) if children else self._tasks(item, waits, priority)
+            ends = self._children(children, waits, priority) if children else self._tasks(item, waits, priority)
             self._above.pop()
-        data = {"tasks": [*map(tx.shown, live)]}
+        data = {"tasks": [*map(tx.shown, item_tasks.live(tx, item))]}
         change_item(tx, item, Kind.ITEM_DECOMPOSED, {"status": ItemStatus.IN_PROGRESS}, data=data)
-        return live
+        return ends
 
     def _check(self, item: Item) -> None:
         require_open(item, "run")
@@ -209,20 +216,24 @@ def _round(parts: list[item_tasks.Part], steps: list[Step]) -> tuple[int, dict[i
 
 def _in_order(tx: Tx, children: list[Item]) -> list[Item]:
     """Items in their order, but none before what it waits for."""
-    by_number = {one.id: one for one in children}
-    placed: dict[int, Item] = {}
-
-    def place(one: Item) -> None:
-        if one.id in placed:
-            return
-        for (blocker,) in tx.all("items.blockers", blocked=one.id, limit=LINKS):
-            if blocker in by_number:
-                place(by_number[blocker])
-        placed[one.id] = one
-
+    places = {one.id: place for place, one in enumerate(children)}
+    after: dict[int, list[int]] = {one.id: [] for one in children}
+    waits = dict.fromkeys(places, 0)
     for one in children:
-        place(one)
-    return list(placed.values())
+        for (blocker,) in tx.all("items.blockers", blocked=one.id, limit=LINKS):
+            if blocker in places:
+                after[blocker].append(one.id)
+                waits[one.id] += 1
+    free = [place for number, place in places.items() if not waits[number]]
+    placed: list[Item] = []
+    while free:
+        one = children[heapq.heappop(free)]
+        placed.append(one)
+        for number in after[one.id]:
+            waits[number] -= 1
+            if not waits[number]:
+                heapq.heappush(free, places[number])
+    return placed
 
 
 def _is_below(tx: Tx, item: Item, other: Item) -> bool:
