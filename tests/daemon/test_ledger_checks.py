@@ -257,3 +257,15 @@ def test_links_are_read_as_obsidian_does() -> None:
         "d",
         None,
     ]
+
+
+def test_todo_files_become_items_of_their_own(ledger: Ledger, clock: FakeClock, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/TODO.md").write_text("- [ ] Fix the login\n- [x] Done\n")
+    check, said = checks.load("todo-scan"), list[str]()
+    context = Context(
+        ledger=ledger, options=check.Options(), project="web", root=tmp_path / "web", now_ms=clock.now, warn=said.append
+    )
+    assert list(check.run(context)) == []
+    assert ("Fix the login", "scan") in [(item.text, item.origin) for item in ledger.items.list(project="web")]
+    assert said[0].startswith("markdown: 1 files read, 0 unchanged; ")

@@ -24,6 +24,7 @@ OF_LEDGER: dict[str, str] = {
     "jobs-health": "shoal.daemon.checks.jobs_health",
     "learning-health": "shoal.daemon.checks.learning_health",
     "stale-work": "shoal.daemon.checks.stale_work",
+    "todo-scan": "shoal.daemon.checks.todo_scan",
     "vault-health": "shoal.daemon.checks.vault_health",
 }
 
