@@ -11,6 +11,7 @@ import pytest
 from shoal import Ledger
 from shoal.model.check import Finding, Findings, FindingsReport, finding_of
 from shoal.model.item import Severity
+from shoal.settings import TriageSettings
 from tests.conftest import FakeClock
 from tests.rows import execute
 
@@ -199,3 +200,18 @@ def test_finding_whose_task_is_under_way_waits_for_it(ledger: Ledger, look: Look
     assert look().resolved == []
     ledger.tasks.complete(task.id)
     assert look().resolved == ["W1"]
+
+
+def test_critical_finding_makes_a_fix_task_by_rule(open_at: Callable[..., Ledger]) -> None:
+    rule = TriageSettings(then="accept", severities=["critical"], queue=True)
+    ledger = open_at(triage={"critical": rule})
+    report = ledger.checks.record(check="doc-health", project="web", findings=[DEAD, PORT])
+    assert report.new == ["W1", "W2"]
+    item = ledger.items.get(2)
+    assert (item.status, item.accepted, item.decided_by) == ("in_progress", True, "rule:critical")
+    [task] = ledger.tasks.list()
+    assert (item.tasks, task.status) == ([task.task_id], "queued")
+    assert ledger.items.get(1).status == "new"
+    assert ledger.checks.record(check="doc-health", project="web").resolved == ["W1"]
+    submitted = ledger.audits.submit(type="security", message="open port", severity=Severity.CRITICAL)
+    assert (submitted.status, len(ledger.tasks.list())) == ("in_progress", 2)

@@ -16,7 +16,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Limit
 from shoal.model.item import Item, ItemStatus, Origin, Tier, shown
 from shoal.model.job import Run, RunStatus
-from shoal.services import runs
+from shoal.services import runs, triage
 from shoal.services.item_changes import change_item, status_of, text_hash
 from shoal.services.item_refs import lock_item
 from shoal.services.items import finish, insert
@@ -76,8 +76,11 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
     A finding that was seen before stays the same work item: by its check, file, rule and words, wherever it stands in
     the file. One that the check itself had closed is open again; one that was rejected stays rejected. What a complete
     look does not have any more is done, unless a task is under way. After another version of the check has looked at
-    everything, an old finding that is like a new one of the same file and rule goes on as that.
+    everything, an old finding that is like a new one of the same file and rule goes on as that. The rules of
+    [triage.NAME] decide about new ones at once; what asks which files were changed lately is left to `shoal triage`.
     """
+    if any(rule.queue for rule in tx.settings.triage.values()):
+        tx.all("dependencies.lock_edges")  # before any item, as whoever makes tasks of one does
     tx.all("checks.begin", check_name=found.check, project=found.project, version=found.version, now=tx.now)
     known = [_Known(*row) for row in tx.all("checks.known", check_name=found.check, project=found.project)]
     moved = {old: new for new, old in found.renamed.items()}
@@ -111,6 +114,7 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
             _see(tx, found, finding, one, report)
     brought = [_bring(tx, found, finding) for finding in left]
     report.new.extend(item.item_id for item in brought)
+    triage.by_rules(tx, brought, {})
     if found.complete:
         for one in unseen:
             _resolve(tx, found, one, report)
