@@ -585,7 +585,7 @@ def test_file_that_changed_while_the_clock_stood_is_read_again(tmp_path: Path) -
     assert Stats(place, tmp_path, now_ms=now_ms).hash_of(names[0], look) is None
 
 
-@pytest.mark.parametrize("broken", [b"", b"\x93\x01", b"no", os.urandom(100)])
+@pytest.mark.parametrize("broken", [b"", b"\x93\x01", b"no", bytes(range(100))])
 def test_broken_memory_costs_only_time(tmp_path: Path, broken: bytes) -> None:
     place = tmp_path / "stats"
     place.write_bytes(broken)

@@ -126,7 +126,7 @@ def test_ticked_box_finishes_its_item_and_unticked_opens_it_again(ledger: Ledger
     ticked = PLAN.replace("[ ] Fix", "[x] Fix")
     assert became(scan(ledger, ticked, head="c0ffee")) == {"W1": "done"}
     item = ledger.items.get(1)
-    assert (item.status, item.done_at, item.done_commit) == ("done", clock.now, "c0ffee")
+    assert (item.status, item.done_at, item.done_commit) == ("done", clock.now, None)
     assert became(scan(ledger, PLAN)) == {"W1": "reopened"}
     item = ledger.items.get(1)
     assert (item.status, item.done_at, item.done_commit) == ("triaged", None, None)

@@ -45,7 +45,6 @@ class Seen(NamedTuple):
     moved: bool
     why: str
     by: str
-    commit: str | None
     now: int
 
 
@@ -89,13 +88,14 @@ def change_mark(item: Item, old: str, new: Seen) -> Change | None:
     mark = new.found.mark
     if mark.value == old:
         return None
+    if item.status is ItemStatus.IN_PROGRESS:
+        return None  # its tasks say when it is done, and a person calls them off
     if mark is Mark.DONE and item.status is not ItemStatus.DONE:
-        fields = {"status": ItemStatus.DONE, "done_at": new.now, "done_commit": new.commit, "unseen": 0}
+        # Which commit ticked it is asked of git, and told after the scan: the box may not be committed yet.
+        fields = {"status": ItemStatus.DONE, "done_at": new.now, "done_commit": None, "unseen": 0}
         data = {"reason": f"ticked in {new.at.path}"}
-        return Change(fields, [Told(Kind.ITEM_DONE, ("status", "done_commit"), data)], "done")
+        return Change(fields, [Told(Kind.ITEM_DONE, ("status",), data)], "done")
     if mark is Mark.DECLINED and item.status in OPEN | {ItemStatus.STALE}:
-        if item.status is ItemStatus.IN_PROGRESS:
-            return None  # its tasks are under way: a person must call them off
         fields = {"status": ItemStatus.WONTFIX, "accepted": False, "decided_by": new.by, "unseen": 0}
         data = {"by": new.by, "reason": f"declined in {new.at.path}"}
         return Change(fields, [Told(Kind.ITEM_REJECTED, ("status", "accepted", "decided_by"), data)], "declined")

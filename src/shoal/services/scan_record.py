@@ -253,7 +253,7 @@ class Record:
     def _seen(self, pair: Pair) -> Seen:
         above = self._above(pair.at)
         where = (pair.at, self.found[pair.at], above, pair.moved, pair.why)
-        return Seen(*where, by=self.scan.scanner, commit=self.scan.head, now=self.tx.now)
+        return Seen(*where, by=self.scan.scanner, now=self.tx.now)
 
     def _apply(self, items: dict[int, Item], changes: dict[int, Change]) -> None:
         """Write the changes of items and tell of them."""
