@@ -35,7 +35,7 @@ def test_ledger_of_an_older_schema_keeps_its_tasks_and_gains_the_rest(
 ) -> None:
     every = migrate.migrations()
     monkeypatch.setattr(migrate, "migrations", lambda: {1: every[1]})
-    open_at().close()
+    open_at()
     rows.execute(
         address,
         "INSERT INTO tasks (title, type, status, priority, queue, created_by, requires_qa, max_attempts, run_at, "
