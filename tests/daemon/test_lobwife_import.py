@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import apsw
 import pytest
 
 from shoal import Ledger
@@ -286,3 +287,34 @@ def test_folder_of_nothing_is_refused(home: Home, state: Path) -> None:
     git(state, "init", "--quiet")
     with pytest.raises(BadInput, match="has none of"):
         lobwife_import.run(home, state)
+
+
+def test_what_changed_there_between_two_imports_is_told_and_counted_once(
+    home: Home, state: Path, tmp_path: Path
+) -> None:
+    job = {"last_run": "2026-02-16T09:00:00+00:00", "last_status": "success", "run_count": 100, "fail_count": 5}
+    (state / "jobs.json").write_text(json.dumps({"sweep": job}))
+    lobwife_state.database(state, tasks=[{"id": 7, "name": "Waits", "status": "queued"}])
+    lobwife_import.run(home, state)
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "jobs.json").write_text(json.dumps({"sweep": job | {"run_count": 101}}))
+    lobwife_state.database(later, tasks=[{"id": 7, "name": "Waits", "status": "completed"}])
+    report = lobwife_import.run(home, later)
+    told = [one.reason or "" for one in report.told]
+    assert "lobwife has it as completed now, and here it is queued: it stays so" in told
+    with opened(home) as ledger:
+        assert (ledger.jobs.get("sweep").run_count, ledger.jobs.get("sweep").fail_count) == (101, 5)
+
+
+def test_rows_that_stand_twice_and_text_that_is_none_are_accounted_for(home: Home, state: Path) -> None:
+    (state / "jobs.json").write_text('{"a": {"run_count": 1}, "a": {"run_count": 3}}')
+    lobwife_state.database(state, tasks=[{"id": 7, "name": b"Caf\xe9 opens", "status": "queued"}])
+    connection = apsw.Connection(str(state / "lobmob.db"))
+    connection.execute("UPDATE tasks SET name = CAST(name AS TEXT)")
+    connection.close()
+    report = lobwife_import.run(home, state)
+    assert {one.file: one.rows for one in report.files}["jobs.json"] == 2
+    with opened(home) as ledger:
+        assert ledger.tasks.get(7).title == "Caf\ufffd opens"
+        assert ledger.jobs.get("a").run_count == 3

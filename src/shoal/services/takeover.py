@@ -107,6 +107,9 @@ def _take_task(tx: Tx, old: OldLobwifeTask) -> tuple[Outcome, list[str]]:
             notes += left
     if number != old.number:
         notes.append(f"T{old.number} of lobwife is {tx.shown(number)} here")
+    now = get_task(tx, number).status
+    if outcome is Outcome.EXISTING and now is not old.task.status:
+        notes.append(f"lobwife has it as {old.task.status.value} now, and here it is {now.value}: it stays so")
     if old.registration is not None:
         try:
             notes += _take_registration(tx, old.registration)[1]
@@ -216,8 +219,17 @@ def _take_job(tx: Tx, old: OldJob) -> tuple[Outcome, list[str]]:
             reason=None if status.value == old.last_status else f"lobwife had it as {old.last_status}",
             output=None if old.last_output is None else old.last_output[-OUTPUT_LIMIT:],
         )
-    tx.all("jobs.bring", name=name, run_count=old.run_count, fail_count=old.fail_count)
+    _count(tx, name, old)
     return Outcome.TAKEN, notes
+
+
+def _count(tx: Tx, name: str, old: OldJob) -> None:
+    """Bring how often a job ran there: what came since it was brought before."""
+    fact = f"lobwife-counts:{old.name}"
+    row = tx.one("facts.get", name=fact)
+    runs, failed = (0, 0) if row is None else json.loads(row[0])
+    tx.all("jobs.bring", name=name, run_count=max(0, old.run_count - runs), fail_count=max(0, old.fail_count - failed))
+    tx.all("facts.set", name=fact, value=json.dumps([old.run_count, old.fail_count]))
 
 
 def _job_name(tx: Tx, name: str) -> str:
