@@ -76,12 +76,14 @@ def test_reports_of_an_outage_come_in_order_and_once(ledger: Ledger, away: Away,
     assert Outbox(tmp_path).deliver(ledger)
 
 
-@pytest.mark.parametrize("verb", ["tasks.progress", "tasks.comment", "tasks.result"])
+@pytest.mark.parametrize("verb", sorted(module.NAMED))
 def test_report_that_was_heard_without_an_answer_counts_once(
     ledger: Ledger, away: Away, tmp_path: Path, verb: str
 ) -> None:
     attempt = claimed(ledger)
     given: dict[str, dict[str, Any]] = {
+        "tasks.start": {"attempt": attempt},
+        "tasks.verified": {"attempt": attempt, "failed": [], "manual": ["looks right"]},
         "tasks.progress": {"attempt": attempt, "progress": 5},
         "tasks.comment": {"message": 'said with "report":"0123456789abcdef"'},
         "tasks.result": {"attempt": attempt, "text": "what came of it"},

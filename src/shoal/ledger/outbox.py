@@ -27,9 +27,9 @@ from shoal.services import VERBS
 VARIABLE = "SHOAL_OUTBOX"  # the folder, for whatever an attempt runs
 FILE = "outbox.jsonl"
 # What is said and needs no answer. Those that no fence keeps from counting twice have ids.
-NAMED = frozenset({"tasks.progress", "tasks.comment", "tasks.result"})
+NAMED = frozenset({"tasks.start", "tasks.progress", "tasks.comment", "tasks.result", "tasks.verified"})
 REPORTS = NAMED | {
-    *("tasks.start", "tasks.verified", "tasks.complete", "tasks.submit", "tasks.fail", "tasks.release"),
+    *("tasks.complete", "tasks.submit", "tasks.fail", "tasks.release"),
     "sessions.record",
     "sessions.end",
 }
