@@ -238,6 +238,20 @@ def test_what_has_no_room_goes_oldest_first_but_no_end_and_no_costs(
     assert 5 < len(kept) < 50
 
 
+def test_seal_of_what_was_delivered_is_not_left_behind(ledger: Ledger, away: Away, tmp_path: Path) -> None:
+    attempt = claimed(ledger)
+    box = Outbox(tmp_path)
+    with connect(tmp_path / "other.db", actor="bo") as other:
+        box.keep(other, "tasks.comment", task=1, message="waits on")
+    seal = "what only the worker knows"
+    box.keep(ledger, "tasks.verified", task=1, attempt=attempt, failed=[], seal=seal)
+    assert seal in (tmp_path / FILE).read_text()
+    assert box.deliver(ledger)
+    assert kinds(ledger) == ["task.verified"]
+    assert seal not in (tmp_path / FILE).read_text()
+    assert "waits on" in (tmp_path / FILE).read_text()
+
+
 def test_full_disk_is_told_and_tried_again(
     ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

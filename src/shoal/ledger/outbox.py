@@ -166,9 +166,12 @@ class Outbox:
                 self._file.unlink(missing_ok=True)
                 self._forget()
                 return
-            self._append(msgspec.json.encode(one), durable=not (isinstance(one, _Mark) and one.done))
+            done = one.done if isinstance(one, _Mark) else []
+            # A seal is not left behind for the next agent of the attempt to read.
+            sealed = any("seal" in self._reports[id][0].given for id in done if id in self._reports)
+            self._append(msgspec.json.encode(one), durable=not done)
             self._look()
-            self._make_room()
+            self._make_room(anew=sealed)
 
     def _is_last(self, mark: _Mark) -> bool:
         return bool(mark.done) and not self._foreign and self._reports.keys() <= set(mark.done)
@@ -231,11 +234,11 @@ class Outbox:
         self._reports, self._foreign = {}, []
         self._read_to, self._head, self._inode = 0, b"", 0
 
-    def _make_room(self) -> None:
+    def _make_room(self, *, anew: bool) -> None:
         """Write the file anew when most of it is done, or when there is too much of it."""
         kept = sum(size for _, size in self._reports.values()) if self._read_to > COMPACT_BYTES else self._read_to
         too_much = kept > LARGEST_BYTES
-        if not too_much and self._read_to <= max(COMPACT_BYTES, 2 * kept):
+        if not anew and not too_much and self._read_to <= max(COMPACT_BYTES, 2 * kept):
             return
         dropped = 0
         for id, (report, size) in list(self._reports.items()) if too_much else []:
