@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shoal import Ledger, connect
-from shoal.errors import BadInput, LeaseLost, ServerUnreachable, ShoalError, StoreError
+from shoal.errors import BadInput, LeaseLost, ServerUnreachable, ShoalError, StoreError, VaultError
 from shoal.ledger import outbox as module
 from shoal.ledger.outbox import FILE, Outbox, Report
 from tests.fleet import Server, environment
@@ -272,6 +272,24 @@ def test_full_disk_is_told_and_tried_again(
     assert kinds(ledger) == []
     assert box.deliver(ledger)
     assert kinds(ledger) == ["task.progressed"] * 2
+
+
+def test_report_that_the_vault_has_no_room_for_waits(
+    ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(ledger)
+    box = Outbox(tmp_path)
+    box.keep(ledger, "tasks.complete", task=1, attempt=attempt)
+
+    def full(*_: Any) -> None:
+        raise VaultError("the vault cannot take content: No space left on device; nothing was written")
+
+    with monkeypatch.context() as without_room:
+        without_room.setattr(ledger.engine, "call", full)
+        assert not box.deliver(ledger)
+    assert "cannot take content" in str(box.trouble)
+    assert box.deliver(ledger)
+    assert kinds(ledger) == ["task.completed"]
 
 
 def test_report_survives_the_death_of_its_sender_and_of_the_server(tmp_path: Path) -> None:

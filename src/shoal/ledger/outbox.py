@@ -26,7 +26,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from shoal.adapters.processes.lock import held
-from shoal.errors import ServerUnreachable, ShoalError, StoreError
+from shoal.errors import NoVault, ServerUnreachable, ShoalError, StoreError, VaultError
 from shoal.ledger.ledger import Ledger
 from shoal.services import VERBS
 
@@ -133,10 +133,10 @@ class Outbox:
             for report in waiting:
                 try:
                     _call(ledger, report)
-                except UNHEARD as error:
-                    self.trouble = error
-                    return False
                 except ShoalError as error:
+                    if _may_pass(error):
+                        self.trouble = error
+                        return False
                     self._dropped[report.id] = error
                     self._on_dropped(report, error)
                 self._write(_Mark(done=[report.id]))
@@ -275,6 +275,11 @@ def _report(ledger: Ledger, verb: str, given: dict[str, Any]) -> Report:
         verb=verb,
         given=msgspec.to_builtins({name: value for name, value in given.items() if value is not None}),
     )
+
+
+def _may_pass(error: ShoalError) -> bool:
+    """Whether it can be said later: nobody heard it, or the vault takes nothing now, as on a full disk."""
+    return isinstance(error, UNHEARD) or (isinstance(error, VaultError) and not isinstance(error, NoVault))
 
 
 def _spared(report: Report) -> Report | None:
