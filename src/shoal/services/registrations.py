@@ -21,6 +21,7 @@ from shoal.model.fields import Limit, Name, TaskRef
 from shoal.model.grant import LEVELS, Grant, GrantAction, Registration, grant_from_row, is_on, registration_from_row
 from shoal.model.page import Page, position
 from shoal.model.task import FINISHED, Task
+from shoal.model.veil import veiled
 from shoal.services import audit
 from shoal.services.keys import Key, check_administrator, check_at_work, is_of_attempt, shown
 from shoal.services.refs import get_task, lock_task
@@ -217,7 +218,9 @@ def _own(tx: Tx, task: Task) -> list[str]:
     named = _distinct(name for one in task.repos if (name := github_name(tx.settings, one)) is not None)
     if not named:
         what = (
-            f"none of {', '.join(task.repos)} is on a host of {_hosts(tx)}" if task.repos else "it names no repository"
+            f"none of {', '.join(map(veiled, task.repos))} is on a host of {_hosts(tx)}"
+            if task.repos
+            else "it names no repository"
         )
         raise Refused(
             f"{task.task_id} has nothing to get a token for: {what}; an administrator can register some: "
@@ -239,7 +242,7 @@ def _named(tx: Tx, task: Task, given: list[str] | None, limit: Terms | None) -> 
         name = github_name(tx.settings, one)
         if name is None:
             raise BadInput(
-                f"{one!r} is no repository on a host of {_hosts(tx)}; write owner/name", field="repositories"
+                f"{veiled(one)!r} is no repository on a host of {_hosts(tx)}; write owner/name", field="repositories"
             )
         if not is_open_to(tx.settings, name):
             raise Forbidden(f"broker.repositories allows no token for {name}; add it there", field="repositories")
