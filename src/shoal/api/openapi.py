@@ -45,6 +45,7 @@ def document() -> dict[str, Any]:
     inputs = [verb.input for verb in verbs]
     outputs = [_plain(verb.output) for verb in verbs]
     schemas, components = msgspec.json.schema_components([*inputs, *outputs], ref_template=REF)
+    assert "Problem" not in components, "a model of this name would be hidden by what errors are"  # noqa: S101
     components["Problem"] = PROBLEM
     paths: dict[str, dict[str, Any]] = {}
     for index, verb in enumerate(verbs):

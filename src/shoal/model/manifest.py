@@ -48,7 +48,7 @@ class Synced(Struct, frozen=True):
     changes: list[JobChange]
 
 
-class Problem(Struct, frozen=True):
+class ManifestProblem(Struct, frozen=True):
     """Why a manifest is not taken up: file, line and reason."""
 
     reason: str | None
