@@ -33,8 +33,8 @@ class AssessedFile(Struct, frozen=True, forbid_unknown_fields=True):
 class NewAssessment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an item takes; or, with `error`, why that could not be had.
 
-    `files` are there, as the caller has looked; `claimed_files` were named and are not, and are kept in the answer alone.
-    `dependencies` and `overlaps` name other items in words. Money and tokens are those of all calls that it took.
+    `files` are there, as the caller has looked; `claimed_files` were named and are not, and are kept in the answer
+    alone. `dependencies` and `overlaps` name other items in words. Money and tokens are those of all calls it took.
     """
 
     title: Title | None = None

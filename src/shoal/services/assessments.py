@@ -1,4 +1,4 @@
-"""Assessments: what an accepted item takes, as a person or a model says. Every one is kept; the item has the last good one.
+"""Assessments: what an accepted item takes, as a person or a model says. All are kept; the item has the last good one.
 
 It looks at no files and asks no model: daemon/scoping.py does.
 """
