@@ -33,12 +33,7 @@ def assess(tx: Tx, new: NewAssessment, *, item: ItemRef) -> Assessed:
     no open item. Raises Refused for an item that nobody accepted.
     """
     found = lock_item(tx, item)
-    require_open(found, "assess")
-    if not found.accepted:
-        raise Refused(
-            f"{found.item_id} is not accepted, so nothing is spent on it; `shoal item accept {found.item_id}` first",
-            field="item",
-        )
+    require_accepted(found)
     if new.error is not None:
         return _failed(tx, found, new)
     changed = _change(tx, found, new)
@@ -49,6 +44,16 @@ def assess(tx: Tx, new: NewAssessment, *, item: ItemRef) -> Assessed:
     overlaps = names.match_all(new.overlaps) if names else []
     kept = _keep(tx, changed, new, _answer(new, waited_for, overlaps))
     return Assessed(item=items.get(tx, item=found.id), assessment=kept, dependencies=waited_for, overlaps=overlaps)
+
+
+def require_accepted(item: Item) -> None:
+    """Raises Refused for an item that nobody accepted, WrongStatus for one that is over."""
+    require_open(item, "assess")
+    if not item.accepted:
+        raise Refused(
+            f"{item.item_id} is not accepted, so nothing is spent on it; `shoal item accept {item.item_id}` first",
+            field="item",
+        )
 
 
 def _change(tx: Tx, item: Item, new: NewAssessment) -> Item:

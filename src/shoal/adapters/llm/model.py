@@ -43,6 +43,29 @@ class Reply(Struct, Generic[T], frozen=True, kw_only=True):
         return isinstance(self.error, NotConfigured)
 
 
+def provider_of(name: str) -> str:
+    """Whose model it is, as price lists call them."""
+    return name.partition(":")[0].partition("-")[0] if ":" in name else "unknown"
+
+
+def most_used(name: str, system: str, prompt: str) -> list[Usage]:
+    """No fewer tokens than a question may use, call by call: for who must not spend more than he has.
+
+    It supposes two bytes of text a token, and that each answer is as long as may be, and does not fit until the last.
+    """
+    asked = (len(system.encode()) + len(prompt.encode())) // 2 + 2000
+    return [
+        Usage(
+            request_key="most",
+            provider=provider_of(name),
+            model=name.partition(":")[2] or name,
+            input_tokens=asked + number * (MOST_OUTPUT_TOKENS + 500),
+            output_tokens=MOST_OUTPUT_TOKENS,
+        )
+        for number in range(RETRIES + 1)
+    ]
+
+
 class Model:
     """A model by its name, `provider:model`. To be used in a `with`, and from one thread."""
 
@@ -77,28 +100,6 @@ class Model:
         """Let go of connections."""
         self._runner.run(self._http.aclose())
         self._runner.close()
-
-    @property
-    def provider(self) -> str:
-        """Whose model it is, as price lists call them."""
-        return self.name.partition(":")[0].partition("-")[0] if ":" in self.name else "unknown"
-
-    def most_used(self, system: str, prompt: str) -> list[Usage]:
-        """No fewer tokens than a question may use, call by call: for who must not spend more than he has.
-
-        Text of two bytes and more a token is supposed, and a repeated question after each answer that does not fit.
-        """
-        asked = (len(system.encode()) + len(prompt.encode())) // 2 + 2000
-        return [
-            Usage(
-                request_key="most",
-                provider=self.provider,
-                model=self.name.partition(":")[2],
-                input_tokens=asked + number * (MOST_OUTPUT_TOKENS + 500),
-                output_tokens=MOST_OUTPUT_TOKENS,
-            )
-            for number in range(RETRIES + 1)
-        ]
 
     def ask(
         self, schema: type[T], system: str, prompt: str, *, check: Callable[[T], str | None] | None = None
@@ -135,7 +136,7 @@ class Model:
                 calls.append(
                     Usage(
                         request_key=(one.provider_response_id or str(number))[:200],
-                        provider=self.provider,
+                        provider=provider_of(self.name),
                         model=(one.model_name or self.name)[:200],
                         input_tokens=max(used.input_tokens - cached, 0),
                         output_tokens=used.output_tokens,
