@@ -55,7 +55,7 @@ def test_answer_fits_the_schema_and_tells_what_it_used(api: MessagesApi, model: 
 def test_what_stays_the_same_stands_in_front(api: MessagesApi, model: Model) -> None:
     for word in ("ostrich", "penguin"):
         api.script(word, says(GOOD))
-        scoper.scope(model, f"The item: {word}")
+        assert len(scoper.scope(model, f"The item: {word}").calls) == 1
     bodies = [api.served(word)[0].body for word in ("ostrich", "penguin")]
     first, second = (json.dumps([one["tools"], one["system"]]) for one in bodies)
     assert first == second

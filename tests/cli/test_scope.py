@@ -15,6 +15,7 @@ from tests.cli.shell import Shell
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, environment
 
+FIRST, SECOND = "W1 of the project", "W2 of the project"  # words of a prompt, and of no other
 KEY = {"ANTHROPIC_API_KEY": "anything"}
 GOOD: dict[str, Any] = {
     "title": "Mend it", "summary": "s", "effort": "small", "risk": "low", "files_involved": [], "sub_tasks": [],
@@ -39,9 +40,9 @@ def items(shell: Shell, api: MessagesApi) -> Shell:
     script = """
 import shoal
 with shoal.connect() as ledger:
-    ledger.items.create(text="Mend `week_key`, ostrich", project="web", accepted=True)
-    ledger.items.create(text="Paint it, penguin", project="web", accepted=True)
-    ledger.items.create(text="Maybe, pelican", project="web")
+    ledger.items.create(text="Mend `week_key`", project="web", accepted=True)
+    ledger.items.create(text="Paint it", project="web", accepted=True)
+    ledger.items.create(text="Maybe", project="web")
 """
     subprocess.run(
         [SHOAL[0], "-c", script], check=True, cwd=shell.folder, env=environment(HOME=str(shell.folder), USER="ana")
@@ -50,7 +51,7 @@ with shoal.connect() as ledger:
 
 
 def test_named_items_are_assessed_and_told_with_their_cost(items: Shell, api: MessagesApi) -> None:
-    api.script("ostrich", GIVEN)
+    api.script(FIRST, GIVEN)
     said = items("scope", "W1", **KEY)
     assert "Mend it" in said
     assert "1 assessed; 0.0015 USD" in said
@@ -72,33 +73,39 @@ def test_dry_run_shows_what_would_be_sent_and_needs_no_key(items: Shell, api: Me
 def test_batch_tells_failures_and_keeps_to_its_limit(items: Shell, api: MessagesApi) -> None:
     items("scope", "--batch", "--max-usd", "0.01", code=1, **KEY)
     assert "could pass the limit" in items.errors
-    api.script("ostrich", GIVEN)
-    api.script("penguin", *[Answer(status=400)] * 3)
+    api.script(FIRST, GIVEN)
+    api.script(SECOND, *[Answer(status=400)] * 3)
     said = items("scope", "--batch", code=1, **KEY)
     assert "1 assessed, 1 failed; 0.0015 USD" in said
     assert "W2 failed: anthropic:claude-haiku-4-5 refused" in items.errors
-    api.script("penguin", GIVEN)
+    api.script(SECOND, GIVEN)
     assert "1 assessed; 0.0015 USD" in items("scope", "--batch", "--project", "web", **KEY)
     assert "Nothing to assess" in items("scope", "--batch", **KEY)
 
 
 def test_without_a_key_or_a_price_the_next_step_is_told(items: Shell) -> None:
-    items("scope", "W1", code=6)
-    assert "set ANTHROPIC_API_KEY in the environment" in items.errors
     items("scope", "--batch", "--model", "openai-chat:homemade", code=1)
     assert "no list price of openai-chat:homemade is known" in items.errors
+    settings = items.home / "shoal.toml"
+    settings.write_text(settings.read_text().replace("base_url", "# base_url"))
+    items("scope", "W1", code=6, ANTHROPIC_API_KEY="")
+    assert "set ANTHROPIC_API_KEY in the environment" in items.errors
+    assert items.json("scope", "W1", "--dry-run")[0]["unchanged"] is False
 
 
 def test_ctrl_c_keeps_what_is_done(items: Shell, api: MessagesApi) -> None:
-    api.script("penguin", GIVEN)
-    api.script("ostrich", Answer(wait_seconds=60))
+    api.script(SECOND, GIVEN)
+    api.script(FIRST, Answer(wait_seconds=60))
     process = subprocess.Popen(
         [*SHOAL, "scope", "--batch"], cwd=items.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment(HOME=str(items.folder), USER="ana", **KEY),
     )  # fmt: skip
-    wait_until(lambda: api.served("ostrich"))
-    process.send_signal(signal.SIGINT)
-    said, errors = process.communicate(timeout=30)
+    try:
+        wait_until(lambda: api.served(FIRST))
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, "1 assessed, 1 left" in said, "you stopped it" in errors) == (130, True, True), errors
     assert "Traceback" not in errors
 

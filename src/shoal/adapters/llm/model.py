@@ -108,19 +108,21 @@ class Model:
 
         KeyboardInterrupt ends the call.
         """
+        wrong: list[str] = []
+        agent = _agent(self._client, schema, system, check, wrong)
+        return self._runner.run(self._ask(agent, prompt, wrong))
+
+    async def _ask(self, agent: Any, prompt: str, wrong: list[str]) -> Reply[Any]:
         from pydantic_ai import capture_run_messages
         from pydantic_ai.exceptions import AgentRunError, UserError
 
-        wrong: list[str] = []
-        agent = _agent(self._client, schema, system, check, wrong)
         settings = {"max_tokens": MOST_OUTPUT_TOKENS, "timeout": self._timeout}
-        value: T | None = None
+        value = None
         error: ShoalError | None = None
         with capture_run_messages() as messages:
             try:
-                value = self._runner.run(
-                    agent.run(prompt, model_settings=settings, timeout=self._timeout * (RETRIES + 1))
-                ).output
+                run = await agent.run(prompt, model_settings=settings, timeout=self._timeout * (RETRIES + 1))
+                value = run.output
             except (AgentRunError, UserError) as failed:
                 error = _error(self.name, failed, wrong)
         return Reply(value=value, error=error, calls=self._calls(messages))
