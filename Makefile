@@ -65,4 +65,4 @@ lock: .venv/tests ## Pin what development uses now in constraints.txt
 	mv constraints.new constraints.txt
 
 clean: ## Remove what these commands made, except a home
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench .dataview .agents dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench .dataview .agents .remark dist

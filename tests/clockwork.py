@@ -17,6 +17,7 @@ from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
 from shoal.daemon.scheduler import Scheduler
 from shoal.ledger.connect import open_ledger
+from shoal.model.built_in import OPTIONS
 from shoal.settings import Home, Settings
 
 
@@ -49,6 +50,7 @@ def serve(address: str, folder: str, start_ms: str, began: str, speed: str, seed
     ledger = open_ledger(address, settings=settings, actor="shoal", create=False, clock=clock)
     engine: Any = ledger.engine
     job_runner.BUILT_INS["note"] = note
+    OPTIONS["note"] = dict  # type: ignore[assignment]
     runner = JobRunner(engine, Home(Path(folder)))
     scheduler = Scheduler(engine, runner)
     loops = [Loop("scheduler", 1.0, scheduler.tick, scheduler.wait), Loop("runs", 0.4, runner.beat)]

@@ -33,6 +33,7 @@ class Repository:
     reviews: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     merge_methods: set[str] = field(default_factory=lambda: {"merge", "squash", "rebase"})
     merges: list[dict[str, Any]] = field(default_factory=list)
+    may_dismiss: bool = True
 
 
 class ForgeApi:
@@ -232,6 +233,8 @@ class ForgeApi:
             return self._paged(path, query, repository.reviews.get(number, []))
         if pieces[1:] == ["reviews"]:
             return self._review(repository, pull, json.loads(body))
+        if len(pieces) == 4 and pieces[1::2] == ["reviews", "dismissals"] and method == "PUT":
+            return self._dismiss(repository, number, pieces[2], json.loads(body))
         if pieces[1:] == ["merge"] and method == "PUT":
             return self._merge(repository, pull, json.loads(body))
         return 404, {}, {"message": "Not Found"}
@@ -248,6 +251,7 @@ class ForgeApi:
         if state != "APPROVED" and not given.get("body"):
             return 422, {}, {"message": "Unprocessable Entity", "errors": ["Body can't be blank"]}
         made = {
+            "id": 1000 + len(repository.reviews.get(pull["number"], [])),
             "user": {"login": self.user},
             "state": state,
             "body": given.get("body", ""),
@@ -255,6 +259,19 @@ class ForgeApi:
         }
         repository.reviews.setdefault(pull["number"], []).append(made)
         return 200, {}, made
+
+    def _dismiss(
+        self, repository: Repository, number: int, id: str, given: dict[str, str]
+    ) -> tuple[int, dict[str, str], Any]:
+        if not repository.may_dismiss:
+            return 403, {}, {"message": "Resource not accessible by integration"}
+        found = [one for one in repository.reviews.get(number, []) if str(one["id"]) == id]
+        if not found:
+            return 404, {}, {"message": "Not Found"}
+        if not given.get("message") or found[0]["state"] not in ("APPROVED", "CHANGES_REQUESTED"):
+            return 422, {}, {"message": "Can not dismiss a commented pull request review"}
+        found[0]["state"] = "DISMISSED"
+        return 200, {}, found[0]
 
     def _merge(
         self, repository: Repository, pull: dict[str, Any], given: dict[str, str]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.model.built_in import OPTIONS
 from shoal.services.slots import timetable
 from tests.conftest import START_MS, FakeClock, wait_until
 from tests.fleet import environment
@@ -53,8 +54,13 @@ def definitions(done: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
 def test_each_slot_is_entered_once_by_five_servers_whose_clocks_jump(
-    address: str, open_at: Callable[..., Ledger], clock: FakeClock, tmp_path: Path
+    address: str,
+    open_at: Callable[..., Ledger],
+    clock: FakeClock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(OPTIONS, "note", dict)
     ledger = open_at()
     done = tmp_path / "done"
     for one in definitions(done):

@@ -26,7 +26,11 @@ def explain(error: msgspec.ValidationError, kind: Any) -> tuple[str | None, str]
     field = at[1] if at else ""
     if at:
         message = message[: at.start()]
-    message = _PATTERN.sub("it is empty, or has characters or a form that are not allowed here", message)
+    form = next(_forms(kind, field), "") if _PATTERN.match(message) else ""
+    wrong = f"it is not {form}" if form else "it is empty, or has characters or a form that are not allowed here"
+    message = _PATTERN.sub(lambda _: wrong, message)
+    if message.startswith("Expected `array`, got `str`"):
+        message = 'it is a list, as ["…"]'
     if chosen := _ENUM.fullmatch(message):
         allowed = [str(value) for node in _nodes(kind, field) for value in _values(node)]
         if allowed:
@@ -36,7 +40,7 @@ def explain(error: msgspec.ValidationError, kind: Any) -> tuple[str | None, str]
             known = [one.encode_name for node in _nodes(kind, field) for one in getattr(node, "fields", ())]
             message = f"there is no such field{nearest(named[1], known)}"
         field = f"{field}.{named[1]}" if field else named[1]
-    return field or None, message
+    return field.replace("[...]", ".NAME") or None, message
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
@@ -94,6 +98,17 @@ def _inside(node: Any, step: str) -> Iterator[Any]:
     for field in getattr(node, "fields", ()):
         if field.encode_name == step:
             yield field.type
+
+
+def _forms(kind: Any, path: str) -> Iterator[str]:
+    """What a text at a path has to be like, where its type says so in words."""
+    *above, last = [""] if not path else ["", *_STEP.findall(path)]
+    nodes = _nodes(kind, "".join(step if step.startswith("[") else f".{step}" for step in above if step))
+    for node in [inner for one in nodes for inner in _inside(one, last)]:
+        while isinstance(node, inspect.Metadata):
+            if node.extra is not None and "form" in node.extra:
+                yield node.extra["form"]
+            node = node.type
 
 
 def _unwrapped(node: Any) -> Iterator[Any]:

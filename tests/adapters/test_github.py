@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shoal.adapters.forges.forge import Checks, PullRequest, Review, is_branch_of
+from shoal.adapters.forges.forge import Checks, PullRequest, Review, Verdict, is_branch_of
 from shoal.adapters.forges.github import GitHub, configured
 from shoal.errors import ForgeError, ForgeUnreachable
 from tests.conftest import FakeClock
@@ -338,25 +338,25 @@ def test_checks_are_runs_and_statuses_together(api: ForgeApi, github: GitHub) ->
 
 def test_review_is_given_to_the_head_that_was_judged(api: ForgeApi, github: GitHub) -> None:
     pull = listed(api, github)
-    assert github.submit_review(pull, approve=False, text="Not yet") == "commented"
-    assert github.submit_review(pull, approve=True, text="Größe") == "approved"
+    assert github.submit_review(pull, Verdict.COMMENT, text="Not yet") == "commented"
+    assert github.submit_review(pull, Verdict.APPROVE, text="Größe") == "approved"
     api.repositories[WEB].reviews[1].append({"state": "DISMISSED", "user": None, "commit_id": None, "body": None})
     assert github.reviews(pull) == [
-        Review("shoal", "commented", pull.head, "Not yet"),
-        Review("shoal", "approved", pull.head, "Größe"),
-        Review("", "dismissed", "", ""),
+        Review(1000, "shoal", "commented", pull.head, "Not yet"),
+        Review(1001, "shoal", "approved", pull.head, "Größe"),
+        Review(0, "", "dismissed", "", ""),
     ]
     for _ in range(150):
-        github.submit_review(pull, approve=False, text="x")
+        github.submit_review(pull, Verdict.COMMENT, text="x")
     assert len(github.reviews(pull)) == 153
 
 
 def test_approval_of_ones_own_becomes_a_comment(api: ForgeApi, github: GitHub) -> None:
     pull = listed(api, github, user={"login": api.user})
-    assert github.submit_review(pull, approve=True, text="Good") == "commented"
+    assert github.submit_review(pull, Verdict.APPROVE, text="Good") == "commented"
     assert [one.state for one in github.reviews(pull)] == ["commented"]
     with pytest.raises(ForgeError, match="Body can't be blank"):
-        github.submit_review(pull, approve=False, text="")
+        github.submit_review(pull, Verdict.COMMENT, text="")
 
 
 def test_merge_needs_the_head_that_was_judged(api: ForgeApi, github: GitHub) -> None:
@@ -383,7 +383,7 @@ def test_absent_pull_request_is_refused(api: ForgeApi, github: GitHub) -> None:
         lambda: github.changed_files(gone),
         lambda: github.checks("acme/gone", pull.head),
         lambda: github.merge(gone, "merge"),
-        lambda: github.submit_review(gone, approve=True, text="x"),
+        lambda: github.submit_review(gone, Verdict.APPROVE, text="x"),
     ):
         with pytest.raises(ForgeError, match="404"):
             call()

@@ -11,6 +11,7 @@ from shoal.adapters.manifests import Manifests
 from shoal.adapters.manifests.manifests import read
 from shoal.adapters.manifests.written import Text
 from shoal.errors import BadInput, GitError
+from shoal.model.check import Check
 from shoal.model.job import BuiltIn, CatchUp, Overlap, Program, Template
 from shoal.model.manifest import Manifest
 from shoal.settings import Settings
@@ -92,6 +93,29 @@ def test_every_field_and_every_short_form_is_read() -> None:
     assert long.action == BuiltIn("backup")
 
 
+def test_checks_have_short_forms() -> None:
+    found = toml(
+        """
+        [jobs.docs]
+        schedule = "on_commit"
+        check = "doc-health"
+        options = { root = "docs" }
+        project = "web"
+        [jobs.own]
+        schedule = "weekly"
+        check = { name = "licences", command = "licences.sh --strict", version = "2" }
+        [jobs.python]
+        schedule = "on_idle 4h"
+        check = { name = "words", handler = "words:run" }
+        """
+    )
+    assert [one.action for one in found.definitions] == [
+        Check(name="doc-health", options={"root": "docs"}, project="web"),
+        Check(name="licences", command=["licences.sh", "--strict"], version="2"),
+        Check(name="words", handler="words:run"),
+    ]
+
+
 def test_yaml_and_lists_say_the_same() -> None:
     written = "jobs:\n  sweep:\n    schedule: '@daily'\n    command: sweep.sh --fast\n"
     listed = "jobs:\n- name: sweep\n  schedule: '@daily'\n  command: [sweep.sh, --fast]\n"
@@ -117,14 +141,25 @@ def test_yaml_and_lists_say_the_same() -> None:
         ("[jobs.a]\nscript = 'x.py'\ncommand = 'x'\n", "line 2: job a: it has both command and script"),
         ("[jobs.a]\nschedule = '@daily'\ncommand = 'x | y'\n", "line 3: job a: command: no shell reads it"),
         ("[jobs.a]\nschedule = '@daily'\ncommand = '\"x'\n", "line 3: job a: command: no closing quotation"),
-        ("[jobs.a]\nschedule = '@daily'\ncommand = ''\n", "line 3: job a: action.command: "),
+        ("[jobs.a]\nschedule = '@daily'\ncommand = ''\n", "line 3: job a: command: "),
         ("[jobs.a]\nschedule = '@daily'\ncommand = 'x'\noptions = {}\n", "line 4: job a: options: "),
         ("[jobs.a]\ncommand = 'x'\nschedule = '@daily'\noverlap = 'alow'\n", "line 4: .*did you mean allow"),
         ("[jobs.a]\ncommand = 'x'\nschedule = '@daily'\ntimeout_seconds = '5m'\n", "line 4: job a: timeout_seconds"),
-        ("[jobs.a]\nschedule = '@daily'\ntask = {titel = 'x'}\n", "line 3: job a: action.*titel"),
-        ("[jobs.'a b']\nschedule = '@daily'\ncommand = 'x'\n", "line 1: job a b: name: "),
+        ("[jobs.a]\nschedule = '@daily'\ntask = {titel = 'x'}\n", "line 3: job a: task.titel: there"),
+        (
+            "[jobs.'a b']\nschedule = '@daily'\ncommand = 'x'\n",
+            "line 1: job a b: name: it is not a name of the letters A to Z",
+        ),
         ("[[jobs]]\nname='a'\nschedule='@daily'\ncommand='x'\n[[jobs]]\nname='b'\n\nfoo=1\n", "line 8: job b: foo"),
+        (
+            "[jobs.a]\nschedule = 'daily'\ncommand = 'x'\nproject = 'web'\n",
+            "line 4: job a: project: this is for a check",
+        ),
+        ("[jobs.a]\nschedule = 'daily'\ncheck = 3\n", "line 3: job a: check: write its name"),
+        ("[jobs.a]\nschedule = 'daily'\ncheck = {name = 'x', handler = 'x'}\n", "line 3: job a: action.handler"),
         ("[jobs.a]\n[jobs.a]\n", "line 2: "),
+        ("[jobs.'größe']\nschedule='@daily'\ncommand='x'\n", "job größe: name: it is not a name of the letters A to Z"),
+        (f"[jobs.a]\ntimeout_seconds = {'9' * 5000}\n", "jobs.toml, line 3: Exceeds the limit"),
     ],
 )
 def test_mistakes_in_toml_are_told_with_line_and_reason(text: str, reason: str) -> None:
@@ -141,7 +176,11 @@ def test_mistakes_in_toml_are_told_with_line_and_reason(text: str, reason: str) 
         ("jobs:\n  a:\n    command: x\n    shedule: '@daily'\n", "line 4: job a: shedule: .*did you mean schedule"),
         ("jobs:\n- name: a\n  schedule: '@daily'\n  command: x\n- name: b\n  foo: 1\n", "line 6: job b: foo"),
         ("jobs: &a\n  x: *a\n", "line 1: it stands for itself"),
-        ("- a\n", "line 1: it is no table"),
+        ("- a\n", "line 1: it is no table; a job is written as a key below `jobs:`"),
+        ("jobs:\n  ? [a]\n  : {schedule: '@daily'}\n", "line 2: a name is one word"),
+        ("jobs:\n  a:\n    ? {b: 1}\n    : 1\n", "line 3: a name is one word"),
+        ("jobs:\n  on: {}\n", 'line 2: YAML takes on for no text; write "on"'),
+        ("jobs:\n  ~: {}\n", 'line 2: YAML takes ~ for no text; write "~"'),
         ("jobs: !!python/object:os.system x\n", "line 1: could not determine a constructor"),
         ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
             f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8)

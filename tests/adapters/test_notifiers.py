@@ -39,9 +39,10 @@ def send(url: str) -> str | None:
     return channel.send(url, title="Shoal", body="**3** queued\n\n- a `b|c`\n")
 
 
-def shoal(home: Home, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def shoal(home: Home, *arguments: str, given: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [*SHOAL, "--home", str(home), *arguments]
-    return subprocess.run(command, env=environment(**variables), capture_output=True, text=True, check=False)
+    where = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
+    return subprocess.run(command, env=environment(**variables), capture_output=True, text=True, check=False, **where)
 
 
 def test_service_gets_title_and_markdown(inbox: Inbox) -> None:
@@ -143,11 +144,16 @@ def test_command_sends_and_ends_as_others_do(home: Home, inbox: Inbox) -> None:
     assert json.loads(done.stdout)["data"] == {"channel": "team", "sent": True}
     assert shoal(home, "notify", "team", TEAM_URL=inbox.url()).returncode == 0
     assert [told["message"] for _, told in inbox.got] == ["hello *there*", "A test of this channel: **it works**."]
+    for given, code in (("by a pipe", 0), ("", 2)):
+        for text in ([], ["-"]):
+            done = shoal(home, "notify", "team", *text, given=given, TEAM_URL=inbox.url())
+            assert (done.returncode, "the text is empty" in done.stderr) == (code, code == 2)
+    assert [told["message"] for _, told in inbox.got[2:]] == ["by a pipe"] * 2
     wrong: dict[tuple[str, str], tuple[int, str]] = {
         ("taem", inbox.url()): (3, "did you mean team?"),
         ("team", ""): (6, "TEAM_URL is empty"),
         ("team", inbox.url("refused")): (1, "channel team: it answered 404 Not Found"),
-        ("team", f"nope://{SECRET}"): (1, channel.UNREADABLE),
+        ("team", f"nope://{SECRET}"): (1, f"{channel.UNREADABLE}; mend it in [channels.team] of shoal.toml"),
     }
     for (name, url), (code, told) in wrong.items():
         done = shoal(home, "notify", name, TEAM_URL=url)

@@ -14,7 +14,15 @@ import pytest
 
 from shoal.adapters.screens import paths
 from shoal.adapters.screens.hit import Hit, shown
-from shoal.adapters.screens.secrets import ASSIGNED, DRAWN, PASSWORD_IN_URL, UNQUOTED, entropy, scan
+from shoal.adapters.screens.secrets import (
+    ASSIGNED,
+    DRAWN,
+    PASSWORD_IN_URL,
+    UNQUOTED,
+    entropy,
+    redacted,
+    scan,
+)
 
 ROOT = Path(__file__).parents[2]
 LETTERS, DIGITS = string.ascii_letters, string.digits
@@ -96,6 +104,72 @@ def test_secret_itself_is_never_told() -> None:
 )
 def test_password_in_an_assignment_is_found(line: str) -> None:
     assert found("a = 1\n" + line.format("")) == [f"2: {ASSIGNED}"]
+
+
+@pytest.mark.parametrize("behind", [".example", "-test", "_xxxx", ".sample", "...", "_todo"])
+def test_harmless_word_behind_a_token_does_not_make_it_harmless(behind: str) -> None:
+    chance = random.Random(12)
+    for token in ("gh" + "p_" + drawn(chance, BASE62, 36), "glp" + "at-" + drawn(chance, BASE62, 20)):
+        assert found(token + behind), behind
+    assert found("gh" + "p_" + "x" * 36) == []
+
+
+def test_password_of_several_words_is_one() -> None:
+    assert found("pass" + "word = 'correct-horse-battery'") == [f"1: {ASSIGNED}"]
+    for line in ("{}word_class = 'form-control-lg'", "{}word = 'new-password-hint'", "{}word = 'one-time'"):
+        assert found(line.format("pass")) == []
+
+
+def test_strong_password_counts_for_any_host_but_ones_own() -> None:
+    for host, hits in [("ci.test", 1), ("db.local", 1), ("test/x", 1), ("localhost", 0), ("127.0.0.1", 0)]:
+        assert len(found("https://bot:" + f"q8Zx9QpL7vB@{host}")) == hits, host
+    assert found("https://bot:" + "hunter2@ci.test") == []
+
+
+def test_long_lines_are_looked_through_to_their_end() -> None:
+    filler = '{"text": "and on it went"}, ' * 2000
+    line = filler + '"pass' + 'word": "Tr0ub4dor&3", ' + filler + "https://bot:" + "q8Zx9QpL7vB@acme.io, " + filler
+    assert sorted(found(line, "a.json")) == sorted([f"1: {ASSIGNED}", f"1: {PASSWORD_IN_URL}"])
+    assert "Tr0ub4dor" not in redacted(line)
+
+
+BEGIN, END = "-----BEGIN RSA PRIV" + "ATE KEY-----", "-----END RSA PRIV" + "ATE KEY-----"
+BODY = [drawn(random.Random(13), BASE62 + "+/", 64) for _ in range(20)] + ["IBAAKC=="]
+
+
+@pytest.mark.parametrize(
+    ("before", "between", "after"),
+    [
+        ("", "\n", ""),
+        ("  ", "\r\n  ", "\n"),
+        ('{"text": "', "\\n", '\\n"}'),
+        ('{"text": "', "\\\\r\\\\n", '"}'),
+        ("+", "\n+", ""),
+        ("     1→", "\n     2→", ""),
+        ('key = "', '\\n"\n    "', '"'),
+        ("", "\n\n", ""),
+    ],
+)
+def test_whole_key_goes_and_what_is_around_it_stays(before: str, between: str, after: str) -> None:
+    for lines in ([BEGIN, *BODY, END], [BEGIN, "Proc-Type: 4,ENCRYPTED", "DEK-Info: AES-128-CBC,00", *BODY, END]):
+        text = f"one\n{before}{between.join(lines)}{after}\ntwo\nthree"
+        assert redacted(text) == f"one\n{before}[secret: a private key]{after}\ntwo\nthree"
+        torn = f"{before}{between.join(lines[:-2])}{after}\ntwo words\nthree"
+        assert redacted(torn).endswith("two words\nthree")
+        assert not any(line in redacted(torn) for line in BODY)
+
+
+def test_mention_of_a_key_takes_no_other_line_with_it() -> None:
+    lines = [f"line {number} of the work" for number in range(100)]
+    lines[10] = f"grep -rn -- '{BEGIN}' . | wc -l"
+    lines[40] = f"found: {BEGIN}"
+    lines[90] = f"found: {END}"
+    kept = redacted("\n".join(lines)).split("\n")
+    assert len(kept) == len(lines)
+    assert [one for one in kept if one not in lines] == [
+        "grep -rn -- '[secret: a private key]' . | wc -l",
+        "found: [secret: a private key]",
+    ]
 
 
 @pytest.mark.parametrize("path", [".env", "deploy/.env.production", "a.yaml", "b.properties", "x.tfvars", "Dockerfile"])
@@ -199,13 +273,17 @@ def test_what_has_a_kind_of_its_own_is_told_once() -> None:
         "://a:" * 60_000,
         "a1B" * 100_000,
         "\n" * 300_000,
+        "aws-secret-key" * 70_000,
+        BEGIN * 10_000,
+        f"{BEGIN}\n" + "A\n" * 100_000,
     ],
-    ids=["one token", "one letter", "words", "addresses", "data", "empty lines"],
+    ids=["one token", "one letter", "words", "addresses", "data", "empty lines", "names", "keys", "a long key"],
 )
 def test_no_text_takes_long(text: str) -> None:
     for whole in (text, text.replace("=", "=\n"), text.replace("a", "a ")):
         before = time.process_time()
         scan("x.env", enumerate(whole.split("\n"), start=1))
+        redacted(whole)
         assert time.process_time() - before < 5
 
 

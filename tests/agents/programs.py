@@ -40,29 +40,29 @@ def program(name: str) -> Path:
     return found
 
 
-def install(folder: Path = FOLDER) -> Path:
+def install(folder: Path = FOLDER, packages: dict[str, str] = PACKAGES) -> Path:
     """Fetch the packages, once for all test processes and runs, and return the folder. Raises Unavailable."""
     for needed in ("node", "npm"):
         if not shutil.which(needed):
-            raise Unavailable(f"the agents need {needed}")
+            raise Unavailable(f"what comes from npm needs {needed}")
     folder.mkdir(exist_ok=True)
-    finished, wanted = folder / "finished", json.dumps(PACKAGES)
+    finished, wanted = folder / "finished", json.dumps(packages)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not finished.exists() or finished.read_text() != wanted:
             finished.unlink(missing_ok=True)
-            _fetch(folder)
+            _fetch(folder, packages)
             finished.write_text(wanted)
     return folder
 
 
-def _fetch(folder: Path) -> None:
+def _fetch(folder: Path, packages: dict[str, str]) -> None:
     # What one test process could not fetch, the others of the same episode need not wait for again.
     failed = folder / "failed"
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     if failed.exists() and failed.read_text().startswith(run):
         raise Unavailable(failed.read_text().partition("\n")[2])
-    (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": PACKAGES}))
+    (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}))
     try:
         subprocess.run(
             ["npm", "install", "--loglevel=error", "--no-audit", "--no-fund", "--no-package-lock", "--fetch-retries=1"],
@@ -70,7 +70,7 @@ def _fetch(folder: Path) -> None:
         )  # fmt: skip
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         told = (error.stderr or "") if isinstance(error, subprocess.CalledProcessError) else "no answer in time"
-        reason = f"the agents cannot be fetched: {' '.join(told.split())[:300] or error}"
+        reason = f"{', '.join(packages)} cannot be fetched: {' '.join(told.split())[:300] or error}"
         failed.write_text(f"{run}\n{reason}")
         raise Unavailable(reason) from error
 

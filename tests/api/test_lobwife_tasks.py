@@ -63,6 +63,19 @@ def curl(server: Server) -> Any:
     return curl
 
 
+def test_calls_of_old_curls_are_understood_whatever_they_call_their_json(curl: Any) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    status, made = curl("POST", "/api/v1/tasks", {"name": "Old"}, **form)
+    assert (status, set(made)) == (201, {"id", "task_id"})
+    path = f"/api/v1/tasks/{made['task_id']}"
+    for change in ({"name": "New"}, {"priority": "high"}):
+        status, answer = curl("PATCH", path, change, **form)
+        assert (status, answer["updated"]) == (200, list(change))
+    status, answer = curl("POST", "/api/v1/tasks", {"title": "new words"}, **form)
+    assert (status, "send application/json" in answer["error"]) == (400, True)
+    assert curl("POST", f"{path}/hold", {"reason": "x"}, **form)[0] == 400
+
+
 def test_task_is_created_read_listed_changed_and_cancelled(curl: Any) -> None:
     status, made = curl(
         "POST", "/api/v1/tasks", {"name": "Unity UI", "type": "swe", "priority": "normal", "slug": "2026-02-15-ui"}

@@ -85,6 +85,15 @@ def test_bad_configuration_is_said_so(shell: Shell) -> None:
         ("[repositories.'o/r']\npush = 'perhaps'", '[repositories."o/r"] push: Expected'),
         ("[dispatch]\nexecutor = 'k8s'", "[dispatch] executor: 'k8s' is not one of"),
         ("[kubernetes]\nimagee = 'x'", "[kubernetes] imagee: there is no such field; did you mean image?"),
+        ("[broker]\nhosts = ['https://github.com']", "is not the name of a host alone; write 'github.com'"),
+        (
+            "[broker]\nhosts = ['GitHub.com/']",
+            "hosts: 'GitHub.com/' is not the name of a host alone; write 'github.com'",
+        ),
+        ("[broker]\nrepositories = ['acme']", "it is not owner/name, or owner/* for all of one"),
+        ("[broker.services.x]\nrepositories = ['a/b', 'c/d']", "a token is for one owner, and repositories names a, c"),
+        ("[broker.types.docs]\ncontents = 'all'", "types.NAME.NAME: 'all' is not one of admin, read, write"),
+        ("[channels.x]\nurl = 'json://a'\nurl_variable = 'A'", "it has both url and url_variable; keep one"),
         ("lease_second = 5", "lease_second: there is no such setting; did you mean lease_seconds?"),
         ("lease_seconds = 'long'", "lease_seconds: Expected `int`"),
     ],
@@ -99,6 +108,18 @@ def test_value_that_is_none_of_those_allowed_is_said_with_them(shell: Shell) -> 
     shell("list", "-s", "complete", code=2)
     assert "status: 'complete' is not one of queued, scheduled" in shell.errors
     assert "did you mean completed?" in shell.errors
+
+
+def test_doctor_says_when_the_key_of_the_app_is_open_to_all(shell: Shell) -> None:
+    (shell.home / "shoal.toml").write_text('[broker]\nprivate_key = "app.pem"\n')
+    key = shell.home / "app.pem"
+    key.write_text("x")
+    for mode, code in ((0o644, 6), (0o600, 0)):
+        key.chmod(mode)
+        said = shell("doctor", code=code)
+        assert ("chmod 600" in said) == (code == 6)
+    key.unlink()
+    assert "cannot be read" in shell("doctor", code=6)
 
 
 def test_doctor_says_when_no_worker_could_use_the_settings(shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -62,10 +63,12 @@ def test_job_is_made_changed_and_taken_away_by_commands(shell: Shell) -> None:
     definition = shell.json("job", "show", "echo")["definition"]
     assert (definition["schedule"], definition["action"]["task"]["title"]) == ("@hourly", "Look")
     assert definition["tags"] == ["night"]
-    assert '"title":"Look"' in shell("job", "test", "echo")
+    shell("job", "edit", "echo", "--task", "Look at {job}")
+    assert shell("job", "test", "echo").startswith("It would make this task: Look at echo  (P2, swe")
+    assert shell.json("job", "test", "echo")["title"] == "Look at echo"
     assert "disabled" in shell("job", "disable", "echo")
-    shell("job", "create", "b", "-s", "@daily", "--built-in", "x", "-o", "keep=3", "-o", "to=fleet", "-q")
-    assert shell.json("job", "show", "b")["definition"]["action"]["options"] == {"keep": 3, "to": "fleet"}
+    shell("job", "create", "b", "-s", "@daily", "--built-in", "backup", "-o", "keep=3", "-q")
+    assert shell.json("job", "show", "b")["definition"]["action"]["options"] == {"keep": 3}
     for wrong in (
         ("create", "c", "-s", "@daily"),
         ("create", "c", "-s", "@daily", "--task", "x", "--", "echo"),
@@ -73,9 +76,19 @@ def test_job_is_made_changed_and_taken_away_by_commands(shell: Shell) -> None:
         ("create", "c", "-s", "61 * * * *", "--", "echo"),
         ("create", "c", "-s", "@daily", "-e", "x", "--", "echo"),
         ("create", "c", "-s", "@daily", "-o", "x=1", "--", "echo"),
+        ("create", "c", "-s", "@daily", "--", "echo hi | wc"),
+        ("create", "c", "-s", "@daily", "--built-in", "bakup"),
         ("edit", "echo"),
     ):
         shell("job", *wrong, code=2)
+    shell("job", "create", "c", "-s", "@daily", "--built-in", "bakup", code=2)
+    assert "there is no built-in 'bakup'; did you mean backup?" in shell.errors
+    told = ("status_report", "-o", 'channels=["taem"]')
+    shell("job", "create", "report", "-s", "@daily", "--built-in", *told)
+    assert "There is no [channels.taem]" in shell.errors
+    shell("job", "create", "words", "-s", "@daily", "--", "echo hi")
+    assert shell.json("job", "show", "words")["definition"]["action"]["command"] == ["echo", "hi"]
+    assert "No job is disabled and tagged x" in shell("job", "list", "--disabled", "--tag", "x")
     shell("job", "show", "nobody", code=3)
     assert "echo removed" in shell("job", "remove", "echo")
     assert isinstance(shell.json("job", "built-ins"), list)
@@ -149,6 +162,86 @@ def test_runs_are_triggered_followed_listed_and_cancelled(shell: Shell) -> None:
         shell("job", "create", "y", "-s", "@yearly", "--", "true")
         shell("job", "logs", "y", code=3)
         assert "shoal job trigger y" in shell.errors
+    finally:
+        assert server.stop() == 0
+
+
+def test_trigger_is_followed_to_its_end_for_programs_too(shell: Shell) -> None:
+    server = Server(shell.home)
+    try:
+        shell("job", "create", "bad", "-s", "@yearly", "--", "sh", "-c", "echo so; sleep 0.6; exit 4")
+        told = json.loads(shell("job", "trigger", "bad", "--follow", "--json", code=1))["data"]
+        assert (told["status"], told["exit_code"], told["output"]) == ("failed", 4, "so")
+        assert shell.json("job", "logs", "bad", "--follow")["run_id"] == told["run_id"]
+        shell("job", "create", "make", "-s", "@yearly", "--task", "Look")
+        shell("job", "trigger", "make", "--follow")
+        assert "made T1" in shell.errors
+        assert "made T1" in shell("job", "runs", "make")
+        shell("job", "create", "gone", "-s", "@yearly", "--", "gone.sh")
+        shell("job", "trigger", "gone", "--follow", code=1)
+        assert "error" in shell.errors
+        assert "there is no" in shell.errors
+    finally:
+        assert server.stop() == 0
+
+
+def test_who_stops_following_hears_that_the_run_goes_on(shell: Shell) -> None:
+    server = Server(shell.home)
+    try:
+        shell("job", "create", "slow", "-s", "@yearly", "--", "sh", "-c", "echo begun; sleep 60")
+        follow = [*SHOAL, "--home", str(shell.home), "job", "trigger", "slow", "--follow"]
+        with subprocess.Popen(
+            follow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors) == (130, "R1 goes on; shoal job cancel R1 ends it\n")
+        assert "asked to end" in shell("job", "cancel", "slow")
+        wait_until(lambda: shell.json("job", "logs", "R1")["status"] == "cancelled")
+        shell("job", "cancel", "slow", code=3)
+        assert "no run of slow is under way" in shell.errors
+    finally:
+        assert server.stop() == 0
+
+
+def test_reader_that_is_gone_ends_it_silently(shell: Shell) -> None:
+    server = Server(shell.home)
+    try:
+        shell("job", "create", "big", "-s", "@yearly", "--", "sh", "-c", "seq 300000")
+        shell("job", "create", "slow", "-s", "@yearly", "--", "sh", "-c", "echo a; echo b; sleep 60")
+        shell("job", "trigger", "big", "--follow")
+        shell("job", "trigger", "slow")
+        for lines, asked in ((1, "logs big"), (2, "logs slow --follow"), (1, "runs")):
+            command = f"{' '.join(SHOAL)} --home {shell.home} job {asked} | head -{lines}; echo ${{PIPESTATUS[0]}}"
+            done = subprocess.run(
+                ["bash", "-c", command], capture_output=True, text=True, timeout=30, env=environment(), check=True
+            )
+            assert (done.stderr, done.stdout.splitlines()[-1]) == ("", "0"), asked
+    finally:
+        assert server.stop() == 0
+
+
+def test_what_keeps_jobs_from_running_is_told(shell: Shell) -> None:
+    shell("job", "create", "x", "-s", "@yearly", "--", "true")
+    shell("job", "list")
+    assert "No server runs here" in shell.errors
+    shell("job", "trigger", "x")
+    assert "nothing fires or runs until `shoal serve`" in shell.errors
+    write(shell, SWEEP)
+    shell("job", "test", "sweep", code=3)
+    assert "shoal job test sweep --manifest" in shell.errors
+    shell("job", "test", "nobody", code=3)
+    assert "--manifest" not in shell.errors
+    server = Server(shell.home)
+    try:
+        write(shell, SWEEP.replace("sweep]", "x]"))
+        wait_until(lambda: shell("job", "list") and "The manifest is refused" in shell.errors)
+        assert "there is a job x already, of api" in shell.errors
+        assert "No server" not in shell.errors
+        write(shell, SWEEP)
+        wait_until(lambda: "30 2 * * *" in shell("job", "list") and not shell.errors)
     finally:
         assert server.stop() == 0
 

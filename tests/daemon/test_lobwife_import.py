@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import apsw
 import pytest
 
 from shoal import Ledger
 from shoal.daemon import lobwife_import
 from shoal.daemon.lobwife_import import Import
-from shoal.errors import BadInput
+from shoal.errors import BadInput, NotFound
 from shoal.ledger.connect import open_home, open_ledger
+from shoal.model.migration import OldTask
+from shoal.model.task import Status
 from shoal.settings import Home
 from tests import lobwife_state
 from tests.vaults import git
@@ -103,7 +107,7 @@ def test_json_files_account_for_every_row(home: Home, state: Path) -> None:
         ledger.tasks.create(title="logs", slug="2026-02-14-logs")
     report = lobwife_import.run(home, state)
     assert counted(report) == {
-        "jobs.json": (4, 2, 0, 2),
+        "jobs.json": (4, 3, 0, 1),
         "tasks.json": (3, 1, 0, 2),
         "token-audit.json": (6, 3, 0, 3),
     }
@@ -114,14 +118,13 @@ def test_json_files_account_for_every_row(home: Home, state: Path) -> None:
     }
     refused = {(one.file, one.name) for one in report.told if one.outcome == "refused"}
     assert refused == {
-        ("jobs.json", "bad name"),
         ("jobs.json", "broken"),
         ("tasks.json", "gone"),
         ("tasks.json", "empty"),
         *(("token-audit.json", f"line {number}") for number in (4, 5, 6)),
     }
     with opened(home) as ledger:
-        assert [job.definition.name for job in ledger.jobs.list()] == ["flush-logs", "new"]
+        assert [job.definition.name for job in ledger.jobs.list()] == ["bad-name", "flush-logs", "new"]
         assert ledger.jobs.get("flush-logs").run_count == 40
         assert ledger.jobs.get("new").runs == []
         assert ledger.tasks.registration("2026-02-14-logs").repositories == ["acme/web"]
@@ -167,14 +170,82 @@ def test_number_that_is_taken_here_is_another_one(home: Home, state: Path) -> No
     with opened(home) as ledger:
         for number in range(1, 4):
             ledger.tasks.create(title=f"ours {number}")
-        ledger.tasks.create(title="the same, from the vault", slug="2026-02-15-ui")
+        old = OldTask(name="ui", title="the same, from the vault", status=Status.COMPLETED, slug="2026-02-15-ui")
+        ledger.tasks.migrate(tasks=[old])
     report = lobwife_import.run(home, state)
     reasons = {one.name: one.reason for one in report.told}
-    assert reasons["tasks 3"] == "T3 of lobwife is T4 here"
+    assert reasons["tasks 3"] == "it came with the vault before, as T4; T3 of lobwife is T4 here"
     with opened(home) as ledger:
         assert ledger.tasks.get(3).title == "ours 3"
         assert [one.kind for one in ledger.events.list(task=4, kind="task.recalled")] == ["task.recalled"] * 2
         assert ledger.tasks.registration(4).repositories == ["acme/web"]
+
+
+def test_slug_that_another_task_has_here_keeps_no_task_out(home: Home, state: Path) -> None:
+    lobwife_state.database(state)
+    with opened(home) as ledger:
+        ours = ledger.tasks.create(title="ours", slug="2026-02-15-ui")
+    report = lobwife_import.run(home, state)
+    [told] = [one for one in report.told if one.name == "tasks 3"]
+    assert (told.outcome, told.reason) == ("taken", "it came without its slug 2026-02-15-ui, which is that of T1")
+    with opened(home) as ledger:
+        taken = ledger.tasks.get(3)
+        assert (taken.title, taken.slug) == ("Unity UI", None)
+        assert len(ledger.events.list(task=3, kind="task.recalled")) == 2
+        assert len(ledger.events.list(task=ours.id)) == 1
+        assert ledger.tasks.registration(3).repositories == ["acme/web"]
+        with pytest.raises(NotFound):
+            ledger.tasks.registration(ours.id)
+
+
+def test_two_rows_with_one_slug_are_two_tasks(home: Home, state: Path) -> None:
+    rows = [{"id": number, "name": f"n{number}", "slug": "same", "status": "queued"} for number in (11, 12)]
+    lobwife_state.database(state, tasks=[*lobwife_state.TASKS, *rows])
+    with opened(home) as ledger:
+        for number in range(12):
+            ledger.tasks.create(title=f"ours {number}")
+    report = lobwife_import.run(home, state)
+    reasons = {one.name: (one.outcome.value, one.reason or "") for one in report.told}
+    assert reasons["tasks 11"][0] == reasons["tasks 12"][0] == "taken"
+    assert "without its slug same" in reasons["tasks 12"][1]
+    with opened(home) as ledger:
+        assert ledger.tasks.get("same").title == "n11"
+        assert [one.title for one in ledger.tasks.list(limit=2)] == ["n12", "n11"]
+
+
+def test_task_of_the_same_number_and_title_is_another_one(home: Home, state: Path) -> None:
+    lobwife_state.database(state)
+    with opened(home) as ledger:
+        for title in ("a", "b", "Unity UI"):
+            ledger.tasks.create(title=title)
+    report = lobwife_import.run(home, state)
+    [told] = [one for one in report.told if one.name == "tasks 3"]
+    assert told.outcome == "taken"
+    with opened(home) as ledger:
+        assert ledger.tasks.get("2026-02-15-ui").id > 3
+
+
+def test_job_with_an_impossible_name_gets_a_made_one(home: Home, state: Path) -> None:
+    jobs = {name: {"run_count": at} for at, name in enumerate(("größe!", "gr-e", "sync", "!!!"), 1)}
+    (state / "jobs.json").write_text(json.dumps(jobs))
+    report = lobwife_import.run(home, state)
+    assert report.files[0].taken == 4
+    assert "a job cannot be called 'größe!' here: it is gr-e" in (report.told[0].reason or "")
+    with opened(home) as ledger:
+        found = {one.definition.name: one.run_count for one in ledger.jobs.list()}
+    assert found == {"gr-e": 1, "gr-e-2": 2, "sync-2": 3, "job": 4}
+
+
+def test_imported_run_is_older_than_what_a_job_did_here(home: Home, state: Path) -> None:
+    with opened(home) as ledger:
+        ledger.jobs.create(name="task-manager", schedule="@daily", action={"kind": "task", "task": {"title": "x"}})
+        ledger.jobs.trigger("task-manager")
+    lobwife_state.database(state)
+    lobwife_import.run(home, state)
+    with opened(home) as ledger:
+        assert [one.cause for one in ledger.jobs.runs("task-manager")] == ["trigger", "import"]
+        first = ledger.jobs.runs("task-manager", limit=1)
+        assert [one.cause for one in ledger.jobs.runs("task-manager", cursor=first.next)] == ["import"]
 
 
 def test_file_that_cannot_be_read_stays_and_the_others_are_taken(home: Home, state: Path) -> None:
@@ -216,3 +287,34 @@ def test_folder_of_nothing_is_refused(home: Home, state: Path) -> None:
     git(state, "init", "--quiet")
     with pytest.raises(BadInput, match="has none of"):
         lobwife_import.run(home, state)
+
+
+def test_what_changed_there_between_two_imports_is_told_and_counted_once(
+    home: Home, state: Path, tmp_path: Path
+) -> None:
+    job = {"last_run": "2026-02-16T09:00:00+00:00", "last_status": "success", "run_count": 100, "fail_count": 5}
+    (state / "jobs.json").write_text(json.dumps({"sweep": job}))
+    lobwife_state.database(state, tasks=[{"id": 7, "name": "Waits", "status": "queued"}])
+    lobwife_import.run(home, state)
+    later = tmp_path / "later"
+    later.mkdir()
+    (later / "jobs.json").write_text(json.dumps({"sweep": job | {"run_count": 101}}))
+    lobwife_state.database(later, tasks=[{"id": 7, "name": "Waits", "status": "completed"}])
+    report = lobwife_import.run(home, later)
+    told = [one.reason or "" for one in report.told]
+    assert "lobwife has it as completed now, and here it is queued: it stays so" in told
+    with opened(home) as ledger:
+        assert (ledger.jobs.get("sweep").run_count, ledger.jobs.get("sweep").fail_count) == (101, 5)
+
+
+def test_rows_that_stand_twice_and_text_that_is_none_are_accounted_for(home: Home, state: Path) -> None:
+    (state / "jobs.json").write_text('{"a": {"run_count": 1}, "a": {"run_count": 3}}')
+    lobwife_state.database(state, tasks=[{"id": 7, "name": b"Caf\xe9 opens", "status": "queued"}])
+    connection = apsw.Connection(str(state / "lobmob.db"))
+    connection.execute("UPDATE tasks SET name = CAST(name AS TEXT)")
+    connection.close()
+    report = lobwife_import.run(home, state)
+    assert {one.file: one.rows for one in report.files}["jobs.json"] == 2
+    with opened(home) as ledger:
+        assert ledger.tasks.get(7).title == "Caf\ufffd opens"
+        assert ledger.jobs.get("a").run_count == 3

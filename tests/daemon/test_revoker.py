@@ -119,6 +119,21 @@ def test_many_tokens_end_together(broker: Ledger, api: AppApi, loop: Loop) -> No
     wait_until(lambda: audited(broker, action="revoked") == ["revoked"] * 30)
 
 
+def test_registration_that_expires_ends_its_tokens(broker: Ledger, api: AppApi, clock: FakeClock) -> None:
+    claim = at_work(broker)
+    expires_at = broker.tasks.register(1, key=ADMIN).expires_at
+    clock.now = expires_at - 600_000
+    broker.tasks.beat(worker="w", tasks={"T1": 1}, lease_seconds=3600)
+    broker.tasks.token(1, key=claim.key)
+    looker = Revoker(broker.engine)  # type: ignore[arg-type]
+    assert looker.tick() == 0
+    clock.now = expires_at
+    assert looker.tick() == 1
+    looker.close()
+    assert api.alive == []
+    assert broker.grants.list(task=1)[0].ends == "the registration has expired"
+
+
 def test_token_that_expired_by_itself_is_forgotten(broker: Ledger, api: AppApi, clock: FakeClock) -> None:
     claim = at_work(broker)
     broker.tasks.token(1, key=claim.key)

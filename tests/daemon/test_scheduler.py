@@ -12,13 +12,15 @@ import pytest
 from shoal import Ledger, connect
 from shoal.adapters.processes import log_file
 from shoal.clock import SystemClock
-from shoal.daemon import built_ins
+from shoal.daemon import built_ins, scheduler
 from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
 from shoal.daemon.scheduler import Scheduler
 from shoal.errors import BadInput
 from shoal.ledger.connect import open_ledger
+from shoal.model.built_in import OPTIONS
 from shoal.model.job import Run
+from shoal.services import runs
 from shoal.settings import ChannelSettings, Home, Settings
 from tests.conftest import wait_until
 from tests.fleet import Server
@@ -35,9 +37,9 @@ class Clockwork:
         folder.mkdir(exist_ok=True)
         engine: Any = self.ledger.engine
         self.runner = JobRunner(engine, self.home)
-        scheduler = Scheduler(engine, self.runner)
+        clock = Scheduler(engine, self.runner)
         self.loops = [
-            Loop("scheduler", 1.0, scheduler.tick, scheduler.wait),
+            Loop("scheduler", 1.0, clock.tick, clock.wait),
             Loop("runs", 0.2, self.runner.beat),
         ]
         self.is_stopped = False
@@ -201,6 +203,8 @@ def test_built_in_is_run_and_an_unknown_one_names_those_there_are(
 
     known = {"greet": lambda context: f"hello {context.options['who']}", "refuse": refuse, "wait": wait}
     monkeypatch.setattr("shoal.daemon.job_runner.BUILT_INS", known)
+    for name in (*known, "dance"):
+        monkeypatch.setitem(OPTIONS, name, dict)
     jobs = server.ledger.jobs
     expected = {
         "greet": ("success", None),
@@ -263,8 +267,9 @@ def test_server_that_stops_ends_its_runs_and_they_are_tried_again(start: Callabl
     wait_until(lambda: [one for one in later.ledger.runs.list(status="running") if one.attempt == 2])
 
 
-def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Path) -> None:
-    settings = {"SHOAL_RUN_LEASE_SECONDS": "2", "SHOAL_VAULT": ""}
+@pytest.mark.parametrize("lease", ["2", "3000"])
+def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Path, lease: str) -> None:
+    settings = {"SHOAL_RUN_LEASE_SECONDS": lease, "SHOAL_VAULT": ""}
     server = Server(tmp_path / "home", **settings)
     pid = tmp_path / "pid"
     with connect(server.url, actor="ana") as ledger:
@@ -292,3 +297,29 @@ def test_killed_server_leaves_no_orphan_and_its_run_is_tried_again(tmp_path: Pat
     finally:
         assert server.stop() == 0
     assert not psutil.pid_exists(int(pid.read_text().split()[1]))
+
+
+def test_silence_is_measured_anew_after_the_watcher_was_away_itself(
+    open_at: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_at(run_lease_seconds=30)
+    engine: Any = ledger.engine
+    ledger.jobs.create(name="sweep", schedule="@yearly", action=sh("true"))
+    begun = ledger.jobs.trigger("sweep")
+    assert engine.write(lambda tx: runs.claim(tx, server="elsewhere", limit=1, logs="/logs"))
+    watcher = Scheduler(engine, JobRunner(engine, Home(tmp_path)))
+    now = [1000.0]
+    monkeypatch.setattr(scheduler, "monotonic_seconds", lambda: now[0])
+
+    def statuses(*waits: float) -> list[str]:
+        told = []
+        for wait in waits:
+            now[0] += wait
+            watcher.tick()
+            told.append(ledger.runs.get(begun.id).status.value)
+        return told
+
+    assert statuses(0, 5, 5, 5) == ["running"] * 4
+    assert statuses(100) == ["running"], "the other one may have beaten meanwhile, where nobody could see it"
+    assert statuses(*[5] * 6) == ["running"] * 6
+    assert statuses(5) == ["error"]

@@ -137,7 +137,7 @@ def test_report_tells_counts_ages_failures_and_spending(ledger: Ledger, clock: F
     assert "$1.25 and 1 call without a price today, $3.25 and 1 call without a price in 7 days" in str(run.output)
     assert found["Spending"] == [["claude-1", "3", "3.25", "1"]]
     [[job, _, status, _, reason]] = found["Jobs whose last run was bad"]
-    assert (job, status, reason) == ("sweep", "failed", "ended with 127")
+    assert (job, status, reason) == ("sweep", "error", "/nowhere/sweep cannot be started: there is no /nowhere/sweep")
 
 
 def test_what_is_old_is_not_told_as_of_today(ledger: Ledger, clock: FakeClock, report: Reporter) -> None:
@@ -255,7 +255,7 @@ def test_no_link_leads_a_report_out_of_the_vault_or_into_its_git(
         ({"fille": "x.md"}, "option fille of status_report: there is no such option; did you mean file?"),
         ({"days": "many"}, "option days of status_report: Expected `int`, got `str`"),
         ({"days": 0}, "option days of status_report: Expected `int` >= 1"),
-        ({"channels": "team"}, "option channels of status_report: Expected `array`, got `str`"),
+        ({"channels": "team"}, 'option channels of status_report: it is a list, as ["…"]'),
         *(
             ({"file": file}, "option file of status_report: ")
             for file in ("../x.md", "/etc/x.md", ".git/x.md", "a/../x.md", "a//x.md", "status.txt", "a.md/b", "x.md\n")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from shoal import Ledger, connect
-from shoal.errors import BadInput, LeaseLost, ServerUnreachable, ShoalError
+from shoal.errors import BadInput, LeaseLost, ServerUnreachable, ShoalError, StoreError, VaultError
 from shoal.ledger import outbox as module
 from shoal.ledger.outbox import FILE, Outbox, Report
 from tests.fleet import Server, environment
@@ -76,12 +76,14 @@ def test_reports_of_an_outage_come_in_order_and_once(ledger: Ledger, away: Away,
     assert Outbox(tmp_path).deliver(ledger)
 
 
-@pytest.mark.parametrize("verb", ["tasks.progress", "tasks.comment", "tasks.result"])
+@pytest.mark.parametrize("verb", sorted(module.NAMED))
 def test_report_that_was_heard_without_an_answer_counts_once(
     ledger: Ledger, away: Away, tmp_path: Path, verb: str
 ) -> None:
     attempt = claimed(ledger)
     given: dict[str, dict[str, Any]] = {
+        "tasks.start": {"attempt": attempt},
+        "tasks.verified": {"attempt": attempt, "failed": [], "manual": ["looks right"]},
         "tasks.progress": {"attempt": attempt, "progress": 5},
         "tasks.comment": {"message": 'said with "report":"0123456789abcdef"'},
         "tasks.result": {"attempt": attempt, "text": "what came of it"},
@@ -159,6 +161,135 @@ def test_only_reports_are_kept_and_refusals_are_told_at_once(ledger: Ledger, tmp
     )
     assert Outbox(tmp_path).deliver(ledger)
     assert ledger.tasks.get(1).status == "active"
+
+
+class Killed(BaseException):
+    """What ends a process in the middle."""
+
+
+def test_death_between_saying_and_marking_it_done_says_nothing_twice(
+    ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(ledger)
+    for progress in (1, 2, 3):
+        Outbox(tmp_path).keep(ledger, "tasks.progress", task=1, attempt=attempt, progress=progress)
+
+    def killed(*given: Any) -> Any:
+        away.call(*given)
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(ledger.engine, "call", killed)
+        with pytest.raises(Killed):
+            Outbox(tmp_path).deliver(ledger)
+    assert Outbox(tmp_path).deliver(ledger)
+    assert kinds(ledger) == ["task.progressed"] * 3
+    assert not (tmp_path / FILE).exists()
+
+
+def test_report_that_a_newer_version_wrote_is_kept(ledger: Ledger, away: Away, tmp_path: Path) -> None:
+    attempt = claimed(ledger)
+    newer = f'{{"id":"a","ledger":"{ledger.address}","actor":"x","verb":"tasks.newer","given":{{"task":1}}}}'
+    (tmp_path / FILE).write_text(newer + "\n")
+    box = Outbox(tmp_path)
+    assert box.say(ledger, "tasks.progress", task=1, attempt=attempt, progress=1) is None, "it holds up nothing"
+    box.keep(ledger, "tasks.progress", task=1, attempt=attempt, progress=2)
+    assert box.deliver(ledger)
+    assert newer in (tmp_path / FILE).read_text().splitlines()
+    assert kinds(ledger) == ["task.progressed"] * 2
+
+
+def test_many_reports_are_kept_and_delivered_without_reading_all_of_them_each_time(
+    ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(ledger)
+    monkeypatch.setattr(module, "COMPACT_BYTES", 20_000)
+    taken: list[bytes] = []
+    take = Outbox._take
+    monkeypatch.setattr(Outbox, "_take", lambda box, line: (taken.append(line), take(box, line))[1])
+    box = Outbox(tmp_path)
+    for number in range(300):
+        box.keep(ledger, "tasks.comment", task=1, message=f"{number}")
+    assert box.deliver(ledger)
+    said = [event.data["message"] for event in ledger.events.list(after=0, task=1, kind="task.commented", limit=1000)]
+    assert said == [f"{number}" for number in range(300)]
+    assert len(taken) < 2000
+    assert ledger.tasks.get(1).attempt == attempt
+
+
+def test_what_has_no_room_goes_oldest_first_but_no_end_and_no_costs(
+    ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(ledger)
+    monkeypatch.setattr(module, "COMPACT_BYTES", 1000)
+    monkeypatch.setattr(module, "LARGEST_BYTES", 20_000)
+    box = Outbox(tmp_path)
+    box.keep(ledger, "tasks.start", task=1, attempt=attempt)
+    spent = {"item": "spent", "usage": {"request_key": "a"}}
+    box.keep(ledger, "sessions.record", session=1, attempt=attempt, items=[spent, {"item": "said", "text": "x" * 900}])
+    for number in range(100):
+        box.keep(ledger, "tasks.progress", task=1, attempt=attempt, progress=number, message="m" * 500)
+    box.keep(ledger, "tasks.complete", task=1, attempt=attempt)
+    assert (tmp_path / FILE).stat().st_size < 25_000
+    kept = Outbox(tmp_path)._of(ledger)
+    assert [one.verb for one in kept[:2]] == ["tasks.start", "sessions.record"]
+    assert kept[1].given["items"] == [spent]
+    assert (kept[-1].verb, kept[-2].given["progress"]) == ("tasks.complete", 99)
+    assert 5 < len(kept) < 50
+
+
+def test_seal_of_what_was_delivered_is_not_left_behind(ledger: Ledger, away: Away, tmp_path: Path) -> None:
+    attempt = claimed(ledger)
+    box = Outbox(tmp_path)
+    with connect(tmp_path / "other.db", actor="bo") as other:
+        box.keep(other, "tasks.comment", task=1, message="waits on")
+    seal = "what only the worker knows"
+    box.keep(ledger, "tasks.verified", task=1, attempt=attempt, failed=[], seal=seal)
+    assert seal in (tmp_path / FILE).read_text()
+    assert box.deliver(ledger)
+    assert kinds(ledger) == ["task.verified"]
+    assert seal not in (tmp_path / FILE).read_text()
+    assert "waits on" in (tmp_path / FILE).read_text()
+
+
+def test_full_disk_is_told_and_tried_again(
+    ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(ledger)
+    box = Outbox(tmp_path)
+    for progress in (1, 2):
+        box.keep(ledger, "tasks.progress", task=1, attempt=attempt, progress=progress)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as without_room:
+        without_room.setattr(Outbox, "_append", full)
+        assert not box.deliver(ledger)
+        assert "No space left" in str(box.trouble)
+        with pytest.raises(StoreError, match="No space left"):
+            box.keep(ledger, "tasks.progress", task=1, attempt=attempt, progress=3)
+    assert kinds(ledger) == []
+    assert box.deliver(ledger)
+    assert kinds(ledger) == ["task.progressed"] * 2
+
+
+def test_report_that_the_vault_has_no_room_for_waits(
+    ledger: Ledger, away: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = claimed(ledger)
+    box = Outbox(tmp_path)
+    box.keep(ledger, "tasks.complete", task=1, attempt=attempt)
+
+    def full(*_: Any) -> None:
+        raise VaultError("the vault cannot take content: No space left on device; nothing was written")
+
+    with monkeypatch.context() as without_room:
+        without_room.setattr(ledger.engine, "call", full)
+        assert not box.deliver(ledger)
+    assert "cannot take content" in str(box.trouble)
+    assert box.deliver(ledger)
+    assert kinds(ledger) == ["task.completed"]
 
 
 def test_report_survives_the_death_of_its_sender_and_of_the_server(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_credential_is_the_tasks_token(broker: Ledger, api: AppApi, clock: FakeC
     assert len(api.tokens) == 1
 
 
-def test_there_is_nothing_for_what_is_not_the_tasks_and_that_is_no_refusal(broker: Ledger) -> None:
+def test_there_is_nothing_for_what_is_not_the_tasks_and_a_try_is_in_the_audit(broker: Ledger, clock: FakeClock) -> None:
     claim = at_work(broker, "acme/web")
     for asked in (
         {"path": "acme/api.git"},
@@ -34,7 +34,16 @@ def test_there_is_nothing_for_what_is_not_the_tasks_and_that_is_no_refusal(broke
     ):
         found = broker.tasks.credential("T1", key=claim.key, **{"host": "github.com"} | asked)
         assert (found.username, found.password, found.expires_at) == (None, None, None)
-    assert audited(broker) == []
+    assert audited(broker) == ["refused"] * 2
+    newest, oldest = broker.grants.audit(task="T1")
+    assert (newest.repositories, oldest.repositories) == (["other/web"], ["acme/api"])
+    assert newest.reason == "git asked to log in to github.com/other/web, which is none of the task's"
+    for _ in range(3):
+        broker.tasks.credential("T1", key=claim.key, host="github.com", path="Other/Web.git")
+    assert len(audited(broker)) == 2
+    clock.advance(61)
+    broker.tasks.credential("T1", key=claim.key, host="github.com", path="other/web")
+    assert len(audited(broker)) == 3
     with pytest.raises(NotFound):
         broker.tasks.credential("T9", host="github.com")
     with pytest.raises(BadInput):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.daemon.revoker import Revoker
 from shoal.errors import (
     BadInput,
     Forbidden,
@@ -350,3 +351,65 @@ def everything_in(ledger: Ledger) -> str:
             rows += connection.execute(f"SELECT t::text FROM {table} AS t").fetchall()  # type: ignore[arg-type]
     assert len(rows) > 5
     return repr(rows)
+
+
+def leaks(broker: Ledger, secret: str) -> list[str]:
+    """Where a secret stands that stands nowhere."""
+    places = {
+        "events": map(repr, broker.events.list(limit=1000)),
+        "audit": map(repr, broker.grants.audit(limit=1000)),
+        "grants": map(repr, broker.grants.list()),
+        "database": [everything_in(broker)],
+    }
+    return [name for name, texts in places.items() if secret in "".join(texts)]
+
+
+def test_token_or_key_in_a_question_is_neither_stored_nor_told_back(broker: Ledger) -> None:
+    key = at_work(broker).key
+    secret = "ghs" + "_" + "Zq9" * 12
+    for ask in (
+        lambda: broker.tasks.token(1, key=key, repository=f"https://x-access-token:{secret}@github.com/acme/api"),
+        lambda: broker.tasks.token(1, key=key, repository=f"https://{secret}@github.com/acme/api"),
+        lambda: broker.tasks.token(secret, key=key),
+        lambda: broker.tasks.token(key, key=key),
+        lambda: broker.tasks.token(ADMIN, key=key),
+        lambda: broker.grants.service(service=secret, key=ADMIN),
+        lambda: broker.grants.service(service=key, key=key),
+        lambda: broker.tasks.register(1, key=ADMIN, repositories=[f"https://x:{secret}@gitlab.com/a/b"]),
+    ):
+        with pytest.raises((BadInput, Forbidden, NotFound)) as refused:
+            ask()
+        assert not any(one in f"{refused.value}{refused.value.message}" for one in (secret, key, ADMIN))
+    for one in (secret, key, ADMIN):
+        assert leaks(broker, one) == []
+    assert [line.reference for line in broker.grants.audit(action="refused", task=secret)] == ["[hidden]"] * 3
+
+
+@pytest.mark.parametrize("words", ["Authorization: Bearer {}", "you sent {}", "Zugang={} falsch"])
+def test_token_that_github_says_back_is_not_told(broker: Ledger, api: AppApi, words: str) -> None:
+    token = broker.tasks.token(1, key=at_work(broker).key).token
+    broker.tasks.complete(1, attempt=1)
+    api.next_time("DELETE .*", *[(502, {}, {"message": words.format(token)})] * 20)
+    looker = Revoker(broker.engine)  # type: ignore[arg-type]
+    looker.tick()
+    looker.close()
+    assert audited(broker, task=1)[-1] == "unrevoked"
+    assert leaks(broker, token) == []
+
+
+@pytest.mark.parametrize("how", ["narrowed", "deregistered"])
+def test_token_that_is_about_to_end_is_not_given_out_again(broker: Ledger, api: AppApi, how: str) -> None:
+    claim = at_work(broker, "acme/web", "acme/api")
+    doomed = broker.tasks.token(1, key=claim.key).token
+    if how == "narrowed":
+        broker.tasks.register(1, repositories=["acme/api"], key=claim.key)
+    else:
+        broker.tasks.deregister(1, key=ADMIN)
+    broker.tasks.register(1, repositories=["acme/web", "acme/api"], key=ADMIN)
+    given = broker.tasks.token(1, key=claim.key)
+    assert given.token != doomed
+    assert broker.tasks.token(1, key=claim.key).token == given.token
+    looker = Revoker(broker.engine)  # type: ignore[arg-type]
+    looker.tick()
+    looker.close()
+    assert [one.token for one in api.alive] == [given.token], "the other is ended all the same"

@@ -53,6 +53,21 @@ def test_edit_changes_what_it_names_and_tells_old_and_new(ledger: Ledger) -> Non
     assert len(kinds(ledger, 1)) == 2
 
 
+def test_commit_is_credited_with_what_is_done(ledger: Ledger) -> None:
+    ledger.items.create(text="x")
+    ledger.items.create(text="y")
+    ledger.items.done(1)
+    commits = {"W1": "a" * 40, "W2": "b" * 40}
+    assert [one.done_commit for one in ledger.items.credit(commits=commits)] == ["a" * 40, None]
+    ledger.items.credit(commits=commits)
+    [event] = ledger.events.list(item=1, kind="item.updated")
+    assert event.changes == {"done_commit": [None, "a" * 40]}
+    with pytest.raises(NotFound):
+        ledger.items.credit(commits={"W9": "a" * 40})
+    with pytest.raises(BadInput):
+        ledger.items.credit(commits={"W1": "HEAD"})
+
+
 def test_same_words_in_other_type_have_the_same_hash(ledger: Ledger) -> None:
     texts = ["Fix the *login*!", "  fix  the login", "FIX THE `LOGIN`."]
     assert len({ledger.items.create(text=text).text_hash for text in texts}) == 1
@@ -119,3 +134,9 @@ def test_fields_stand_in_the_order_of_the_columns(ledger: Ledger) -> None:
 def test_assessments_are_empty_at_first(ledger: Ledger) -> None:
     ledger.items.create(text="x")
     assert ledger.items.assessments(1) == []
+
+
+def test_signs_of_patterns_in_words_mean_themselves(ledger: Ledger) -> None:
+    for text in ("100 % of a_b", "100 of aXb"):
+        ledger.items.create(text=text)
+    assert [one.id for one in ledger.items.list(containing="% of A_b")] == [1]

@@ -74,7 +74,9 @@ def test_first_ask_registers_what_the_task_names(broker: Ledger) -> None:
 
 def test_task_without_repositories_on_github_gets_no_token(broker: Ledger, api: AppApi) -> None:
     claim = at_work(broker, "/srv/web")
-    with pytest.raises(Refused, match="T1 has nothing to get a token for: none of /srv/web is on GitHub"):
+    with pytest.raises(
+        Refused, match=r"T1 has nothing to get a token for: none of /srv/web is on a host of broker.hosts"
+    ):
         broker.tasks.token(1, key=claim.key)
     assert api.asked == []
 
@@ -93,7 +95,7 @@ def test_registration_reaches_no_further_than_the_settings(
         broker.tasks.register(1, repositories=["acme/api"], key=ADMIN)
     with pytest.raises(Forbidden, match=r"administration=write is more than broker.permissions"):
         broker.tasks.register(1, permissions={"administration": "write"}, key=ADMIN)
-    with pytest.raises(BadInput, match="'web' is no repository on GitHub"):
+    with pytest.raises(BadInput, match=r"'web' is no repository on a host of broker.hosts"):
         broker.tasks.register(1, repositories=["web"], key=ADMIN)
     other = at_work(broker, "acme/api")
     with pytest.raises(Forbidden, match=r"broker.repositories allows no token for acme/api"):
@@ -151,6 +153,8 @@ def test_narrowing_ends_the_tokens_that_reach_further(broker: Ledger) -> None:
     broker.tasks.register(1, key=claim.key, permissions={"contents": "read"})
     newest, oldest = broker.grants.list(task=1)
     assert (newest.ends, oldest.ends) == (None, "the task was registered for less")
+    broker.tasks.register(1, repositories=["other/tool"], key=ADMIN)
+    assert broker.grants.list(task=1)[0].ends == "the task was registered for other repositories"
 
 
 def test_deregistered_task_gets_none_until_it_is_registered_anew(broker: Ledger, api: AppApi) -> None:

@@ -208,6 +208,7 @@ def test_rare_days_are_found_and_days_that_never_come_are_refused() -> None:
         ("* * * * *", "Mars/Olympus", "timezone"),
         ("* * * * *", "../etc/passwd", "timezone"),
         ("every 0s", "UTC", "one second"),
+        ("every 99999999d", "UTC", "3660 days at most"),
         ("every 9 weeks", "UTC", "every 90s"),
         ("@often", "UTC", "@hourly"),
     ],

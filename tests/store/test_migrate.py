@@ -11,6 +11,7 @@ import pytest
 from shoal import Ledger
 from shoal.errors import SchemaTooNew
 from shoal.store import migrate
+from tests import rows
 
 
 def test_numbers_have_no_gap() -> None:
@@ -30,11 +31,16 @@ def test_only_what_is_missing_is_pending() -> None:
 
 
 def test_ledger_of_an_older_schema_keeps_its_tasks_and_gains_the_rest(
-    open_at: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+    address: str, open_at: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = migrate.migrations()
     monkeypatch.setattr(migrate, "migrations", lambda: {1: every[1]})
-    open_at().tasks.create(title="kept")
+    open_at()
+    rows.execute(
+        address,
+        "INSERT INTO tasks (title, type, status, priority, queue, created_by, requires_qa, max_attempts, run_at, "
+        "created_at, updated_at) VALUES ('kept', 'swe', 'queued', 2, 'default', 'ana', 0, 3, 1, 1, 1)",
+    )
     monkeypatch.undo()
 
     new = open_at()

@@ -128,6 +128,12 @@ class App:
             if from_query:
                 arguments = _from_query(verb, _query(request) | fields)
             else:
+                if in_both and not _is_json(request):
+                    # Old callers never said what they send; what is not in their words is refused as ever.
+                    body = await self._any_body(request)
+                    old = await self._lobwife.answer(verb.key, body, fields, request, is_old=True)
+                    if old is not None:
+                        return old
                 body = await self._body(request)
                 try:
                     arguments = verb.arguments_from_json(body, dict(fields))
@@ -157,9 +163,8 @@ class App:
         return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 
     async def _body(self, request: Request) -> bytes:
-        content_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-        if content_type != JSON:
-            raise BadInput(f"send {JSON}, not {content_type}", field="content-type")
+        if not _is_json(request):
+            raise BadInput(f"send {JSON}, not {_content_type(request)}", field="content-type")
         return await self._any_body(request)
 
     async def _any_body(self, request: Request) -> bytes:
@@ -201,6 +206,14 @@ def stopping() -> Response:
     """What a claimer hears while the server stops."""
     told = {"error": "the server is stopping; claim again when it is back", "code": "server_unreachable"}
     return Response(_encode(told), 503, {"Retry-After": "2"}, JSON)
+
+
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+
+
+def _is_json(request: Request) -> bool:
+    return _content_type(request) == JSON
 
 
 def _page_handler(page: Callable[[], Response]) -> Handler:

@@ -40,6 +40,8 @@ def take(session: Session, *, worker: str | None, **options: Any) -> None:
             until = shown(one.leased_until)
             output.sentence(f"{one.task.task_id} attempt {one.attempt} is yours until {until}: {one.task.title}")
             output.sentence(f"  when it is done: shoal done {one.task.task_id} --attempt {one.attempt}")
+            if one.task.repos:
+                output.sentence("  its key, for tokens and git, is shown by a claim with --json alone")
         if not outcome.claims:
             wait = f"; ask again in {outcome.retry_after_ms / 1000:.0f} s" if outcome.retry_after_ms else ""
             output.sentence(f"{outcome.outcome}: {outcome.reason}{wait}")

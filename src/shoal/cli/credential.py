@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -50,6 +51,8 @@ def gh(session: Session, arguments: tuple[str, ...], task: str | None, repositor
     task = task or os.environ.get("SHOAL_TASK_ID")
     if task is None:
         raise BadInput("which task's token? name it: shoal gh --task T42 -- …", field="task")
+    if shutil.which("gh") is None:
+        raise NotFound("gh is not on PATH; it is GitHub's command line, https://cli.github.com")
     ledger = session.ledger
     hosts = ledger.grants.status().hosts
     token = _token(session, task, repository, key_of_caller(key))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import select
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from shoal.cli import moments
+from shoal.cli.job_state import tell_what_is_wrong
 from shoal.cli.session import Session, command, given
 from shoal.errors import NotFound
 from shoal.ledger import Ledger
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from shoal.daemon.run_logs import Follower
 
 FOLLOW_SECONDS = 0.5
+INTERRUPTED = 130
 _RUN = re.compile(r"[Rr][0-9]+")
 
 
@@ -38,19 +43,11 @@ def runs(session: Session, name: str | None, status: str | None, limit: int, cur
         found = session.ledger.runs.list(limit=limit, **given(job=name, status=status, cursor=cursor))
 
     def show() -> None:
-        show_runs(found, empty="No runs.")
+        show_runs(found, session.ledger, empty="No runs.")
         if found.next:
             click.echo(f"More: --cursor {found.next}", err=True)
 
     session.answer(found, show, ids=[one.run_id for one in found])
-
-
-@click.command("history", hidden=True)
-@click.argument("name")
-@click.pass_context
-def history(ctx: click.Context, name: str) -> None:
-    """The same as `shoal job runs`."""
-    ctx.invoke(runs, name=name)
 
 
 @click.command(epilog="Example: shoal job trigger sweep --follow")
@@ -60,21 +57,31 @@ def history(ctx: click.Context, name: str) -> None:
 )
 @command
 def trigger(session: Session, name: str, follow: bool) -> int:
-    """Run a job now, disabled or not."""
+    """Run a job now, disabled or not.
+
+    With --follow and --json the run is printed once it has ended, with the last lines of its output.
+    """
     run = session.ledger.jobs.trigger(name)
-    if follow and not session.json:
-        ended = _follow(session.ledger, run)
-        return int(ended.status in BAD)
-    session.answer(run, lambda: click.echo(f"{run.run_id} of {name} is {run.status.value}"), ids=[run.run_id])
-    return 0
+    tell_what_is_wrong(session)
+    if not follow:
+        session.answer(run, lambda: click.echo(f"{run.run_id} of {name} is {run.status.value}"), ids=[run.run_id])
+        return 0
+    try:
+        run = _follow(session.ledger, run, shown=not session.json)
+    except KeyboardInterrupt:
+        click.echo(f"{run.run_id} goes on; shoal job cancel {run.run_id} ends it", err=True)
+        return INTERRUPTED
+    if session.json:
+        session.print_json(run)
+    return int(run.status in BAD)
 
 
-@click.command(epilog="Example: shoal job cancel R7")
-@click.argument("run")
+@click.command(epilog="Examples: shoal job cancel R7; shoal job cancel sweep")
+@click.argument("run", metavar="RUN_OR_NAME")
 @command
 def cancel(session: Session, run: str) -> None:
-    """Call a waiting run off, or ask a running one to end."""
-    found = session.ledger.runs.cancel(run)
+    """Call a waiting run off, or ask a running one to end: R7, or the newest of a job that is under way."""
+    found = session.ledger.runs.cancel(run if _RUN.fullmatch(run) else _under_way(session.ledger, run))
 
     def show() -> None:
         told = "is asked to end" if found.status in UNDER_WAY else found.status.value
@@ -88,18 +95,21 @@ def cancel(session: Session, run: str) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what it writes, until it ends or Ctrl-C.")
 @click.option("--tail", is_flag=True, help="Only the last lines, as the ledger has them.")
 @command
-def logs(session: Session, name: str, follow: bool, tail: bool) -> None:
+def logs(session: Session, name: str, follow: bool, tail: bool) -> int:
     """Show what a run has written: the newest of a job, or R7.
 
-    The whole log where it ran on this machine, else its last 200 lines.
+    The whole log where it ran on this machine, else its last 200 lines. With --follow and --json the run is printed
+    once it has ended.
     """
     run = _found(session.ledger, name)
-    if follow and not session.json:
+    if follow:
         try:
-            _follow(session.ledger, run)
+            run = _follow(session.ledger, run, shown=not session.json)
         except KeyboardInterrupt:
-            return
-        return
+            return INTERRUPTED
+        if session.json:
+            session.print_json(run)
+        return 0
 
     def show() -> None:
         from shoal.daemon.run_logs import reader
@@ -110,14 +120,21 @@ def logs(session: Session, name: str, follow: bool, tail: bool) -> None:
                 _print(log)
         elif run.output:
             click.echo(run.output)
-        _say_end(run, whole=log is not None or tail)
+        _say_end(run, session.ledger, whole=log is not None or tail)
 
     session.answer(run, show, ids=[run.run_id])
+    return 0
 
 
-def show_runs(found: Iterable[Run], *, empty: str) -> None:
+def show_runs(found: Sequence[Run], ledger: Ledger, *, empty: str) -> None:
     """Runs as a table."""
     from shoal.cli import output
+
+    made = next((one.task for one in found if one.task is not None), None)
+    prefix = "" if made is None else ledger.tasks.get(made).task_id.rstrip("0123456789")
+
+    def came_to(one: Run) -> str | None:
+        return one.reason if one.task is None else f"made {prefix}{one.task}"
 
     rows = [
         (
@@ -128,11 +145,20 @@ def show_runs(found: Iterable[Run], *, empty: str) -> None:
             "" if one.duration_ms is None else _seconds(one.duration_ms),
             one.attempt if one.attempt > 1 else "",
             one.cause.value,
-            one.reason,
+            came_to(one),
         )
         for one in found
     ]
     output.table(["Run", "Job", "Status", "Slot", "Took", "Try", "Cause", "Reason"], rows, empty=empty, grows="Reason")
+
+
+def _under_way(ledger: Ledger, name: str) -> str:
+    """The newest run of a job that runs, else of those that wait."""
+    for status in (RunStatus.RUNNING, RunStatus.WAITING):
+        for one in ledger.runs.list(job=name, status=status, limit=1):
+            return one.run_id
+    ledger.jobs.get(name)
+    raise NotFound(f"no run of {name} is under way; `shoal job runs {name}` shows what there was", field="run")
 
 
 def _found(ledger: Ledger, name: str) -> Run:
@@ -144,29 +170,43 @@ def _found(ledger: Ledger, name: str) -> Run:
     return ledger.runs.get(newest[0].run_id)
 
 
-def _follow(ledger: Ledger, run: Run) -> Run:
-    """Show the output as it comes until the run has ended, and then how."""
+def _follow(ledger: Ledger, run: Run, *, shown: bool) -> Run:
+    """Wait until the run has ended; its output is shown as it comes, and then how it ended."""
     from shoal.daemon.run_logs import reader
 
     nap = threading.Event()
-    shown = ""
+    tail = ""
     with ExitStack() as stack:
         log: Follower | None = None
         while True:
             run = ledger.runs.get(run.run_id)  # before its log is read: what it wrote before it ended is in there
+            if not shown:
+                if run.status not in UNDER_WAY:
+                    return run
+                nap.wait(FOLLOW_SECONDS)
+                continue
             if log is None and (log := reader(run)) is not None:
                 stack.enter_context(log)
             if log is not None:
                 _print(log)
             elif run.output:
-                _show_more(shown, run.output)
-                shown = run.output
+                _show_more(tail, run.output)
+                tail = run.output
             if run.status not in UNDER_WAY:
-                if shown:
+                if tail:
                     click.echo()
-                _say_end(run, whole=True)
+                _say_end(run, ledger, whole=True)
                 return run
+            _check_reader()
             nap.wait(FOLLOW_SECONDS)
+
+
+def _check_reader() -> None:
+    """Raise BrokenPipeError when nobody reads any more, also where there is nothing to write."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _show_more(old: str, new: str) -> None:
@@ -185,10 +225,11 @@ def _print(log: Follower) -> None:
     sys.stdout.buffer.flush()
 
 
-def _say_end(run: Run, *, whole: bool) -> None:
+def _say_end(run: Run, ledger: Ledger, *, whole: bool) -> None:
     took = "" if run.duration_ms is None else f" after {_seconds(run.duration_ms)}"
     reason = f": {run.reason}" if run.reason else ""
-    click.echo(f"{run.run_id} of {run.job} {run.status.value}{took}{reason}", err=True)
+    made = "" if run.task is None else f", made {ledger.tasks.get(run.task).task_id}"
+    click.echo(f"{run.run_id} of {run.job} {run.status.value}{took}{made}{reason}", err=True)
     if not whole and run.log is not None:
         click.echo(f"The whole log is on {run.server}, {run.log}", err=True)
 

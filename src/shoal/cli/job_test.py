@@ -8,7 +8,7 @@ import sys
 import click
 
 from shoal.cli.session import Session, command
-from shoal.errors import BadInput
+from shoal.errors import BadInput, NotFound, ShoalError
 from shoal.model.job import Definition, RunStatus, Template
 
 STOPPED_BY_TIME = 124  # as `timeout` has it
@@ -36,11 +36,52 @@ def test(session: Session, name: str, manifest: bool) -> int:
     The exit code is that of its command; 124 when its time was over, 126 when it could not be started. A job that makes
     tasks makes none: the task is shown.
     """
-    definition = _written(session, name) if manifest else session.ledger.jobs.get(name).definition
+    definition = _written(session, name) if manifest else _taken(session, name)
+    problem = None if manifest else session.ledger.jobs.problem().reason
+    if problem is not None:
+        click.echo(f"The manifest is refused, and jobs stay as they were: {problem}", err=True)
     if isinstance(definition.action, Template):
-        session.print_json(definition.action.task)
+        _show_task(session, definition, definition.action)
         return 0
     return _run(session, definition)
+
+
+def _show_task(session: Session, definition: Definition, template: Template) -> None:
+    from shoal.clock import SystemClock
+    from shoal.services.firing import filled
+
+    task = filled(definition.name, template, SystemClock().now_ms())
+
+    def show() -> None:
+        told = [f"P{task.priority}", task.type, f"queue {task.queue}", *task.repos, *task.labels]
+        click.echo(f"It would make this task: {task.title}  ({', '.join(map(str, told))})")
+        if task.body:
+            click.echo(f"\n{task.body}")
+
+    session.answer(task, show, ids=[task.title])
+
+
+def _taken(session: Session, name: str) -> Definition:
+    """The job as the ledger has it. Raises NotFound, with a word where the manifest has one of that name."""
+    try:
+        return session.ledger.jobs.get(name).definition
+    except NotFound as error:
+        if not _is_written(session, name):
+            raise
+        hint = f"the manifest has it, and nobody has taken it up yet: shoal job test {name} --manifest"
+        raise NotFound(f"{error.message.partition(';')[0]}; {hint}", field="job") from None
+
+
+def _is_written(session: Session, name: str) -> bool:
+    """Whether the files of the manifest have it; a repository is not fetched for that."""
+    try:
+        setting = session.home.settings().jobs
+        if setting and not (session.home.folder / setting).exists():
+            return False
+        _written(session, name)
+    except ShoalError:
+        return False
+    return True
 
 
 def _written(session: Session, name: str) -> Definition:

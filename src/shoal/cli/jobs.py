@@ -11,11 +11,14 @@ from zoneinfo import ZoneInfo
 import click
 
 from shoal.cli import moments
-from shoal.cli.job_runs import cancel, history, logs, runs, show_runs, trigger
+from shoal.cli.job_runs import cancel, logs, runs, show_runs, trigger
+from shoal.cli.job_state import tell_what_is_wrong
 from shoal.cli.job_test import test
 from shoal.cli.session import Function, Session, command, given
 from shoal.errors import BadInput
-from shoal.model.job import BuiltIn, CatchUp, Definition, Job, JobDetail, Overlap, Program, Template
+from shoal.ledger import Ledger
+from shoal.model.check import Check
+from shoal.model.job import BuiltIn, CatchUp, Definition, Job, JobDetail, Overlap, Program, Template, split_command
 from shoal.model.manifest import Synced
 
 PAGE = 500
@@ -51,7 +54,7 @@ def list_(session: Session, enabled: bool | None, tag: str | None) -> None:
             (
                 one.definition.name,
                 one.definition.schedule,
-                moments.shown(one.next_fire_at) if one.definition.enabled else "disabled",
+                when(one),
                 f"{one.run_count}" + (f", {one.fail_count} bad" if one.fail_count else ""),
                 one.source,
                 what(one.definition),
@@ -59,9 +62,19 @@ def list_(session: Session, enabled: bool | None, tag: str | None) -> None:
             for one in found
         ]
         empty = "No jobs. Write jobs.toml in the home, or `shoal job create`."
-        output.table(["Job", "Schedule", "Next", "Runs", "From", "Does"], rows, empty=empty, grows="Does")
+        if enabled is not None or tag is not None:
+            empty = "No job is " + " and ".join(
+                part
+                for part in (
+                    {True: "enabled", False: "disabled", None: ""}[enabled],
+                    "" if tag is None else f"tagged {tag}",
+                )
+                if part
+            )
+        output.table(["Job", "Schedule", "Next", "Runs", "From", "Does"], rows, empty=empty, grows="Does", cut=True)
 
     session.answer(found, show, ids=[one.definition.name for one in found])
+    tell_what_is_wrong(session)
 
 
 @job.command(epilog="Example: shoal job show sweep")
@@ -70,13 +83,16 @@ def list_(session: Session, enabled: bool | None, tag: str | None) -> None:
 def show(session: Session, name: str) -> None:
     """Show a job, its next five slots and its last runs."""
     found = session.ledger.jobs.get(name)
-    session.answer(found, lambda: _show(found), ids=[found.definition.name])
+    session.answer(found, lambda: _show(found, session.ledger), ids=[found.definition.name])
+    tell_what_is_wrong(session)
 
 
 def _options(*, new: bool) -> Callable[[Function], Function]:
     """The fields of a job as options; those of a new one have defaults of their own."""
     options = [
-        click.option("-s", "--schedule", required=new, help="Five cron fields, @daily, or 'every 90s'."),
+        click.option(
+            "-s", "--schedule", required=new, help="Five cron fields, daily, 'every 90s', on_commit, on_idle."
+        ),
         click.option("--timezone", help="IANA name of the timezone of its cron fields; UTC if new."),
         click.option("--task", "title", help="Make a task of this title, in place of running a command."),
         click.option("--built-in", help="Run this, of `shoal job built-ins`, in place of a command."),
@@ -121,6 +137,7 @@ def create(session: Session, name: str, **written: Any) -> None:
         raise click.UsageError("say what it does: a command behind --, or --task, or --built-in")
     found = session.ledger.jobs.create(name=name, **fields)
     session.answer(found, lambda: _say(found, "made"), ids=[found.definition.name])
+    _check_channels(session, found.definition)
 
 
 @job.command(epilog="Example: shoal job edit sweep -s @hourly --timeout 600")
@@ -133,6 +150,7 @@ def edit(session: Session, name: str, **written: Any) -> None:
         raise click.UsageError("say what is to be another, as --schedule '@hourly'")
     found = session.ledger.jobs.update(name, **fields)
     session.answer(found, lambda: _say(found, "changed"), ids=[found.definition.name])
+    _check_channels(session, found.definition)
 
 
 @job.command()
@@ -183,17 +201,25 @@ def built_ins(session: Session) -> None:
     def show() -> None:
         from shoal.cli import output
 
-        rows = [
-            (one.name, one.description, "; ".join(f"{name}: {meaning}" for name, meaning in one.options.items()))
-            for one in found
-        ]
-        output.table(["Name", "Does", "Options"], rows, empty="There are none.", grows="Does")
+        rows = []
+        for one in found:
+            rows.append((one.name, one.description))
+            rows += [(f"  -o {name}=", meaning) for name, meaning in one.options.items()]
+        output.table(["Name and options", "Does"], rows, empty="There are none.", grows="Does")
 
     session.answer(found, show, ids=[one.name for one in found])
 
 
-for _command in (runs, logs, trigger, cancel, test, history):
+for _command in (runs, logs, trigger, cancel, test):
     job.add_command(_command)
+job.add_command(runs, "history")
+
+
+def when(found: Job) -> str:
+    """When a job fires next."""
+    if not found.definition.enabled:
+        return "disabled"
+    return moments.shown(found.next_fire_at) or found.definition.schedule.replace("_", " ")
 
 
 def what(definition: Definition) -> str:
@@ -203,6 +229,8 @@ def what(definition: Definition) -> str:
         return shlex.join(action.command)
     if isinstance(action, Template):
         return f"task: {action.task.title}"
+    if isinstance(action, Check):
+        return f"check: {action.name}"
     return f"built-in: {action.name}"
 
 
@@ -218,16 +246,37 @@ def _fields(*, program: tuple[str, ...], title: str | None, built_in: str | None
     if options and built_in is None:
         raise click.UsageError("--option is for --built-in")
     if program:
-        fields["action"] = Program(list(program))
+        # As in a manifest: one text is the whole command, and no shell reads it.
+        is_text = len(program) == 1 and " " in program[0].strip()
+        fields["action"] = Program(split_command(program[0]) if is_text else list(program))
     elif title is not None:
         fields["action"] = {"kind": "task", "task": {"title": title}}
     elif built_in is not None:
-        fields["action"] = BuiltIn(built_in, {name: _value(text) for name, text in map(_option, options)})
+        fields["action"] = BuiltIn(built_in, dict(map(option_value, options)))
     return fields
+
+
+def _check_channels(session: Session, definition: Definition) -> None:
+    """Say which channels are not in the settings of this home; those of the servers may have them."""
+    from shoal.mistakes import nearest
+
+    wanted = definition.action.options.get("channels", []) if isinstance(definition.action, BuiltIn) else []
+    if not session.home.exists:
+        return
+    known = session.home.settings().channels
+    for name in wanted:
+        if name not in known:
+            click.echo(f"There is no [channels.{name}] in {session.home.config} yet{nearest(name, known)}", err=True)
 
 
 def _option(text: str) -> tuple[str, str]:
     return _pair("--option", text)
+
+
+def option_value(text: str) -> tuple[str, Any]:
+    """The name and value of an --option; JSON where it is some, else text."""
+    name, value = _option(text)
+    return name, _value(value)
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -257,7 +306,7 @@ def _say(found: Job, done: str) -> None:
         output.sentence(f"It is written in the {found.source}: a sync brings it back.")
 
 
-def _show(found: JobDetail) -> None:
+def _show(found: JobDetail, ledger: Ledger) -> None:
     from rich.text import Text
 
     from shoal.cli import output
@@ -291,7 +340,7 @@ def _show(found: JobDetail) -> None:
     if found.fire_times:
         rows = [(_in_zone(one, zone), moments.shown(one)) for one in found.fire_times]
         output.table([f"Next, {definition.timezone}", "here"], rows, empty="")
-    show_runs(found.runs, empty="No runs yet.")
+    show_runs(found.runs, ledger, empty="No runs yet.")
 
 
 def _in_zone(milliseconds: int, zone: ZoneInfo) -> str:

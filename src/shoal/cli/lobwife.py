@@ -11,11 +11,12 @@ import click
 from shoal.cli.session import Session
 from shoal.errors import Refused
 
+WORDS = {"taken": "taken", "existing": "there already", "refused": "refused"}
+
 
 def import_(session: Session, folder: Path, *, dry_run: bool) -> None:
     """Import the folder into the ledger of the home, and show what became of each file and of each odd row."""
     from shoal.daemon import lobwife_import
-    from shoal.model.takeover import Outcome
 
     if url := os.environ.get("SHOAL_URL"):
         raise Refused(
@@ -27,8 +28,7 @@ def import_(session: Session, folder: Path, *, dry_run: bool) -> None:
 
     def show() -> None:
         for row in report.told:
-            word = "not taken" if row.outcome is Outcome.REFUSED else row.outcome.value
-            click.echo(f"{row.file}: {row.name}: {word}: {row.reason}", err=True)
+            click.echo(f"{row.file}: {row.name}: {WORDS[row.outcome.value]}: {row.reason}", err=True)
         click.echo(f"{'file':<18}{'rows':>7}{'taken':>8}{'there':>8}{'refused':>9}  now")
         for one in report.files:
             now = one.problem or one.renamed or one.file
@@ -39,6 +39,6 @@ def import_(session: Session, folder: Path, *, dry_run: bool) -> None:
             click.echo("what was refused stands above, and in the renamed files")
 
     session.answer(report, show, ids=[one.file for one in report.files if one.problem is None])
-    if failed:
+    if failed or refused:
         session.close()
         sys.exit(2)

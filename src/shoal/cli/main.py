@@ -55,8 +55,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "archive": ("contents", "Pack a finished task's files into an archive, or bring them back."),
     "dep": ("dependencies", "What waits for what: add, remove, list, graph."),
     "task": ("main", "All commands about tasks, under one name."),
+    "scan": ("scan", "Read a project's files for what is to be done, and keep the backlog in step with them."),
     "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "job": ("jobs", "What fires by the clock: make jobs, run them, read their history."),
+    "check": ("check", "What looks for what is wrong: run checks, let them run by themselves."),
+    "backlog": ("backlog", "Work items: list, order, consolidate, export, import."),
+    "item": ("item", "One work item, or several: show, decide, edit, link, run."),
+    "triage": ("triage", "Decide about new work items, one key each; or let the rules decide."),
     "queue": ("queues", "Pause, resume and limit queues."),
     "lock": ("locks", "Take, keep and give back named locks; run a command under one."),
     "events": ("events", "Read or follow the log."),
@@ -185,9 +190,13 @@ def main() -> None:
     except ShoalError as error:
         tell(error)
         code = error.exit_code
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        # Click ends for a reader that is gone, with streams that cannot break in the place of ours.
+        if isinstance(error, SystemExit) and not type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
+            raise
         # The reader has seen enough; nothing more can be said to it, not even by the interpreter's own flush.
-        sys.stderr.close()
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
     except OSError as error:
         # What could not be written must not be tried again by the interpreter's own flush.

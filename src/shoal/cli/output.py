@@ -43,11 +43,13 @@ def columns() -> int | None:
     return shutil.get_terminal_size().columns if _is_fixed() else None
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, grows: str | None = None) -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, grows: str | None = None, cut: bool = False
+) -> None:
     """A table, or a sentence when there is nothing; the column that `grows` takes what width is left.
 
-    Nothing is cut: where it is too narrow for the columns, their cells stand below each other. In a pipe a line is as
-    wide as it must be.
+    Where it is too narrow for the columns, their cells stand below each other. Nothing is left out, but with `cut` what
+    of the column that grows has no room in its line. In a pipe a line is as wide as it must be.
     """
     from rich.box import SIMPLE
     from rich.table import Table
@@ -59,7 +61,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, 
         out.print(empty, markup=False)
         return
     widths = [max(len(name), *(row[place].cell_len for row in lines)) for place, name in enumerate(columns)]
-    if grows is not None:
+    if grows is not None and _is_fixed():
         place = columns.index(grows)
         widths[place] = min(widths[place], GROWS_FROM)
     needed = sum(widths) + GAP * (len(widths) - 1)
@@ -69,7 +71,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str, 
     out.width = max(out.width, needed)
     shown = Table(box=SIMPLE, pad_edge=False, show_edge=False)
     for column in columns:
-        shown.add_column(column, overflow="fold", ratio=1 if column == grows else None, no_wrap=column != grows)
+        is_cut = cut and column == grows
+        shown.add_column(
+            column,
+            overflow="ellipsis" if is_cut else "fold",
+            ratio=1 if column == grows else None,
+            no_wrap=is_cut or column != grows,
+        )
     for line in lines:
         shown.add_row(*line)
     out.print(shown)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
+import msgspec
 
 from shoal.errors import ShoalError, error_classes
 from shoal.model.event import KIND_MEANINGS, Kind
@@ -43,7 +44,7 @@ def settings() -> Iterator[str]:
     yield "From `SHOAL_<NAME>` in the environment, else `shoal.toml` in the home, else the default.\n"
     yield "| setting | default | meaning |\n| --- | --- | --- |"
     for name, (default, meaning) in setting_descriptions().items():
-        yield f"| {name} | {'' if default is None else default} | {meaning} |"
+        yield f"| {name} | {_default(default)} | {meaning} |"
 
 
 def events() -> Iterator[str]:
@@ -127,6 +128,15 @@ def _command(name: str, command: click.Command | None, parent: click.Context) ->
     if isinstance(command, click.Group):
         for inner in command.list_commands(context):
             yield from _command(inner, command.get_command(context, inner), context)
+
+
+def _default(value: object) -> str:
+    """A default as it is written in shoal.toml."""
+    if value is None:
+        return ""
+    if value is msgspec.NODEFAULT:
+        return "must be given"
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _first_line(error: type[ShoalError]) -> str:

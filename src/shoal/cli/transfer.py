@@ -48,6 +48,8 @@ def import_(
 
     `shoal import lobwife FOLDER` takes over what the service lobwife left: lobmob.db, jobs.json, tasks.json and
     token-audit.json. A file is renamed to .migrated when each of its rows is accounted for.
+
+    The exit code is 0 only when nothing was refused; 2 when a row or a file was, which is told.
     """
     if folder is not None:
         if str(file) != "lobwife" or form or source or queue:
@@ -58,6 +60,8 @@ def import_(
         return
     if dry_run:
         raise click.UsageError("--dry-run is for `shoal import lobwife FOLDER`")
+    if str(file) == "lobwife" and form is None and not file.exists():
+        raise click.UsageError("which folder is it? write `shoal import lobwife FOLDER`, as ~/state")
     form = form or BY_SUFFIX.get(file.suffix.lower())
     if form is None:
         raise click.UsageError(f"cannot tell the format of {file}; say --format jsonl, csv or markdown")

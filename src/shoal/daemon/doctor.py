@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from shoal.daemon import backup
 from shoal.daemon.built_ins import BUILT_INS
+from shoal.daemon.checks import problem
 from shoal.daemon.supervisor import forge_of
 from shoal.default_agent import default_agent, unusable
 from shoal.errors import AgentError, ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.ledger.instance import read_instance
+from shoal.model.check import Check
 from shoal.model.job import BuiltIn
 from shoal.services import job_summaries, manifest
 from shoal.settings import GITHUB_TOKEN, Home, Settings
@@ -46,6 +49,7 @@ def examine(home: Home) -> list[Look]:
     findings.append(_space(home))
     findings.append(_forge(settings))
     findings.append(_agents(settings))
+    findings += _key(home, settings)
     instance = read_instance(home)
     told = f"runs as pid {instance.pid} at {instance.url}" if instance else "does not run; `shoal serve` starts it"
     findings.append(Look("server", True, told))
@@ -93,12 +97,21 @@ def _jobs(engine: EmbeddedEngine) -> Look:
     unknown = engine.read(_unknown_built_ins)
     if unknown:
         return Look("jobs", False, f"no built-in is called as {unknown} says; `shoal job built-ins` lists them")
+    if wrong := engine.read(_wrong_checks):
+        return Look("jobs", False, f"{wrong}; `shoal check show` tells what a check may be told")
     return Look("jobs", True, f"the manifest is well; {found.message}")
 
 
 def _unknown_built_ins(tx: Any) -> str:
     actions = [(one.job.definition.name, one.job.definition.action) for one in job_summaries.of_all(tx)]
     return ", ".join(name for name, one in actions if isinstance(one, BuiltIn) and one.name not in BUILT_INS)
+
+
+def _wrong_checks(tx: Any) -> str:
+    """What is wrong with the checks of jobs: their names, or their options."""
+    actions = [(one.job.definition.name, one.job.definition.action) for one in job_summaries.of_all(tx)]
+    wrong = [(name, problem(one)) for name, one in actions if isinstance(one, Check)]
+    return "; ".join(f"job {name}: {said}" for name, said in wrong if said)
 
 
 def _blockers(tx: Any) -> str:
@@ -123,6 +136,20 @@ def _forge(settings: Settings) -> Look:
     if forge is not None:
         return Look("forge", True, f"{forge.address}, with ${GITHUB_TOKEN}")
     return Look("forge", not os.environ.get(GITHUB_TOKEN), remark)
+
+
+def _key(home: Home, settings: Settings) -> Iterator[Look]:
+    if settings.broker.private_key is None:
+        return
+    path = home.folder / Path(settings.broker.private_key).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield Look("broker", False, f"broker.private_key: {path} cannot be read: {error.strerror}")
+        return
+    open_to_all = bool(mode & 0o007)
+    told = f"everybody on this machine can read {path}; chmod 600 it" if open_to_all else f"{path} is the App's key"
+    yield Look("broker", not open_to_all, told)
 
 
 def _agents(settings: Settings) -> Look:

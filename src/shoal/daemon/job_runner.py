@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
-import sys
 import threading
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -20,11 +21,15 @@ from shoal.adapters.processes.groups import Groups
 from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 from shoal.daemon.built_ins import BUILT_INS, Context
+from shoal.daemon.check_output import CheckOutput
+from shoal.daemon.checking import checkout_of, order
+from shoal.daemon.programs import command_line, missing
 from shoal.errors import ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.built_in import options_of
+from shoal.model.check import Check, Findings
 from shoal.model.job import BuiltIn, Cause, Claimed, Definition, Program, Run, RunStatus
-from shoal.services import runs
+from shoal.services import checks, runs
 from shoal.settings import Home
 
 log = structlog.get_logger()
@@ -32,15 +37,17 @@ GRACE_SECONDS = 5.0
 NOTICE_SECONDS = 0.1
 RETRY_SECONDS = 2.0
 CHUNK_BYTES = 65_536
+REASON_CHARACTERS = 500
 STOPPED = "the server stopped"
 
 
 class Ended(Struct, frozen=True):
-    """How a run ended."""
+    """How a run ended, and what it found if it is a check's."""
 
     status: RunStatus
     exit_code: int | None = None
     reason: str | None = None
+    found: Findings | None = None
 
 
 class Sink(Protocol):
@@ -159,6 +166,8 @@ class JobRunner:
                 return self._run_program(run, action)
             if isinstance(action, BuiltIn):
                 return self._run_built_in(run, action)
+            if isinstance(action, Check):
+                return self._run_check(run, action)
             return Ended(RunStatus.ERROR, reason="its job makes tasks now, and runs nothing")
         except Exception as error:
             log.exception("run failed", job=run.claimed.run.job, run=run.claimed.run.run_id)
@@ -168,23 +177,27 @@ class JobRunner:
         """Tell the ledger, for as long as it takes: nobody else knows how the run ended."""
         while True:
             try:
-                self._engine.write(
-                    lambda tx: runs.end(
-                        tx,
-                        run=run.claimed.run.id,
-                        server=self.server,
-                        status=ended.status,
-                        exit_code=ended.exit_code,
-                        reason=ended.reason,
-                        output=run.log.tail,
-                    )
+                end = partial(
+                    runs.end if ended.found is None else partial(checks.end_run, found=ended.found),
+                    run=run.claimed.run.id,
+                    server=self.server,
+                    status=ended.status,
+                    exit_code=ended.exit_code,
+                    reason=ended.reason,
+                    output=run.log.tail,
                 )
+                self._engine.write(end)
                 return
             except StoreError as error:
                 log.warning("run has ended, which the database does not take", reason=error.message)
                 if self._stopping:
                     return
                 threading.Event().wait(RETRY_SECONDS)
+            except Exception as error:
+                if ended.found is None:
+                    raise
+                log.exception("findings cannot be kept", job=run.claimed.run.job, run=run.claimed.run.run_id)
+                ended = Ended(RunStatus.ERROR, ended.exit_code, f"its findings cannot be kept: {error}")
 
     def _run_built_in(self, run: _UnderWay, action: BuiltIn) -> Ended:
         function = BUILT_INS.get(action.name)
@@ -213,25 +226,68 @@ class JobRunner:
         return run.why or Ended(RunStatus.SUCCESS)
 
     def _run_program(self, run: _UnderWay, action: Program) -> Ended:
-        assert self._groups is not None  # noqa: S101 - made before the first run
         folder = self._home.folder / Path(run.claimed.definition.folder or ".").expanduser()
+        environment = self._environment(run.claimed)
+        if (why := missing(action.command[0], folder, environment)) is not None:
+            return Ended(RunStatus.ERROR, reason=why)
+        return self._run_command(run, action.command, folder, environment, run.log.write)
+
+    def _run_check(self, run: _UnderWay, action: Check) -> Ended:
+        """A program as well: what it writes is taken for findings, and its errors go to the log."""
+        definition = run.claimed.definition
+        since = self._engine.read(partial(checks.last_head, check=action.name, project=action.project))
+        root = checkout_of(self._home, self._engine.settings, action.project, definition.folder)
+        wanted = order(action, home=self._home, root=root, since=since)
+        environment = self._environment(run.claimed) | wanted.environment
+        if "://" not in self._engine.address:
+            environment["SHOAL_DB"] = self._engine.address
+        journal = Journal(run.log)
+        output = CheckOutput(lambda line: journal.write(f"{line}\n".encode("utf-8", "replace")))
+        read, write = os.pipe()
+        listener = threading.Thread(target=journal.follow, args=(read,), daemon=True)
+        listener.start()
+        try:
+            ended = self._run_command(run, wanted.command, wanted.folder, environment, output.write, errors=write)
+        finally:
+            os.close(write)
+            listener.join(GRACE_SECONDS)
+        output.close()
+        well = ended.status is RunStatus.SUCCESS
+        found = output.outcome(action, ended_well=well, run=run.claimed.run.id)
+        said = output.remark if well else journal.last if run.why is None and journal.last else ended.reason
+        return Ended(ended.status, ended.exit_code, said, found)
+
+    def _run_command(
+        self,
+        run: _UnderWay,
+        command: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        write: Callable[[bytes], None],
+        *,
+        errors: int | None = None,
+    ) -> Ended:
+        """`write` takes what it writes; errors go there too, or to a file."""
+        assert self._groups is not None  # noqa: S101 - made before the first run
         try:
             process = self._groups.start(
-                command_line(action.command),
+                command_line(command),
                 stdin=subprocess.DEVNULL,
                 output=subprocess.PIPE,
-                environment=self._environment(run.claimed),
+                errors=errors,
+                environment=environment,
                 folder=folder,
             )
         except (OSError, ValueError) as error:
-            return Ended(RunStatus.ERROR, reason=f"{action.command[0]} cannot be started in {folder}: {error}")
+            said = (isinstance(error, OSError) and error.strerror) or error
+            return Ended(RunStatus.ERROR, reason=f"{command[0]} cannot be started in {folder}: {said}")
         assert process.stdout is not None  # noqa: S101 - opened as a pipe
         with process.stdout as pipe:
             try:
-                _follow(run, process, pipe)
+                _follow(run, process, pipe, write)
             finally:
                 self._groups.end(process, GRACE_SECONDS)
-            _drain(run, pipe)
+            _drain(pipe, write)
         if run.why is not None:
             return run.why
         if process.returncode == 0:
@@ -249,7 +305,8 @@ class JobRunner:
         }
         if self._url is not None:
             told["SHOAL_URL"] = self._url
-        return own | told | claimed.definition.environment
+        # Python keeps what it prints to a pipe for itself, and loses it when it is ended.
+        return {"PYTHONUNBUFFERED": "1"} | own | told | claimed.definition.environment
 
 
 class _UnderWay:
@@ -279,15 +336,28 @@ class _UnderWay:
         return tail
 
 
-def command_line(command: list[str]) -> list[str]:
-    """What is started: a .py file with this Python, a .sh file with sh, anything else as it is."""
-    program = command[0]
-    if program.endswith(".py"):
-        return [sys.executable, *command]
-    return ["sh", *command] if program.endswith(".sh") else list(command)
+class Journal:
+    """The log of a check, into which its findings and its errors are written by a thread each."""
+
+    def __init__(self, log: Sink) -> None:
+        self.last = ""  # the last line of its errors
+        self._log = log
+        self._lock = threading.Lock()
+
+    def write(self, data: bytes) -> None:
+        """The next part of it."""
+        with self._lock:
+            self._log.write(data)
+
+    def follow(self, errors: int) -> None:
+        """Write what comes out of a pipe, until nobody has its other end."""
+        with os.fdopen(errors, "rb") as pipe:
+            for line in pipe:
+                self.write(line)
+                self.last = line.decode("utf-8", "replace").strip()[:REASON_CHARACTERS] or self.last
 
 
-def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes], write: Callable[[bytes], None]) -> None:
     """Take what it writes until it ends, or is to end."""
     os.set_blocking(pipe.fileno(), False)
     with selectors.DefaultSelector() as selector:
@@ -300,22 +370,22 @@ def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes]) -
             elif not is_open:
                 run.told.wait(NOTICE_SECONDS)
             elif selector.select(NOTICE_SECONDS):
-                is_open = _take(run, pipe)
+                is_open = _take(pipe, write)
                 if not is_open:
                     selector.unregister(pipe)
 
 
-def _drain(run: _UnderWay, pipe: IO[bytes]) -> None:
+def _drain(pipe: IO[bytes], write: Callable[[bytes], None]) -> None:
     """Take what is left, as far as the pipe holds it."""
     for _ in range(100):
-        if not _take(run, pipe):
+        if not _take(pipe, write):
             return
 
 
-def _take(run: _UnderWay, pipe: IO[bytes]) -> bool:
+def _take(pipe: IO[bytes], write: Callable[[bytes], None]) -> bool:
     try:
         data = os.read(pipe.fileno(), CHUNK_BYTES)
     except BlockingIOError:
         return False
-    run.log.write(data)
+    write(data)
     return bool(data)

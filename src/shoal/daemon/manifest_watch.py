@@ -60,6 +60,10 @@ class ManifestWatch:
             raise  # the manifest is not at fault: the next tick tries again
         except ShoalError as error:
             self._fail(error)
+        except Exception as error:
+            # Told like any other, and once: nothing that a file says may stop the watch or flood the log.
+            log.exception("manifest cannot be read")
+            self._fail(BadInput(f"the manifest cannot be read: {type(error).__name__}: {error}", field="jobs"))
         else:
             self._problem = None
             if done is not None:

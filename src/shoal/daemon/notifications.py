@@ -21,7 +21,9 @@ def notify(settings: Settings, name: str, *, title: str, body: str) -> None:
     """
     reason = channel.send(_url(settings, name), title=title, body=body)
     if reason is not None:
-        raise ChannelError(f"channel {name}: {reason}; `shoal notify {name}` tries it again")
+        again = f"`shoal notify {name}` tries it again"
+        advice = f"mend it in [channels.{name}] of shoal.toml" if reason == channel.UNREADABLE else again
+        raise ChannelError(f"channel {name}: {reason}; {advice}")
 
 
 def notify_all(settings: Settings, names: Sequence[str], *, title: str, body: str) -> dict[str, ShoalError]:

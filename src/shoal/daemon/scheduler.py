@@ -5,6 +5,8 @@ Any number of servers do so at once; nobody leads.
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from functools import partial
 
@@ -98,6 +100,8 @@ class Scheduler:
         seen = {one.id: self._seen.get(one.id, (one, now)) for one in held}
         self._seen = {one.id: (one, now) if seen[one.id][0] != one else seen[one.id] for one in held}
         silent = [one for one, since in self._seen.values() if now - since > lease]
+        if "://" not in self._engine.address:
+            silent += [one for one in held if one not in silent and _is_dead(one.server)]
         for one in silent:
             self._engine.write(partial(runs.expire, silent=[one]))
 
@@ -115,3 +119,17 @@ class Scheduler:
 
 def _look(tx: Tx) -> tuple[int, Agenda]:
     return tx.horizon(), firing.agenda(tx)
+
+
+def _is_dead(server: str) -> bool:
+    """Whether a server was a process of this machine that there is no more; one whose number another has may live."""
+    host, _, rest = server.rpartition("-")[0].rpartition("-")
+    if host != socket.gethostname() or not rest.isdecimal():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -15,6 +15,8 @@ from shoal.clock import monotonic_seconds
 from shoal.errors import LockLost, Refused
 from shoal.ledger.engine import Engine
 from shoal.ledger.nouns import (
+    Audits,
+    Checks,
     Costs,
     Events,
     Grants,
@@ -54,6 +56,8 @@ class Ledger:
         self.jobs = Jobs(engine, actor)
         self.runs = Runs(engine, actor)
         self.items = Items(engine, actor)
+        self.checks = Checks(engine, actor)
+        self.audits = Audits(engine, actor)
 
     @property
     def address(self) -> str:

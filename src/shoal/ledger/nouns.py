@@ -33,6 +33,14 @@ class Stats(Noun):
     """Counts, ages and rates."""
 
 
+class Checks(Noun):
+    """What looks for what is wrong, and what it found."""
+
+
+class Audits(Noun):
+    """What somebody outside has found."""
+
+
 class Sync(Noun):
     """How far the vault follows the ledger."""
 

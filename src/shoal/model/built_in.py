@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import BadInput
-from shoal.mistakes import explain
+from shoal.mistakes import explain, nearest
 from shoal.model.fields import Name
 from shoal.model.job import BuiltIn
 from shoal.settings import FOLDER
@@ -66,23 +66,36 @@ OPTIONS: dict[str, type[Struct]] = {
 
 
 def options_of(action: BuiltIn) -> Any:
-    """The options of a built-in as their type, or as they are when it is not known here. Raises BadInput."""
+    """The options of a built-in as their type. Raises BadInput, also for a built-in that there is not."""
     kind = OPTIONS.get(action.name)
     if kind is None:
-        return action.options
+        known = f"; there are {', '.join(OPTIONS)}"
+        raise BadInput(
+            f"there is no built-in {action.name!r}{nearest(action.name, OPTIONS) or known}", field="action.name"
+        )
+    return converted(action.options, kind, action.name)
+
+
+def converted(options: dict[str, Any], kind: type[Struct], name: str) -> Any:
+    """The options of what is called so, as their type. Raises BadInput, which names the one that is wrong."""
     try:
-        return msgspec.convert(action.options, kind)
+        return msgspec.convert(options, kind)
     except msgspec.ValidationError as error:
         field, message = explain(error, kind)
         said = message.replace("no such field", "no such option")
-        raise BadInput(f"option {field} of {action.name}: {said}", field=f"action.options.{field}") from None
+        raise BadInput(f"option {field} of {name}: {said}", field=f"action.options.{field}") from None
 
 
 def meanings(name: str) -> dict[str, str]:
     """Each option of a built-in, and what it means."""
+    return meanings_of(OPTIONS.get(name, NoOptions))
+
+
+def meanings_of(options: type[Struct]) -> dict[str, str]:
+    """Each field of a struct of options, and what it means."""
     import msgspec.inspect as inspect
 
-    described = inspect.type_info(OPTIONS.get(name, NoOptions))
+    described = inspect.type_info(options)
     found = {}
     for field in getattr(described, "fields", ()):
         kind = field.type

@@ -57,7 +57,8 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One look through a project. `files` are those that were read, `unchanged` those that are as the scan before read
     them. What is in neither of both is gone, if the look was `complete`.
 
-    `renamed` maps new paths to old ones, as git has it. `head` is the commit of the checkout.
+    `renamed` maps new paths to old ones, as git has it. `head` is the commit of the checkout. `since` is the number of
+    the scan with whose hashes the files were compared: when there was another since then, this one is refused.
     """
 
     project: Project
@@ -67,6 +68,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renamed: dict[Path, Path] = {}
     complete: bool = True
     head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
+    since: Count | None = None
 
 
 Became = Literal[

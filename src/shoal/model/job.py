@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from shoal.errors import BadInput
+from shoal.model.check import Check
 from shoal.model.fields import NO_NUL, Name, Text
 from shoal.model.task import NewTask
 
@@ -20,6 +23,9 @@ JobName = Annotated[
     Meta(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}(?![\s\S])",
         description="A job's name: letters, digits, dots, dashes and underscores.",
+        extra={
+            "form": "a name of the letters A to Z, digits, dots, dashes and underscores (at first a letter or digit)"
+        },
     ),
 ]
 RunRef = Annotated[str | int, Meta(description="A run of a job: its number (7) or R7.")]
@@ -29,7 +35,8 @@ Schedule = Annotated[
         min_length=1,
         max_length=200,
         pattern=NO_NUL,
-        description="Five cron fields, @hourly, @daily, @weekly, @monthly, @yearly, or `every 90s` (s, m, h, d).",
+        description="Five cron fields, @hourly, daily, weekly, @monthly, @yearly, `every 90s` (s, m, h, d), on_commit, "
+        "or on_idle (`on_idle 4h`: at most so often).",
     ),
 ]
 
@@ -68,12 +75,17 @@ BAD = frozenset({RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.ERROR})
 
 
 class Cause(StrEnum):
-    """Why a run was made."""
+    """Why a run was made. `commit` and `idle` are what a job waits for that has no times."""
 
     SCHEDULE = "schedule"
     CATCH_UP = "catch_up"
     TRIGGER = "trigger"
     IMPORT = "import"
+    COMMIT = "commit"
+    IDLE = "idle"
+
+
+OCCASIONS = frozenset({Cause.COMMIT, Cause.IDLE})  # what jobs wait for that have no times
 
 
 class Program(Struct, frozen=True, tag="program", tag_field="kind", forbid_unknown_fields=True):
@@ -83,6 +95,23 @@ class Program(Struct, frozen=True, tag="program", tag_field="kind", forbid_unkno
     """
 
     command: Annotated[list[Text], Meta(min_length=1, max_length=200)]
+
+
+SHELL = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"})
+
+
+def split_command(text: str) -> list[str]:
+    """The words of a command that is written as one text. Raises BadInput for what only a shell understands."""
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise BadInput(str(error).lower(), field="command") from None
+    if found := next((word for word in words if word in SHELL), None):
+        raise BadInput(
+            f"no shell reads it, so {found} would be an argument; put it into a .sh file, or run sh with -c",
+            field="command",
+        )
+    return words
 
 
 class Template(Struct, frozen=True, tag="task", tag_field="kind", forbid_unknown_fields=True):
@@ -98,7 +127,7 @@ class BuiltIn(Struct, frozen=True, tag="built_in", tag_field="kind", forbid_unkn
     options: dict[str, Any] = {}
 
 
-Action = Program | Template | BuiltIn
+Action = Program | Template | BuiltIn | Check
 
 
 Timezone = Annotated[Name, Meta(description="IANA name of the timezone of its cron fields.")]
@@ -188,7 +217,10 @@ class Applied(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True, kw_only=True):
-    """One firing of a job. Times are epoch milliseconds; `output` is its last lines, `log` the file with all."""
+    """One firing of a job. Times are epoch milliseconds; `output` is its last lines, `log` the file with all.
+
+    The counts of findings are those of a check; None for anything else, and before it has ended.
+    """
 
     id: int
     run_id: str
@@ -200,7 +232,6 @@ class Run(Struct, frozen=True, kw_only=True):
     due_at: int
     actor: str
     server: str | None
-    leased_until: int | None
     cancelled_by: str | None
     started_at: int | None
     finished_at: int | None
@@ -210,6 +241,8 @@ class Run(Struct, frozen=True, kw_only=True):
     output: str | None
     log: str | None
     task: int | None
+    findings_count: int | None = None
+    new_findings_count: int | None = None
 
 
 class Claimed(Struct, frozen=True):
@@ -264,7 +297,7 @@ def definition_from_columns(values: list[Any]) -> Definition:
 
 def run_from_row(row: tuple[Any, ...]) -> Run:
     """A run from its row."""
-    given = dict(zip(_RUN_COLUMNS, row[: len(_RUN_COLUMNS)], strict=True))
+    given = dict(zip(_RUN_COLUMNS, row, strict=True))
     began, ended = given["started_at"], given["finished_at"]
     return Run(
         **given | {"cause": Cause(given["cause"]), "status": RunStatus(given["status"])},

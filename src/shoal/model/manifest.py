@@ -46,3 +46,9 @@ class Synced(Struct, frozen=True):
     jobs_rescheduled: list[str]
     jobs_changed: list[str]
     changes: list[JobChange]
+
+
+class Problem(Struct, frozen=True):
+    """Why a manifest is not taken up: file, line and reason."""
+
+    reason: str | None

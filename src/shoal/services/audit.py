@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -13,9 +14,11 @@ from shoal.errors import NotFound
 from shoal.model.fields import Limit, Moment, Name, TaskRef
 from shoal.model.grant import Grant, GrantAction, GrantLine, grant_from_row, line_from_row
 from shoal.model.page import Page, position
+from shoal.model.veil import HIDDEN, veiled_name
 from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
+from shoal.settings import ADMIN_TOKEN
 
 NEWEST = 2**63 - 1
 LONGEST = 500
@@ -88,13 +91,19 @@ def note(
         task=task,
         attempt=attempt,
         reference=None if reference is None else shown_reference(reference),
-        service=service,
+        service=None if service is None else veiled_name(service),
         actor=tx.actor,
         repositories=encoded(list(repositories)),
         permissions=encoded(permissions or {}),
         expires_at=expires_at,
-        reason=None if reason is None else reason[:LONGEST],
+        reason=None if reason is None else told(reason),
     )
+
+
+def is_told(tx: Tx, action: GrantAction, *, task: int, repositories: list[str], since: int) -> bool:
+    """Whether there is a line of this about exactly these repositories since a moment."""
+    asked = {"action": action.value, "task": task, "repositories": encoded(repositories), "since": since}
+    return bool(tx.all("grants.audit", before=NEWEST, limit=1, **asked))
 
 
 def prune(tx: Tx, *, limit: int = 1000) -> int:
@@ -110,5 +119,13 @@ def encoded(value: Any) -> str:
 
 
 def shown_reference(reference: str | int) -> str:
-    """What somebody called a task, as it can be stored."""
-    return "".join(one for one in str(reference)[:200] if one.isprintable())
+    """What somebody called a task, as it can be stored: without tokens and keys that were given in its place."""
+    return "".join(one for one in told(str(reference))[:200] if one.isprintable())
+
+
+def told(text: str) -> str:
+    """A text that others had a part in, as it can be stored and told: without tokens and keys."""
+    administrator = os.environ.get(ADMIN_TOKEN, "").strip()
+    if administrator:
+        text = text.replace(administrator, HIDDEN)
+    return veiled_name(text)[:LONGEST]

@@ -23,7 +23,7 @@ from shoal.model.task import Task
 from shoal.services import audit, registrations, revocations
 from shoal.services.keys import Key, check_administrator, check_at_work, is_administrator, is_of_attempt
 from shoal.services.outside import Outside, TokenSource
-from shoal.services.purse import Purse, Scope
+from shoal.services.purse import Purse, Scope, hash_of
 from shoal.services.refs import get_task, lock_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -129,6 +129,8 @@ def _give(
     except StoreError:
         raise
     except ShoalError as error:
+        error.message = audit.told(error.message)
+        error.args = (error.message, *error.args[1:])
         outside.write(partial(_refused, reference=reference, service=service, error=error))
         raise
 
@@ -242,10 +244,19 @@ def _admit_service(tx: Tx, *, purse: Purse, name: str, key: str | None) -> Token
 
 def _known(tx: Tx, purse: Purse, scope: Scope) -> Token | Plan:
     known = purse.current(scope)
+    if known is not None and _is_doomed(tx, scope, known):
+        purse.answer_no_more(scope, known)
+        return Plan(scope, True, tx.now)
     if known is None or not is_good(known, tx.now):
         return Plan(scope, known is not None, tx.now)
     _note(tx, GrantAction.REUSED, scope, known)
     return known
+
+
+def _is_doomed(tx: Tx, scope: Scope, token: Token) -> bool:
+    """Whether a token has to end, or was ended, although its scope would be allowed again."""
+    of = {"task": scope.task} if scope.task is not None else {"alive": tx.now}
+    return tx.one("grants.doomed", hashed=hash_of(token.token), **of) is not None
 
 
 def is_good(token: Token, now: int) -> bool:

@@ -33,7 +33,7 @@ from shoal.model.job import (
 from shoal.model.manifest import JobChange
 from shoal.model.page import Page
 from shoal.services import runs as services_runs
-from shoal.services.firing import enter, filled
+from shoal.services.firing import enter, filled, trigger_slot
 from shoal.services.slots import first_slot, timetable
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -43,7 +43,7 @@ FIRE_TIMES = 5
 AHEAD_MS = 7 * DAY_MS  # clocks are set back by less, and no slot is entered twice for that
 LAST_RUNS = 10
 _TIMES = frozenset({"schedule", "timezone"})
-_ROUTES = frozenset({"sync"})  # POST /jobs/sync
+ROUTES = frozenset({"sync"})  # POST /jobs/sync
 
 
 @verb("POST /jobs", status=201)
@@ -122,9 +122,7 @@ def trigger(tx: Tx, *, job: Name) -> Run:
                     field="job",
                 )
         others = []  # a later attempt of another slot is no reason to skip this
-    row = tx.one("runs.last_triggered", job=job, slot=tx.now)
-    slot = tx.now if row is None or row[0] is None else row[0] + 1
-    made = enter(tx, found, slot, Cause.TRIGGER, under_way=others)
+    made = enter(tx, found, trigger_slot(tx, job), Cause.TRIGGER, under_way=others)
     assert made is not None  # noqa: S101 - the job is locked, and no one else has this slot
     return made
 
@@ -220,7 +218,7 @@ def _taken(tx: Tx, name: str) -> Duplicate:
 
 def check(tx: Tx, definition: Definition) -> None:
     """Refuse what could not fire or run. Raises BadInput, and NoVault for a template with a body where none is kept."""
-    if definition.name in _ROUTES:
+    if definition.name in ROUTES:
         raise BadInput(f"no job can be called {definition.name}: that is a route; choose another name", field="name")
     first_slot(definition.schedule, definition.timezone, now=tx.now, last_slot=None)
     for name in definition.environment:

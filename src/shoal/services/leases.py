@@ -128,14 +128,22 @@ def beat(
 
 
 @verb("POST /tasks/{task}/start", repeatable=True)
-def start(tx: Tx, *, task: TaskRef, attempt: Positive) -> Task:
+def start(
+    tx: Tx,
+    *,
+    task: TaskRef,
+    attempt: Positive,
+    report: said.Report | None = None,
+    again: said.Again = False,
+) -> Task:
     """Say that an attempt begins its work."""
     number = task_number(tx, task)
     row = tx.one("leases.start", id=number, attempt=attempt, now=tx.now)
     if row is None:
         lost(tx, number, attempt)
     started = tx.task(row)
-    tx.emit(Kind.TASK_STARTED, started, was=started.status, attempt=attempt)
+    if not said.before(tx, number, Kind.TASK_STARTED, report, again=again):
+        tx.emit(Kind.TASK_STARTED, started, was=started.status, attempt=attempt, data=said.told(report) or None)
     return started
 
 

@@ -15,7 +15,7 @@ import msgspec
 from shoal.errors import ShoalError
 from shoal.model.event import Kind
 from shoal.model.job import Applied, Definition
-from shoal.model.manifest import SOURCE, JobChange, Manifest, Synced
+from shoal.model.manifest import SOURCE, JobChange, Manifest, Problem, Synced
 from shoal.services import jobs
 from shoal.services.outside import Outside
 from shoal.services.transaction import Tx
@@ -41,6 +41,12 @@ def sync(outside: Outside, *, dry_run: bool = False) -> Synced:
     else:
         applied, changes = outside.write(lambda tx: _apply(tx, manifest))
     return _synced(manifest, applied, changes, dry_run=dry_run)
+
+
+@verb("GET /jobs/sync")
+def problem(tx: Tx) -> Problem:
+    """Why the manifest of jobs is not taken up, as the servers found it last; null when it is."""
+    return Problem(_fact(tx, PROBLEM) or None)
 
 
 def follow(outside: Outside, manifest: Manifest) -> Synced | None:

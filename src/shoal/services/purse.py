@@ -54,6 +54,12 @@ class Purse:
             if hashed in self._alive:
                 self._current[scope] = hashed
 
+    def answer_no_more(self, scope: Scope, token: Token) -> None:
+        """This is no scope's token any more; it is kept until it is revoked."""
+        with self._lock:
+            if self._current.get(scope) == hash_of(token.token):
+                del self._current[scope]
+
     def find(self, hashed: str) -> Token | None:
         """A token by its hash."""
         with self._lock:

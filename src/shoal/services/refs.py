@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shoal.errors import AmbiguousRef, NotFound
 from shoal.model.task import Task
+from shoal.model.veil import veiled_name
 from shoal.services.transaction import Tx
 
 LARGEST_ID = 2**63 - 1
@@ -46,7 +47,8 @@ def lock_task(tx: Tx, ref: str | int) -> Task:
 
 def unknown(ref: str | int) -> NotFound:
     """There is no such task."""
-    return NotFound(f"there is no task {ref!r}; `shoal list` shows what there is", field="task")
+    named = ref if isinstance(ref, int) else veiled_name(ref)
+    return NotFound(f"there is no task {named!r}; `shoal list` shows what there is", field="task")
 
 
 def _as_number(tx: Tx, ref: str | int) -> int | None:

@@ -21,6 +21,7 @@ from shoal.model.fields import Limit, Name, TaskRef
 from shoal.model.grant import LEVELS, Grant, GrantAction, Registration, grant_from_row, is_on, registration_from_row
 from shoal.model.page import Page, position
 from shoal.model.task import FINISHED, Task
+from shoal.model.veil import veiled
 from shoal.services import audit
 from shoal.services.keys import Key, check_administrator, check_at_work, is_of_attempt, shown
 from shoal.services.refs import get_task, lock_task
@@ -216,7 +217,11 @@ def _own(tx: Tx, task: Task) -> list[str]:
     """The repositories that a task names, as far as they are on GitHub and tasks may have tokens for them."""
     named = _distinct(name for one in task.repos if (name := github_name(tx.settings, one)) is not None)
     if not named:
-        what = f"none of {', '.join(task.repos)} is on GitHub" if task.repos else "it names no repository"
+        what = (
+            f"none of {', '.join(map(veiled, task.repos))} is on a host of {_hosts(tx)}"
+            if task.repos
+            else "it names no repository"
+        )
         raise Refused(
             f"{task.task_id} has nothing to get a token for: {what}; an administrator can register some: "
             f"shoal broker register {task.task_id}",
@@ -236,7 +241,9 @@ def _named(tx: Tx, task: Task, given: list[str] | None, limit: Terms | None) -> 
     for one in given:
         name = github_name(tx.settings, one)
         if name is None:
-            raise BadInput(f"{one!r} is no repository on GitHub; write owner/name", field="repositories")
+            raise BadInput(
+                f"{veiled(one)!r} is no repository on a host of {_hosts(tx)}; write owner/name", field="repositories"
+            )
         if not is_open_to(tx.settings, name):
             raise Forbidden(f"broker.repositories allows no token for {name}; add it there", field="repositories")
         if limit is not None and not any(same(name, known) for known in limit.repositories):
@@ -290,14 +297,26 @@ def _put(
 def _end_wider(tx: Tx, made: Registration) -> None:
     """End the living tokens that reach further than a registration."""
     for grant in _alive(tx, made.task):
-        inside = all(any(same(one, known) for known in made.repositories) for one in grant.repositories)
+        inside, around = (
+            _are_among(grant.repositories, made.repositories),
+            _are_among(made.repositories, grant.repositories),
+        )
         if not inside or within(grant.permissions, made.permissions):
-            tx.all("grants.end", id=grant.id, reason="the task was registered for less")
+            what = "less" if inside or around else "other repositories"
+            tx.all("grants.end", id=grant.id, reason=f"the task was registered for {what}")
+
+
+def _are_among(names: list[str], known: list[str]) -> bool:
+    return all(any(same(one, other) for other in known) for one in names)
 
 
 def _alive(tx: Tx, task: int) -> list[Grant]:
     rows = tx.all("grants.alive_of_task", task=task, now=tx.now)
     return [grant_from_row(row, tx.identity.prefix) for row in rows]
+
+
+def _hosts(tx: Tx) -> str:
+    return f"broker.hosts ({', '.join(tx.settings.broker.hosts)})"
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from shoal.errors import ShoalError
 from shoal.model.event import Kind
 from shoal.model.grant import GrantAction, levels_of, names_of
+from shoal.model.veil import HIDDEN
 from shoal.services import audit, tasks
 from shoal.services.outside import TokenSource
 from shoal.services.purse import Purse
@@ -55,7 +56,8 @@ def revoke(place: Place, source: TokenSource, one: Over) -> bool:
     try:
         source.revoke(token.token)
     except ShoalError as error:
-        place.write(partial(unrevoked, one=one, error=error.message))
+        # A proxy before the forge may say back to us what it was sent.
+        place.write(partial(unrevoked, one=one, error=error.message.replace(token.token, HIDDEN)))
         return False
     place.write(partial(revoked, one=one))
     place.purse.drop(one.hashed)
@@ -71,7 +73,7 @@ def revoked(tx: Tx, *, one: Over) -> None:
 
 def unrevoked(tx: Tx, *, one: Over, error: str) -> None:
     """A token could not be ended, for now or for good; it is told once for each error."""
-    error = error[: audit.LONGEST]
+    error = audit.told(error)
     row = tx.one("grants.unrevoked", id=one.grant, error=error, reason=one.reason[: audit.LONGEST])
     if row is not None:
         _tell(tx, GrantAction.UNREVOKED, Kind.TOKEN_UNREVOKED, one, row, f"{one.reason}; {error}")

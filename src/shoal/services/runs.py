@@ -37,6 +37,8 @@ GONE = "its server is gone"
 _json = msgspec.json.Encoder().encode
 REASON_LIMIT = 4000
 PRUNED_PER_LOOK = 500
+BROUGHT = "import-"  # a page that begins among the runs that came from elsewhere
+LAST = 10**18 - 1
 
 
 class Pulse(Struct, frozen=True):
@@ -59,13 +61,25 @@ def get(tx: Tx, *, run: RunRef) -> Run:
 def list_(
     tx: Tx, *, job: Name | None = None, status: RunStatus | None = None, cursor: Name | None = None, limit: Limit = 50
 ) -> Page[Run]:
-    """A page of runs, newest first and without their output."""
+    """A page of runs, newest first and without their output; what a job did before it came here is older than all."""
     filters: dict[str, Any] = {} if job is None else {"job": job}
     if status is not None:
         filters[status.value] = True
-    rows = tx.all("runs.newest", before=position(cursor) if cursor else LARGEST_ID, limit=limit + 1, **filters)
-    page = [run_from_row(row) for row in rows[:limit]]
-    return Page(page, next=str(page[-1].id) if len(rows) > limit else None)
+    brought = cursor is not None and cursor.startswith(BROUGHT)
+    before = position(cursor.removeprefix(BROUGHT)) if cursor else LARGEST_ID
+    rows: list[Any] = []
+    if not brought:
+        rows += tx.all("runs.newest", before=before, limit=limit + 1, own=True, **filters)
+        before = LARGEST_ID
+    if (left := limit + 1 - len(rows)) > 0:
+        rows += tx.all("runs.newest", before=before, limit=left, brought=True, **filters)
+    found = [run_from_row(row) for row in rows]
+    page, last = found[:limit], found[-1:]
+    if len(found) <= limit:
+        return Page(page, next=None)
+    if last[0].cause is Cause.IMPORT:
+        return Page(page, next=f"{BROUGHT}{page[-1].id if page[-1].cause is Cause.IMPORT else LAST}")
+    return Page(page, next=str(page[-1].id))
 
 
 @verb("POST /runs/{run}/cancel", repeatable=True)
@@ -139,7 +153,7 @@ def insert(
 def claim(tx: Tx, *, server: str, limit: int, logs: str) -> list[Claimed]:
     """Give a server the next runs that are due; of a job whose runs may not overlap, only while none runs.
 
-    `logs` is the server's folder of logs. The lease is kept up by `beat`.
+    `logs` is the server's folder of logs. They are its own for as long as it beats.
     """
     claimed = []
     for id, *job_row in tx.all("runs.candidates", now=tx.now, limit=limit):
@@ -149,7 +163,6 @@ def claim(tx: Tx, *, server: str, limit: int, logs: str) -> list[Claimed]:
             id=id,
             server=server,
             now=tx.now,
-            leased_until=_leased_until(tx),
             log=f"{logs}/{job.definition.name}/{id}.log",
             alone=int(job.definition.overlap.value != "allow"),
         )
@@ -166,7 +179,7 @@ def beat(tx: Tx, *, server: str, held: Iterable[int], outputs: dict[int, str]) -
     One that it was given and does not have, because it never heard of it, is ended as if the server were gone.
     """
     known = _json([{"id": id} for id in held]).decode()
-    rows = tx.all("runs.beat", server=server, leased_until=_leased_until(tx), rows=known)
+    rows = tx.all("runs.beat", server=server, rows=known)
     if outputs:
         shown = [{"id": id, "server": server, "output": tail(text)} for id, text in sorted(outputs.items())]
         tx.many("runs.put_output", shown)
@@ -264,10 +277,6 @@ def _retry(tx: Tx, job: Job, run: Run) -> Run | None:
 
 def _count(tx: Tx, run: Run) -> None:
     tx.all("jobs.count", name=run.job, failed=int(run.status in BAD))
-
-
-def _leased_until(tx: Tx) -> int:
-    return tx.now + 1000 * tx.settings.run_lease_seconds
 
 
 def _tell(tx: Tx, kind: Kind, run: Run, **more: Any) -> None:

@@ -1,6 +1,7 @@
 """Seals: a secret of whoever runs an agent and checks its work, which the agent does not get.
 
-Who ends a sealed session, or its attempt well, must name it. Only its hash is stored.
+Who ends a sealed session, or its attempt well, or says what its criteria came to, must name it. Only its hash is
+stored.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def begin_session(
     check_branches(branches)
     found = lock_task(tx, task)
     held(tx, found, attempt)
-    if seal is not None:
+    if seal is not None or branches:  # what an agent's own session names is not what its worker verified
         seals.require(tx, found, attempt, seal)
     before = None if resumes is None else _resumable(tx, resumes, found, kind)
     if seal is not None:
@@ -180,7 +180,7 @@ def end(
     """Say how an episode of an agent ended, before the attempt itself ends; a second time changes nothing."""
     check_branches(branches)
     task, found = _hold(tx, session, attempt)
-    seals.require(tx, task, attempt, seal, session=session)
+    seals.require(tx, task, attempt, seal, session=None if branches else session)
     if found.ended_at is not None:
         return found
     tx.all(

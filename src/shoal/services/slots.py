@@ -17,12 +17,14 @@ from msgspec import Struct
 
 from shoal.clock import DAY_MS
 from shoal.errors import BadInput
-from shoal.model.job import CATCH_UP_LIMIT, CatchUp
+from shoal.model.job import CATCH_UP_LIMIT, CatchUp, Cause
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
 ALIASES = {
+    "daily": "0 0 * * *",
+    "weekly": "0 0 * * 0",
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -32,10 +34,13 @@ ALIASES = {
     "@annually": "0 0 1 1 *",
 }
 UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+LONGEST_DAYS = 3660
 YEARS = 50  # a schedule without a slot for so long has none
 COUNTED_DAYS = 400  # slots of more days are not counted
 LOOKED_AT = CATCH_UP_LIMIT + 2  # those that are made up for, one on time, and the last one that is given up
-_EVERY = re.compile(r"every\s+([0-9]{1,6})\s*([smhd])", re.IGNORECASE)
+IDLE_MS = 3_600_000  # how often a job fires at most because nothing is active
+_OCCASION = re.compile(r"on_commit|on_idle(?:\s+([0-9]{1,6})\s*([smhd]))?", re.IGNORECASE)
+_EVERY = re.compile(r"every\s+([0-9]+)\s*([smhd])", re.IGNORECASE)
 
 
 class Due(Struct, frozen=True):
@@ -83,10 +88,14 @@ def timetable(schedule: str, timezone: str = "UTC") -> Timetable:
     """The slots of a schedule whose cron fields are meant in a timezone. Raises BadInput."""
     text = schedule.strip()
     zone = _Zone(timezone)
+    if occasion(text) is not None:
+        return Never()
     if every := _EVERY.fullmatch(text):
         interval = int(every[1]) * UNITS_MS[every[2].lower()]
         if interval == 0:
             raise BadInput(f"{schedule!r}: an interval is at least one second", field="schedule")
+        if interval > LONGEST_DAYS * DAY_MS:
+            raise BadInput(f"{schedule!r}: an interval is {LONGEST_DAYS} days at most", field="schedule")
         return Every(interval)
     fields = ALIASES.get(text.lower(), text)
     if fields.startswith("@") or fields.lower().startswith("every"):
@@ -95,10 +104,23 @@ def timetable(schedule: str, timezone: str = "UTC") -> Timetable:
     return Cron(fields, zone)
 
 
-def first_slot(schedule: str, timezone: str, *, now: int, last_slot: int | None) -> int:
-    """The slot at which a job begins, or begins anew: later than now and than any it has had. Raises BadInput."""
+def occasion(schedule: str) -> tuple[Cause, int] | None:
+    """What a job without times waits for, and how many milliseconds lie between two runs; None for one with times."""
+    found = _OCCASION.fullmatch(schedule.strip())
+    if found is None:
+        return None
+    if found[0].lower() == "on_commit":
+        return Cause.COMMIT, 0
+    return Cause.IDLE, int(found[1]) * UNITS_MS[found[2].lower()] if found[1] else IDLE_MS
+
+
+def first_slot(schedule: str, timezone: str, *, now: int, last_slot: int | None) -> int | None:
+    """The slot at which a job begins, or begins anew: later than now and than any it has had. Raises BadInput.
+
+    None for a job that does not go by the clock.
+    """
     slot = timetable(schedule, timezone).after(max(now, last_slot or 0))
-    if slot is None:
+    if slot is None and occasion(schedule) is None:
         raise BadInput(f"{schedule!r} never comes", field="schedule")
     return slot
 
@@ -122,6 +144,18 @@ def choose(due: Due, *, now: int, catch_up: CatchUp, grace_ms: int) -> Choice:
         return Choice(on_time, made_up, None)
     run = len(made_up) + (on_time is not None)
     return Choice(on_time, made_up, Missed(due.count and due.count - run, due.first, given_up[-1]))
+
+
+class Never:
+    """No slots: a job that fires on an occasion."""
+
+    def after(self, moment: int) -> int | None:
+        """None."""
+        return None
+
+    def due(self, first: int, now: int, limit: int = LOOKED_AT) -> Due:
+        """The one that it was before it had no times."""
+        return Due(first, [first], 1, None)
 
 
 class Every:

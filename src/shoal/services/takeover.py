@@ -7,6 +7,7 @@ database itself.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,7 +30,7 @@ from shoal.model.takeover import (
     TakenRow,
 )
 from shoal.services import audit, jobs, lobwife, migrations, registrations
-from shoal.services.refs import get_task
+from shoal.services.refs import LARGEST_ID, get_task
 from shoal.services.transaction import Tx
 
 FACT = "lobwife"
@@ -49,6 +50,7 @@ ACTIONS = {
     "token_revoked": GrantAction.REVOKED,
 }
 RUNS = {one.value: one for one in (RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.ERROR)}
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 NO_EXIT_CODE = 78  # EX_CONFIG of sysexits.h
 
 
@@ -92,34 +94,71 @@ def _take(tx: Tx, row: OldRow) -> tuple[Outcome, list[str]]:
 
 def _take_task(tx: Tx, old: OldLobwifeTask) -> tuple[Outcome, list[str]]:
     notes: list[str] = []
-    task = old.task
-    number = _number(tx, old.number)
-    if number is None and task.slug is not None and len(rows := tx.all("tasks.find", name=task.slug)) == 1:
-        # It came from the vault before; its number there may be another.
-        number = int(rows[0][0])
-        _remember(tx, old.number, number)
     outcome = Outcome.EXISTING
+    number = _number(tx, old.number)
     if number is None:
-        taken = tx.one("tasks.get", id=old.number)
-        if taken is not None and tx.task(taken).title == task.title:
-            number = old.number
+        outcome = Outcome.TAKEN
+        number = _from_vault(tx, old)
+        if number is not None:
+            notes.append(f"it came with the vault before, as {tx.shown(number)}")
             _remember(tx, old.number, number)
         else:
-            if taken is not None:
-                task = replace(task, id=None)
-            made = migrations.migrate(tx, tasks=[task])
-            if not made.created:
-                raise Refused("; ".join(one.reason for one in made.refused))
-            number = get_task(tx, made.created[0]).id
-            outcome = Outcome.TAKEN
+            number, left = _make(tx, old)
+            notes += left
     if number != old.number:
         notes.append(f"T{old.number} of lobwife is {tx.shown(number)} here")
+    now = get_task(tx, number).status
+    if outcome is Outcome.EXISTING and now is not old.task.status:
+        notes.append(f"lobwife has it as {old.task.status.value} now, and here it is {now.value}: it stays so")
     if old.registration is not None:
         try:
             notes += _take_registration(tx, old.registration)[1]
         except ShoalError as error:
             notes.append(f"its registration was not taken: {error.message}")
     return outcome, notes
+
+
+def _from_vault(tx: Tx, old: OldLobwifeTask) -> int | None:
+    """The number of the same task where it was brought with lobwife's vault: by its slug, or by its number and title.
+
+    What somebody made here under that name is another one, and so is what another row of lobwife has become.
+    """
+    task = old.task
+    rows = [] if task.slug is None else tx.all("tasks.find", name=task.slug)
+    if len(rows) == 1:
+        number = int(rows[0][0])
+    else:
+        row = tx.one("tasks.get", id=old.number)
+        if row is None or tx.task(row).title != task.title:
+            return None
+        number = old.number
+    brought = tx.all("events.newest", before=LARGEST_ID, task=number, kind=Kind.TASK_MIGRATED.value, limit=1)
+    is_taken = (get_task(tx, number).request_id or "").startswith("lobwife:")
+    if not brought or is_taken or tx.one("facts.get", name=f"lobwife-is:{number}") is not None:
+        return None
+    return number
+
+
+def _make(tx: Tx, old: OldLobwifeTask) -> tuple[int, list[str]]:
+    """A new task, under its number and slug where these are free; its number, and what it came without."""
+    notes, task = [], old.task
+    if task.slug is not None and (rows := tx.all("tasks.find", name=task.slug)):
+        other = tx.task(tx.one("tasks.get", id=int(rows[0][0])) or ())
+        notes.append(f"it came without its slug {task.slug}, which is that of {other.task_id}")
+        if not (other.request_id or "").startswith("lobwife:"):
+            # What lobwife tells of this slug is about this task, and not about the one that has it here.
+            tx.all("facts.put", name=f"lobwife-slug:{task.slug}", value=str(old.number))
+        task = replace(task, slug=None)
+    if tx.one("tasks.get", id=old.number) is not None:
+        name, tries = task.name, 1
+        while task.slug is None and tx.all("tasks.find", name=name):
+            tries += 1
+            name = f"{task.name}-{tries}"
+        task = replace(task, id=None, name=name)
+    made = migrations.migrate(tx, tasks=[task])
+    if not made.created:
+        raise Refused("; ".join(one.reason for one in made.refused))
+    return get_task(tx, made.created[0]).id, notes
 
 
 def _number(tx: Tx, number: int) -> int | None:
@@ -133,6 +172,7 @@ def _number(tx: Tx, number: int) -> int | None:
 
 def _remember(tx: Tx, number: int, here: int) -> None:
     tx.all("facts.set", name=f"lobwife:{number}", value=str(here))
+    tx.all("facts.set", name=f"lobwife-is:{here}", value=str(number))
 
 
 def _take_event(tx: Tx, old: OldEvent) -> tuple[Outcome, list[str]]:
@@ -147,31 +187,30 @@ def _take_event(tx: Tx, old: OldEvent) -> tuple[Outcome, list[str]]:
 
 def _take_job(tx: Tx, old: OldJob) -> tuple[Outcome, list[str]]:
     notes = []
-    if tx.one("jobs.get", name=old.name) is None:
+    name = _job_name(tx, old.name)
+    if name != old.name:
+        notes.append(f"a job cannot be called {old.name!r} here: it is {name}")
+    if tx.one("jobs.get", name=name) is None:
         what = (
             f"Came from lobwife without what it runs. Give it its command, then enable it; or, to define it in a "
             f"manifest, remove it here first (its history stays). It was {'enabled' if old.enabled else 'disabled'}."
         )
-        script = f"echo 'job {old.name} came from lobwife without its command' >&2; exit {NO_EXIT_CODE}"
+        script = f"echo 'job {name} came from lobwife without its command' >&2; exit {NO_EXIT_CODE}"
         given = {
-            "name": old.name,
+            "name": name,
             "schedule": SCHEDULES.get(old.name, "@daily"),
             "action": Program(["sh", "-c", script]),
             "enabled": False,
             "description": what,
             "tags": ["lobwife"],
         }
-        try:
-            definition = msgspec.convert(msgspec.to_builtins(given), Definition)
-        except msgspec.ValidationError as error:
-            raise Refused(f"it cannot be a job's name: {error}") from None
-        jobs.create(tx, definition)
+        jobs.create(tx, msgspec.convert(msgspec.to_builtins(given), Definition))
         notes.append("made as a disabled job: say what it runs, then enable it")
     if old.last_run is not None:
         status = RUNS.get(old.last_status or "", RunStatus.ERROR)
         tx.all(
             "runs.bring",
-            job=old.name,
+            job=name,
             slot=old.last_run,
             status=status.value,
             actor=ACTOR,
@@ -180,8 +219,35 @@ def _take_job(tx: Tx, old: OldJob) -> tuple[Outcome, list[str]]:
             reason=None if status.value == old.last_status else f"lobwife had it as {old.last_status}",
             output=None if old.last_output is None else old.last_output[-OUTPUT_LIMIT:],
         )
-    tx.all("jobs.bring", name=old.name, run_count=old.run_count, fail_count=old.fail_count)
+    _count(tx, name, old)
     return Outcome.TAKEN, notes
+
+
+def _count(tx: Tx, name: str, old: OldJob) -> None:
+    """Bring how often a job ran there: what came since it was brought before."""
+    fact = f"lobwife-counts:{old.name}"
+    row = tx.one("facts.get", name=fact)
+    runs, failed = (0, 0) if row is None else json.loads(row[0])
+    tx.all("jobs.bring", name=name, run_count=max(0, old.run_count - runs), fail_count=max(0, old.fail_count - failed))
+    tx.all("facts.set", name=fact, value=json.dumps([old.run_count, old.fail_count]))
+
+
+def _job_name(tx: Tx, name: str) -> str:
+    """What a job of lobwife is called here: its name, or one that is made of it and that no other job has."""
+    known = f"lobwife-job:{name}"
+    if (row := tx.one("facts.get", name=known)) is not None:
+        return str(row[0])
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[:90].strip("-._") or "job"
+    is_made = tx.one("facts.get", name=f"lobwife-job-made:{name}") is not None
+    if _JOB_NAME.fullmatch(name) and name not in jobs.ROUTES and not is_made:
+        return name
+    made, tries = plain, 1
+    while made in jobs.ROUTES or tx.one("jobs.get", name=made) is not None:
+        tries += 1
+        made = f"{plain}-{tries}"
+    tx.all("facts.set", name=known, value=made)
+    tx.all("facts.set", name=f"lobwife-job-made:{made}", value=name)
+    return made
 
 
 def _take_registration(tx: Tx, old: OldRegistration) -> tuple[Outcome, list[str]]:
@@ -193,7 +259,7 @@ def _take_registration(tx: Tx, old: OldRegistration) -> tuple[Outcome, list[str]
         return Outcome.EXISTING, [f"{task.task_id} is registered already"]
     names = [registrations.github_name(tx.settings, one) for one in old.repos]
     if bad := [one for one, name in zip(old.repos, names, strict=True) if name is None]:
-        raise Refused(f"{', '.join(bad)} is no repository on GitHub")
+        raise Refused(f"{', '.join(bad)} is no repository on a host of broker.hosts")
     found = [name for name in names if name is not None]
     if shut := [name for name in found if not registrations.is_open_to(tx.settings, name)]:
         raise Forbidden(f"broker.repositories allows no token for {', '.join(shut)}")
@@ -240,6 +306,8 @@ def _referred(tx: Tx, ref: str) -> int | None:
     digits = ref[1:] if ref[:1] in ("T", "t") else ref
     if digits.isascii() and digits.isdecimal() and len(digits) < 16:
         return _number(tx, int(digits))
+    if (row := tx.one("facts.get", name=f"lobwife-slug:{ref}")) is not None:
+        return _number(tx, int(row[0]))
     try:
         return lobwife.find(tx, ref).id
     except ShoalError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -132,7 +133,15 @@ class KubernetesSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 Permission = Literal["read", "write", "admin"]
 Permissions = Annotated[dict[Annotated[str, Meta(pattern=r"^[a-z_]{1,50}\Z")], Permission], Meta(max_length=100)]
-RepositoryName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._*-]+\Z", max_length=200)]
+RepositoryName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*/[A-Za-z0-9._*-]+\Z",
+        max_length=200,
+        extra={"form": "owner/name, or owner/* for all of one"},
+    ),
+]
+_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 
 
 class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,6 +151,11 @@ class ServiceSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     permissions: Annotated[Permissions, Meta(description="What it may do there.")] = msgspec.field(
         default_factory=lambda: {"contents": "read", "metadata": "read"}
     )
+
+    def __post_init__(self) -> None:
+        owners = sorted({one.partition("/")[0].lower() for one in self.repositories})
+        if len(owners) > 1:
+            raise ValueError(f"a token is for one owner, and repositories names {', '.join(owners)}; make two services")
 
 
 class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,6 +189,13 @@ class BrokerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             description="Give tokens to callers that show neither a task's key nor SHOAL_ADMIN_TOKEN, as lobwife did."
         ),
     ] = False
+
+    def __post_init__(self) -> None:
+        for one in self.hosts:
+            if not _HOST.fullmatch(one):
+                host = one.rpartition("://")[2].partition("/")[0].rpartition("@")[2].lower()
+                hint = f"write {host!r}" if _HOST.fullmatch(host) else "write it as 'github.com'"
+                raise ValueError(f"hosts: {one!r} is not the name of a host alone; {hint}")
 
 
 class ReviewSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -216,8 +237,10 @@ class ChannelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     ] = None
 
     def __post_init__(self) -> None:
-        if (self.url is None) == (self.url_variable is None):
-            raise ValueError("say where it leads by one of url and url_variable")
+        if self.url is not None and self.url_variable is not None:
+            raise ValueError("it has both url and url_variable; keep one of them")
+        if self.url is None and self.url_variable is None:
+            raise ValueError("say where it leads: by url, or by url_variable, the variable that holds it")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"

@@ -48,6 +48,13 @@ def _read(connection: apsw.Connection, tables: Iterable[str]) -> dict[str, list[
         if table not in there:
             continue
         columns = [row[1] for row in connection.execute(f'PRAGMA table_info("{table}")')]
-        rows = connection.execute(f'SELECT * FROM "{table}" ORDER BY rowid')  # noqa: S608 - names of ours
-        found[table] = [dict(zip(columns, row, strict=True)) for row in rows]
+        # Text as bytes: what is no UTF-8 costs its own characters, and not the whole table.
+        cell = """CASE typeof("{0}") WHEN 'text' THEN CAST("{0}" AS BLOB) ELSE "{0}" END, typeof("{0}")"""
+        wanted = ", ".join(cell.format(name.replace('"', '""')) for name in columns)
+        rows = connection.execute(f'SELECT {wanted} FROM "{table}" ORDER BY rowid')  # noqa: S608 - quoted
+        found[table] = [dict(zip(columns, map(_value, row[::2], row[1::2]), strict=True)) for row in rows]
     return found
+
+
+def _value(value: Any, kind: str) -> Any:
+    return value.decode(errors="replace") if kind == "text" else value

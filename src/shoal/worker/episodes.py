@@ -358,6 +358,7 @@ class Episodes:
                 attempt=self._claim.attempt,
                 failed=[str(failure) for failure in verdict.failed],
                 manual=verdict.manual,
+                seal=self._work.seal,
             )
         return verdict
 

@@ -152,6 +152,19 @@ def test_secrets_stay_out_of_the_vault(
     )
 
 
+def test_lines_behind_the_mention_of_a_key_are_not_lost(ledger: Ledger, home: Home, vault: Path, fire: Fire) -> None:
+    lines = [f"line {number} of the work\n" for number in range(100_000)]
+    lines[10] = "$ grep -rn -- '-----BEGIN RSA PRIVATE " + "KEY-----' . | wc -l\n"
+    attempt(ledger, home, "".join(lines))
+    fire(ledger, "flush_logs")
+    [kept] = logs_of(vault).values()
+    assert kept.splitlines(keepends=True) == [
+        *lines[:10],
+        "$ grep -rn -- '[secret: a private key]' . | wc -l\n",
+        *lines[11:],
+    ]
+
+
 def test_days_are_waited_and_old_logs_are_let_go_of(
     ledger: Ledger, home: Home, vault: Path, fire: Fire, clock: FakeClock
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,13 +50,26 @@ def look(ledger: Ledger, api: ForgeApi) -> Iterator[Look]:
 
 
 def work(ledger: Ledger, *, failed: list[str] | None = None, manual: list[str] | None = None, **given: Any) -> Task:
-    """A task whose work is done and was verified."""
+    """A task whose work is done and was verified: what its pull request, of the same number, has as its head."""
     criteria = [{"criterion": "tests pass", "measurable": "make test"}]
     task = ledger.tasks.create(**{"title": "Build it", "repos": [WEB], "success_criteria": criteria} | given)
     ledger.tasks.claim(worker="w1", agent="claude-1")
+    left(ledger, task, 1, first_head(task.id), branch=BRANCH if task.id == 1 else f"shoal/{task.task_id}-x")
     ledger.tasks.verified(task.id, attempt=1, failed=failed or [], manual=manual or [])
     end = ledger.tasks.submit if manual else ledger.tasks.complete
     return end(task.id, attempt=1)
+
+
+def left(ledger: Ledger, task: Task, attempt: int, head: str, *, branch: str = BRANCH) -> None:
+    """A session of an attempt that left a branch."""
+    one = Branch(repository=task.repos[0], branch=branch, base="0" * 40, head=head, commits=1)
+    session = ledger.tasks.begin_session(task.id, attempt=attempt, agent="claude-1", kind="claude", branches=[one])
+    ledger.sessions.end(session.id, attempt=attempt, outcome="completed", branches=[one])
+
+
+def first_head(number: int) -> str:
+    """The head of a pull request as the fake GitHub makes it."""
+    return hashlib.sha1(f"{WEB}#{number}".encode()).hexdigest()
 
 
 def proposal(api: ForgeApi, branch: str = BRANCH, *, checks: bool = True, **more: Any) -> dict[str, Any]:
@@ -85,11 +99,7 @@ def test_work_that_holds_is_approved_once(ledger: Ledger, api: ForgeApi, look: L
     assert (event.actor, event.data["judgement"], event.data["head"]) == ("shoal", "approved", head)
     asked = len(api.asked)
     assert look() == f"pull requests of tasks: 1 judged before\nacme/web#1 {BRANCH}: judged before"
-    assert len(api.asked) == asked + 1, "nothing but the list"
-    api.push(WEB, 1)
-    api.check(WEB, 1)
-    look()
-    assert len(reviews(api)) == 2, "a new commit is judged anew"
+    assert len(api.asked) == asked + 3, "the list, and what its checks say"
 
 
 def test_review_that_the_ledger_never_heard_of_is_not_given_twice(
@@ -235,6 +245,7 @@ def test_verdict_of_a_person_counts_for_the_attempt_that_it_is_about(ledger: Led
     assert "  T1 is queued" in look()
     ledger.tasks.claim(worker="w2")
     assert "  T1 is active" in look()
+    left(ledger, ledger.tasks.get(1), 2, api.repository().pulls[0]["head"]["sha"])
     ledger.tasks.complete(1, attempt=2)
     assert "the success criteria of T1 were not checked" in look()
 
@@ -248,17 +259,54 @@ def test_failed_task_is_commented_on(ledger: Ledger, api: ForgeApi, look: Look) 
 
 
 def test_commit_that_nobody_verified_is_not_approved(ledger: Ledger, api: ForgeApi, look: Look) -> None:
-    ledger.tasks.create(title="a", repos=[WEB])
-    ledger.tasks.claim(worker="w1")
+    work(ledger)
     made = proposal(api)
-    branch = Branch(repository=WEB, branch=BRANCH, base="0" * 40, head=made["head"]["sha"], commits=1)
-    session = ledger.tasks.begin_session(1, attempt=1, agent="claude-1", kind="claude", branches=[branch])
-    ledger.sessions.end(session.id, attempt=1, outcome="completed", branches=[branch])
-    ledger.tasks.complete(1, attempt=1)
     assert "1 approved" in look()
     api.push(WEB, 1)
     api.check(WEB, 1)
-    assert f"T1 was verified at {branch.head[:12]}, and what was pushed since then was not" in look()
+    assert f"T1 was verified at {first_head(1)[:12]}, and what was pushed since then was not" in look()
+    assert [state for state, _ in reviews(api)] == ["DISMISSED", "COMMENTED"]
+    assert made["head"]["sha"] != first_head(1)
+
+
+def test_other_branch_of_a_finished_task_is_not_merged(ledger: Ledger, api: ForgeApi, look: Look) -> None:
+    work(ledger)
+    proposal(api)
+    evil = proposal(api, "shoal/T1-evil")
+    report = look(merge="squash")
+    assert f"T1 was verified on another branch: its sessions left {BRANCH} at {first_head(1)[:12]}" in report
+    assert [one["number"] for one in api.repository().merges] == [1]
+    assert evil["state"] == "open"
+
+
+def test_commit_of_an_earlier_attempt_is_not_what_the_last_one_verified(
+    ledger: Ledger, api: ForgeApi, look: Look
+) -> None:
+    work(ledger)
+    proposal(api)
+    ledger.tasks.reopen(1)
+    ledger.tasks.claim(worker="w2")
+    left(ledger, ledger.tasks.get(1), 2, "e" * 40, branch="shoal/T1-renamed")
+    ledger.tasks.verified(1, attempt=2, failed=[])
+    ledger.tasks.complete(1, attempt=2)
+    assert "its sessions left shoal/T1-renamed at eeeeeeeeeeee" in look(merge="squash")
+    assert api.repository().merges == []
+
+
+@pytest.mark.parametrize("criteria", [[], [{"criterion": "tests pass", "measurable": "make test"}]])
+def test_commit_that_no_session_left_needs_a_person(
+    ledger: Ledger, api: ForgeApi, look: Look, criteria: list[dict[str, str]]
+) -> None:
+    for number in (1, 2):
+        ledger.tasks.create(title="a", repos=[WEB], success_criteria=criteria)
+        if number == 1:
+            ledger.tasks.claim(worker="w1", task=1)
+            ledger.tasks.verified(1, attempt=1, failed=[])
+        ledger.tasks.complete(number, attempt=1 if number == 1 else None)
+        proposal(api, f"shoal/T{number}-x")
+    report = look(merge="squash")
+    assert "nothing says that this is what T1 was completed with: no session of it left this commit" in report
+    assert [one["number"] for one in api.repository().merges] == [2], "a person completed it"
 
 
 @pytest.mark.parametrize("branch", ["shoal/T2-x", "shoal/T", "feature", "shoal/t1-x", "shoal/X1", "other/T1-x"])
@@ -313,6 +361,54 @@ def test_only_what_was_judged_is_merged(
     monkeypatch.setattr(GitHub, "merge", pushed_meanwhile)
     assert "not merged: Head branch was modified" in look(merge="merge")
     assert api.repository().merges == []
+
+
+@pytest.mark.parametrize("merge", ["none", "squash"])
+def test_approval_is_withdrawn_when_a_check_fails_later(ledger: Ledger, api: ForgeApi, look: Look, merge: str) -> None:
+    work(ledger, requires_qa=True)
+    proposal(api)
+    assert "1 approved" in look(merge=merge)
+    late = api.check(WEB, 1, "late", None)
+    assert "  checks are under way: late" in look(merge=merge)
+    late |= {"status": "completed", "conclusion": "failure"}
+    report = look(merge=merge)
+    assert "  checks failed: late" in report
+    assert f"  the approval of {first_head(1)[:12]} is withdrawn" in report
+    assert [state for state, _ in reviews(api)] == ["DISMISSED", "COMMENTED"]
+    assert "judged before" in look(merge=merge)
+    late["conclusion"] = "success"
+    assert "1 approved" in look(merge=merge), "it was run again"
+    assert [state for state, _ in reviews(api)] == ["DISMISSED", "COMMENTED", "APPROVED"]
+    told = [one.data["holds"] for one in ledger.events.list(task=1, kind="pull_request.reviewed")]
+    assert told == [True, False, True]
+
+
+def test_approval_is_withdrawn_when_a_person_rejects_the_work(ledger: Ledger, api: ForgeApi, look: Look) -> None:
+    work(ledger, requires_qa=True)
+    proposal(api)
+    assert "1 approved" in look()
+    ledger.tasks.review(1, approve=False, notes="Not like this")
+    assert "  T1 is queued" in look()
+    assert [state for state, _ in reviews(api)] == ["DISMISSED", "COMMENTED"]
+    assert "1 left" in look()
+    assert len(reviews(api)) == 2
+
+
+def test_approval_that_cannot_be_withdrawn_is_outweighed(ledger: Ledger, api: ForgeApi, look: Look) -> None:
+    work(ledger)
+    proposal(api)
+    look()
+    api.repository().may_dismiss = False
+    late = api.check(WEB, 1, "late", "failure")
+    report = look()
+    assert f"  the approval of {first_head(1)[:12]} could not be withdrawn: " in report
+    assert [state for state, _ in reviews(api)] == ["APPROVED", "CHANGES_REQUESTED"]
+    assert "could not be withdrawn" in reviews(api)[1][1]
+    assert "judged before" in look()
+    late["conclusion"] = "success"
+    api.repository().may_dismiss = True
+    assert "1 merged" in look(merge="squash")
+    assert [state for state, _ in reviews(api)] == ["APPROVED", "DISMISSED", "APPROVED"]
 
 
 def test_what_speaks_against_merging(ledger: Ledger, api: ForgeApi, look: Look) -> None:

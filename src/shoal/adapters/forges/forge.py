@@ -5,6 +5,7 @@ daemon/built_ins/review_pull_requests.py.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
@@ -51,9 +52,18 @@ class Checks(Struct, frozen=True):
     count: int
 
 
+class Verdict(StrEnum):
+    """What a review comes to."""
+
+    APPROVE = "approve"
+    REQUEST_CHANGES = "request_changes"
+    COMMENT = "comment"
+
+
 class Review(Struct, frozen=True):
     """A review that somebody gave: `state` is approved, commented, changes_requested, dismissed or pending."""
 
+    id: int
     author: str
     state: str
     head: str
@@ -120,11 +130,15 @@ class Forge(Protocol):
         """The reviews that were given, the oldest first."""
         ...
 
-    def submit_review(self, pull: PullRequest, *, approve: bool, text: str) -> str:
-        """Review the head of a pull request: `approved`, or `commented`.
+    def submit_review(self, pull: PullRequest, verdict: Verdict, *, text: str) -> str:
+        """Review the head of a pull request: `approved`, `changes_requested` or `commented`.
 
-        Where nobody may approve what they opened themselves, an approval becomes a comment.
+        Where nobody may judge what they opened themselves, the review becomes a comment.
         """
+        ...
+
+    def dismiss_review(self, pull: PullRequest, review: Review, text: str) -> str | None:
+        """Have a review count no more; why it counts still, or None."""
         ...
 
     def merge(self, pull: PullRequest, method: str) -> str | None:

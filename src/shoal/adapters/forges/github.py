@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
 
-from shoal.adapters.forges.forge import ChangedFile, Checks, PullRequest, Review, is_branch_of
+from shoal.adapters.forges.forge import ChangedFile, Checks, PullRequest, Review, Verdict, is_branch_of
 from shoal.adapters.forges.github_answers import CheckRuns, CommitStatuses, Content, File, GivenReview, combined
 from shoal.adapters.forges.rest import Answer, Rest, decoded, said
 from shoal.clock import Clock, monotonic_seconds
@@ -19,6 +19,7 @@ PAGES = 20
 REDIRECTS = 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)")
+_SAID = {Verdict.APPROVE: "approved", Verdict.REQUEST_CHANGES: "changes_requested", Verdict.COMMENT: "commented"}
 T = TypeVar("T")
 
 
@@ -156,16 +157,27 @@ class GitHub:
         path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews"
         return [one.plain() for one in self._pages(path, {}, GivenReview)]
 
-    def submit_review(self, pull: PullRequest, *, approve: bool, text: str) -> str:
-        """Review the head of a pull request: `approved`, or `commented`, also where it is one's own."""
+    def submit_review(self, pull: PullRequest, verdict: Verdict, *, text: str) -> str:
+        """Review the head of a pull request: `approved`, `changes_requested`, or `commented`, where it is one's own."""
         path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews"
-        given = {"commit_id": pull.head, "body": text, "event": "APPROVE" if approve else "COMMENT"}
-        answer = self._ask("POST", path, given=given, accepted=(200, 422) if approve else (200,))
+        given = {"commit_id": pull.head, "body": text, "event": verdict.value.upper()}
+        answer = self._ask("POST", path, given=given, accepted=(200,) if verdict is Verdict.COMMENT else (200, 422))
         if answer.status == 200:
-            return "approved" if approve else "commented"
-        if "approve your own" not in said(answer).lower():
-            raise ForgeError(f"{self.address} takes no approval of {pull.url}: {said(answer)}")
-        return self.submit_review(pull, approve=False, text=text)
+            return _SAID[verdict]
+        if "your own" not in said(answer).lower():
+            raise ForgeError(f"{self.address} takes no review of {pull.url}: {said(answer)}")
+        return self.submit_review(pull, Verdict.COMMENT, text=text)
+
+    def dismiss_review(self, pull: PullRequest, review: Review, text: str) -> str | None:
+        """Have a review count no more; why it counts still: who has the token may not, or the branch is protected."""
+        path = f"/repos/{pull.repository}/pulls/{pull.number}/reviews/{review.id}/dismissals"
+        try:
+            self._ask("PUT", path, given={"message": text, "event": "DISMISS"})
+        except ForgeUnreachable:
+            raise
+        except ForgeError as error:
+            return error.message
+        return None
 
     def merge(self, pull: PullRequest, method: str) -> str | None:
         """Merge it if its head is still the same; why not, or None when it is merged."""

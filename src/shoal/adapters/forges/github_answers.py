@@ -52,13 +52,15 @@ class GivenReview(Struct):
     """A review; `user` is null when the account is gone."""
 
     state: str
+    id: int = 0
     user: User | None = None
     commit_id: str | None = None
     body: str | None = None
 
     def plain(self) -> Review:
         """The same without what only GitHub says; an author who has left GitHub has no name."""
-        return Review(self.user.login if self.user else "", self.state.lower(), self.commit_id or "", self.body or "")
+        author = self.user.login if self.user else ""
+        return Review(self.id, author, self.state.lower(), self.commit_id or "", self.body or "")
 
 
 class Content(Struct):

@@ -247,7 +247,7 @@ class GitHubApp:
 
     def _refusal(self, answer: Answer, about: str) -> ForgeError:
         """What a status means, and whether it may pass."""
-        words = said(answer)
+        words = said(answer).rstrip(" .")
         where = self._rest.address
         if (wait := self._rest.wait(answer)) is not None:
             return _Later(f"{where} asks to wait: {words}; asked again in {wait:.0f} s", wait)

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from shoal.clock import Clock, SystemClock, monotonic_seconds
 from shoal.errors import ForgeError, ForgeUnreachable
+from shoal.model.veil import veiled
 
 if TYPE_CHECKING:
     import httpx2
@@ -136,4 +137,4 @@ def said(answer: Answer) -> str:
         return f"status {answer.status}"
     errors = refusal.errors if isinstance(refusal.errors, list) else []
     more = [str(one.get("message") or one.get("code")) if isinstance(one, dict) else str(one) for one in errors]
-    return " ".join("; ".join([refusal.message, *more]).split())[:300] or f"status {answer.status}"
+    return veiled(" ".join("; ".join([refusal.message, *more]).split()))[:300] or f"status {answer.status}"

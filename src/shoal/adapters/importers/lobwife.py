@@ -39,21 +39,29 @@ class Left(list[str]):
     """What was left out of a row, in words."""
 
 
+class Table(dict[str, Any]):
+    """An object of JSON that has not forgotten what stands in it twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
 def json_rows(file: str, text: bytes) -> list[OldRow]:
     """The rows of one of the JSON files. Raises BadInput when it is none."""
     try:
-        given = json.loads(text)
+        given = json.loads(text, object_pairs_hook=Table)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{file} is not JSON: {error}") from None
     if file == AUDIT:
         if not isinstance(given, list):
             raise BadInput(f"{file} is no list of lines")
         return _rows(file, ((f"line {number}", row) for number, row in enumerate(given, 1)), _audit_line)
-    if not isinstance(given, dict):
+    if not isinstance(given, Table):
         raise BadInput(f"{file} is no table of names")
     read = _job if file == JOBS else _registration
     key = "name" if file == JOBS else "task_id"
-    named = ((name, {key: name} | row if isinstance(row, dict) else row) for name, row in given.items())
+    named = ((name, {key: name} | row if isinstance(row, dict) else row) for name, row in given.pairs)
     return _rows(file, named, read)
 
 
@@ -119,7 +127,7 @@ def _rows(
 def _task(row: Mapping[str, Any], left: Left) -> Old | None:
     number = row.get("id")
     if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 2**53:
-        left.append("it has no number")
+        left.append("it has no id" if number is None else f"its id {number!r} is no number above 0")
         return None
     title = " ".join(_plain(_text(row, "name", left) or "").split())[:500]
     if not title:
@@ -288,7 +296,7 @@ def _names(row: Mapping[str, Any], name: str, left: Left) -> list[str] | None:
         try:
             given = json.loads(given)
         except (ValueError, RecursionError):
-            left.append(f"{name} was left out: it is no JSON")
+            left.append(f"{name} was left out: it is not JSON")
             return None
     if given is None:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import Any
 
 import msgspec
@@ -11,11 +10,11 @@ import msgspec
 from shoal.adapters.manifests.written import Entry, Keys
 from shoal.errors import BadInput
 from shoal.mistakes import explain
-from shoal.model.job import Definition
+from shoal.model.job import Definition, split_command
 
-ACTIONS = ("command", "script", "task", "built_in", "action")
+ACTIONS = ("command", "script", "task", "built_in", "check", "action")
 FIELDS = tuple(name for name in Definition.__struct_fields__ if name != "name")
-KNOWN = (*FIELDS, "command", "script", "task", "built_in", "options")
+KNOWN = (*FIELDS, "command", "script", "task", "built_in", "check", "options", "project")
 # What other programs call it.
 MEANT = {
     **dict.fromkeys(("cron", "when", "every", "interval"), "schedule"),
@@ -33,7 +32,6 @@ MEANT = {
     "jitter": "jitter_seconds",
     "active": "enabled",
 }
-_SHELL = frozenset({"|", "||", "&&", "&", ";", ">", ">>", "<", "2>&1", "2>"})
 
 
 def definition(entry: Entry) -> Definition:
@@ -51,7 +49,8 @@ def definition(entry: Entry) -> Definition:
         return msgspec.convert(given, Definition)
     except msgspec.ValidationError as error:
         field, message = explain(error, Definition)
-        raise _wrong(entry, f"{field}: {message}", *_keys(entry, field or "")) from None
+        keys = _keys(entry, field or "")
+        raise _wrong(entry, f"{'.'.join(keys) or field}: {message}", *keys) from None
 
 
 def place(entry: Entry, field: str) -> str:
@@ -63,7 +62,7 @@ def _keys(entry: Entry, field: str) -> Keys:
     """The keys in the file that a field of the definition was written with."""
     parts = tuple(part for part in re.split(r"[.\[\]]+", field) if part)
     if parts[:1] == ("action",) and "action" not in entry.table:
-        if parts[1:2] == ("options",):
+        if parts[1:2] in (("options",), ("project",)):
             return parts[1:]
         written = next((name for name in ACTIONS if name in entry.table), "")
         inner = [part for part in parts[1:] if part not in ("command", "task", "name")]
@@ -79,18 +78,22 @@ def _action(entry: Entry) -> Any:
         raise _wrong(entry, said + more, *given[1:2])
     [form] = given
     value = entry.table[form]
-    if "options" in entry.table and form != "built_in":
-        raise _wrong(entry, "options: these are for a built_in", "options")
+    if "options" in entry.table and form not in ("built_in", "check"):
+        raise _wrong(entry, "options: these are for a built_in or a check", "options")
+    if "project" in entry.table and form != "check":
+        raise _wrong(entry, "project: this is for a check", "project")
     if form in ("command", "script"):
         return {"kind": "program", "command": _command(entry, form, value)}
     if form == "task":
         return {"kind": "task", "task": {"title": value} if isinstance(value, str) else value}
-    if form == "built_in":
-        named = {"name": value} if isinstance(value, str) else value
+    if form in ("built_in", "check"):
+        named: Any = {"name": value} if isinstance(value, str) else value
         if not isinstance(named, dict):
-            raise _wrong(entry, "built_in: write its name", "built_in")
-        options = {"options": entry.table["options"]} if "options" in entry.table else {}
-        return {"kind": "built_in", **named, **options}
+            raise _wrong(entry, f"{form}: write its name", form)
+        if form == "check" and isinstance(named.get("command"), str):
+            named = named | {"command": _command(entry, form, named["command"])}
+        beside = {key: entry.table[key] for key in ("options", "project") if key in entry.table}
+        return {"kind": form, **named, **beside}
     if not isinstance(value, dict):
         raise _wrong(entry, 'action: it is a table; short is command = "…"', "action")
     return value
@@ -100,17 +103,10 @@ def _command(entry: Entry, form: str, value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        words = shlex.split(value)
-    except ValueError as error:
-        raise _wrong(entry, f"{form}: {str(error).lower()}", form) from None
-    if shell := next((word for word in words if word in _SHELL), None):
-        raise _wrong(
-            entry,
-            f"{form}: no shell reads it, so {shell} would be an argument; put it into a .sh file, or write "
-            f'{form} = ["sh", "-c", "…"]',
-            form,
-        )
-    return words
+        return split_command(value)
+    except BadInput as error:
+        said = error.message.replace("run sh with -c", f'write {form} = ["sh", "-c", "…"]')
+        raise _wrong(entry, f"{form}: {said}", form) from None
 
 
 def _nearest(key: str) -> str:

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     import yaml
 
 LIMIT_BYTES = 1_000_000
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 LIMIT_NODES = 100_000  # a few YAML aliases can stand for billions
 YAML = (".yaml", ".yml")
 SUFFIXES = (".toml", *YAML)
-FORM = "a job is written as [jobs.NAME], with schedule and command"
+TOML_FORM = "a job is written as [jobs.NAME], with schedule and command"
+YAML_FORM = "a job is written as a key below `jobs:`, with schedule and command below that"
 Keys = tuple[str, ...]
 Lines = Callable[[Keys], int | None]
 
@@ -46,7 +48,8 @@ class Entry(Struct, frozen=True):
 
 def entries(text: Text) -> Iterator[Entry]:
     """The jobs of a file, in its order. Raises BadInput with file, line and reason."""
-    read = _read_yaml if text.name.endswith(YAML) else _read_toml
+    is_yaml = text.name.endswith(YAML)
+    read, form = (_read_yaml, YAML_FORM) if is_yaml else (_read_toml, TOML_FORM)
     written, line = read(text.name, _decoded(text))
 
     def wrong(reason: str, keys: Keys) -> BadInput:
@@ -54,21 +57,21 @@ def entries(text: Text) -> Iterator[Entry]:
         return BadInput(f"{text.name}{f', line {at}' if at else ''}: {reason}", field="jobs")
 
     if not isinstance(written, dict):
-        raise wrong(f"it is no table; {FORM}", ())
+        raise wrong(f"it is no table; {form}", ())
     for key in written:
         if key != "jobs":
-            raise wrong(f"{key}: there is no such table{nearest(str(key), ['jobs'])}; {FORM}", (str(key),))
-    for name, table, keys in _jobs(written.get("jobs") or {}, wrong):
+            raise wrong(f"{key}: there is no such table{nearest(str(key), ['jobs'])}; {form}", (str(key),))
+    for name, table, keys in _jobs(written.get("jobs") or {}, wrong, form):
         yield Entry(name, table, text.name, _below(line, keys))
 
 
-def _jobs(jobs: Any, wrong: Callable[[str, Keys], BadInput]) -> Iterator[tuple[str, dict[str, Any], Keys]]:
+def _jobs(jobs: Any, wrong: Callable[[str, Keys], BadInput], form: str) -> Iterator[tuple[str, dict[str, Any], Keys]]:
     """The name of each job, its table, and where that stands."""
     if isinstance(jobs, dict):
         for name, table in jobs.items():
             keys = ("jobs", str(name))
             if not isinstance(table, dict):
-                raise wrong(f"jobs.{name} is no table; {FORM}", keys)
+                raise wrong(f"jobs.{name} is no table; {form}", keys)
             if "name" in table:
                 raise wrong(f"{name}: its name stands in the heading; leave `name` out", (*keys, "name"))
             yield str(name), table, keys
@@ -79,7 +82,7 @@ def _jobs(jobs: Any, wrong: Callable[[str, Keys], BadInput]) -> Iterator[tuple[s
                 raise wrong(f"the job number {number + 1} has no name", keys)
             yield table["name"], {key: value for key, value in table.items() if key != "name"}, keys
     else:
-        raise wrong(f"jobs is no table; {FORM}", ("jobs",))
+        raise wrong(f"jobs is no table; {form}", ("jobs",))
 
 
 def _decoded(text: Text) -> str:
@@ -101,8 +104,8 @@ def _read_toml(name: str, content: str) -> tuple[Any, Lines]:
 
     try:
         written = tomllib.loads(content)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        said = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is nested too deeply"
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        said = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         at = re.search(r" \(at line (\d+), column \d+\)$", said)
         number = int(at[1]) if at else content.count("\n") + 1
         reason = said[: at.start()] if at else said.replace(" (at end of document)", "")
@@ -180,10 +183,14 @@ def _check(name: str, root: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
             seen = set()
             for key, value in node.value:
-                if key.value in seen and key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
-                    line = key.start_mark.line + 1
-                    raise BadInput(f"{name}, line {line}: {key.value} stands there twice", field="jobs")
-                seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+                place = f"{name}, line {key.start_mark.line + 1}"
+                if not isinstance(key, yaml.ScalarNode):
+                    raise BadInput(f"{place}: a name is one word, no list or table", field="jobs")
+                if key.tag not in (TEXT, MERGE):  # `on`, `~`, 2026-01-01: YAML takes them for something else
+                    raise BadInput(f'{place}: YAML takes {key.value} for no text; write "{key.value}"', field="jobs")
+                if key.value in seen and key.tag != MERGE:
+                    raise BadInput(f"{place}: {key.value} stands there twice", field="jobs")
+                seen.add(key.value)
                 inner += [key, value]
         elif isinstance(node, yaml.SequenceNode):
             inner = node.value

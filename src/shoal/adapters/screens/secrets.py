@@ -18,27 +18,31 @@ from shoal.adapters.screens.hit import Hit
 
 ALLOWING = re.compile(r"shoal:\s*allow-secret|gitleaks:allow|pragma:\s*allowlist[ -]secret", re.IGNORECASE)
 KEY_BEGINS, KEY_ENDS = "-----BEGIN ", "-----END "
-LINE_LIMIT = 20_000  # characters of one line; what is longer is data, and only known formats are looked for there
+KEY_BYTES = 16_384  # a private key has fewer
 FOUND_IN_A_LINE = 50
 ASSIGNED, UNQUOTED, DRAWN = "a password or key in an assignment", "a password or key in a setting", "a random string"
 PASSWORD_IN_URL = "a password in a URL"  # noqa: S105
 
 
 class Format(Struct, frozen=True):
-    """A known format. Its pattern begins with one of its needles, and is only tried where one stands: that is fast."""
+    """A known format. Its pattern begins with one of its needles, and is only tried where one stands: that is fast.
+
+    `core` is how many characters surely are of it: a harmless word behind these does not make it harmless.
+    """
 
     kind: str
     needles: tuple[str, ...]
     pattern: re.Pattern[str]
+    core: int
 
 
-def _format(kind: str, pattern: str, *needles: str) -> Format:
-    return Format(kind, needles, re.compile(pattern))
+def _format(kind: str, pattern: str, *needles: str, core: int = 300) -> Format:
+    return Format(kind, needles, re.compile(pattern), core)
 
 
 FORMATS = (
     _format("a private key", r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----", "-----BEGIN "),
-    _format("a private key of PuTTY", r"PuTTY-User-Key-File-[23]:", "PuTTY-User-Key-File"),
+    _format("a private key of PuTTY", r"PuTTY-User-Key-File-[23]:[^\r\n\\]{0,40}", "PuTTY-User-Key-File"),
     _format("a private key of age", r"AGE-SECRET-KEY-1[0-9A-Z]{58}", "AGE-SECRET-KEY-1"),
     _format(
         "an AWS access key",
@@ -50,7 +54,8 @@ FORMATS = (
     ),
     _format(
         "an AWS secret key",
-        r"(?i:aws)[\w.-]{0,30}(?i:secret|key)[\w.-]{0,30}[\"']?\s{0,5}[:=]{1,2}>?\s{0,5}[\"']?[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
+        r"(?i:aws)(?=[\w.-]{0,30}(?i:secret|key))[\w.-]{3,66}+[\"']?\s{0,5}[:=]{1,2}>?\s{0,5}[\"']?"
+        r"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
         "aws",
         "AWS",
         "Aws",
@@ -63,8 +68,9 @@ FORMATS = (
         "ghu_",
         "ghs_",
         "ghr_",
+        core=40,
     ),
-    _format("a GitHub token", r"github_pat_[A-Za-z0-9_]{60,300}", "github_pat_"),
+    _format("a GitHub token", r"github_pat_[A-Za-z0-9_]{60,300}", "github_pat_", core=71),
     _format(
         "a GitLab token",
         r"(?<![A-Za-z0-9])gl(?:pat|dt|rt|cbt|ptt|ft|soat|agent)-[A-Za-z0-9_.-]{20,300}",
@@ -76,24 +82,27 @@ FORMATS = (
         "glft-",
         "glsoat-",
         "glagent-",
+        core=26,
     ),
-    _format("a Slack token", r"(?<![A-Za-z0-9])xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,300}", "xox"),
-    _format("a Slack token", r"(?<![A-Za-z0-9])xapp-\d-[A-Z0-9]{5,300}-\d+-[A-Za-z0-9]{20,300}", "xapp-"),
+    _format("a Slack token", r"(?<![A-Za-z0-9])xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,300}", "xox", core=24),
+    _format("a Slack token", r"(?<![A-Za-z0-9])xapp-\d-[A-Z0-9]{5,300}-\d+-[A-Za-z0-9]{20,300}", "xapp-", core=30),
     _format(
         "a Slack webhook",
         r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9]{5,300}/[A-Za-z0-9]{5,300}/[A-Za-z0-9]{16,300}",
         "hooks.slack.com/",
+        core=60,
     ),
     _format(
         "a Discord webhook",
         r"discord(?:app)?\.com/api/webhooks/\d{15,300}/[\w-]{50,300}",
         "discord.com/api/",
         "discordapp.com/api/",
+        core=80,
     ),
     _format("a Telegram token", r"(?<=\d{8}):AA[\w-]{33}(?![\w-])", ":AA"),
     _format("a Google key", r"(?<![\w-])AIza[\w-]{35}(?![\w-])", "AIza"),
     _format("a Google client secret", r"GOCSPX-[\w-]{28}", "GOCSPX-"),
-    _format("a Google token", r"(?<![\w-])ya29\.[\w-]{40,300}", "ya29."),
+    _format("a Google token", r"(?<![\w-])ya29\.[\w-]{40,300}", "ya29.", core=45),
     _format(
         "a Stripe key",
         r"(?<![A-Za-z0-9])(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,300}",
@@ -101,25 +110,27 @@ FORMATS = (
         "sk_test_",
         "rk_live_",
         "rk_test_",
+        core=24,
     ),
-    _format("an Anthropic key", r"sk-ant-[a-z]{2,10}\d\d-[\w-]{40,300}", "sk-ant-"),
+    _format("an Anthropic key", r"sk-ant-[a-z]{2,10}\d\d-[\w-]{40,300}", "sk-ant-", core=52),
     _format(
         "an OpenAI key",
         r"(?<![A-Za-z0-9])sk-(?:(?:proj|svcacct|admin)-[\w-]{40,300}|[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})",
         "sk-",
+        core=48,
     ),
-    _format("a Hugging Face token", r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{34,300}", "hf_"),
+    _format("a Hugging Face token", r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{34,300}", "hf_", core=37),
     _format("an npm token", r"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}", "npm_"),
-    _format("a PyPI token", r"pypi-AgE[\w-]{50,300}", "pypi-AgE"),
+    _format("a PyPI token", r"pypi-AgE[\w-]{50,300}", "pypi-AgE", core=58),
     _format("a SendGrid key", r"(?<![\w])SG\.[\w-]{20,24}\.[\w-]{39,50}", "SG."),
     _format("a Twilio key", r"(?<![A-Za-z0-9])SK[0-9a-f]{32}(?![0-9a-f])", "SK"),
     _format("a DigitalOcean token", r"do[opr]_v1_[a-f0-9]{64}", "doo_v1_", "dop_v1_", "dor_v1_"),
     _format("a Databricks token", r"(?<![A-Za-z0-9])dapi[a-f0-9]{32}", "dapi"),
     _format("a Shopify token", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", "shpat_", "shpca_", "shppa_", "shpss_"),
-    _format("a HashiCorp Vault token", r"(?<![A-Za-z0-9])hv[sbr]\.[\w-]{24,300}", "hvs.", "hvb.", "hvr."),
+    _format("a HashiCorp Vault token", r"(?<![A-Za-z0-9])hv[sbr]\.[\w-]{24,300}", "hvs.", "hvb.", "hvr.", core=28),
     _format("a Linear key", r"lin_api_[A-Za-z0-9]{40}", "lin_api_"),
     _format("an Azure storage key", r"AccountKey=[A-Za-z0-9+/]{86}==", "AccountKey="),
-    _format("a JSON web token", r"(?<![\w-])eyJ[\w-]{10,300}\.eyJ[\w-]{10,300}\.[\w-]{20,300}", "eyJ"),
+    _format("a JSON web token", r"(?<![\w-])eyJ[\w-]{10,300}\.eyJ[\w-]{10,300}\.[\w-]{20,300}", "eyJ", core=60),
 )
 
 _WORDS = (
@@ -129,7 +140,7 @@ _WORDS = (
 )  # fmt: skip
 # The word with what follows it in the same name, an operator, and a value in quotes or, in files of settings, without.
 _NAME = (
-    rf"(?P<word>{'|'.join(_WORDS)})[\w.-]{{0,40}}(?:\\?[\"'])?\]?\s{{0,20}}"
+    rf"(?P<word>{'|'.join(_WORDS)})(?P<more>[\w.-]{{0,40}})(?:\\?[\"'])?\]?\s{{0,20}}"
     r"(?::\s{0,5}[\w.\[\]| ]{1,40}=|:=|=>|={1,3}|:)\s{0,20}"
 )
 _QUOTED = re.compile(
@@ -173,11 +184,19 @@ _GENERAL = frozenset(
     {"pass", "password", "passwd", "passphrase", "pw", "pwd", "secret", "token", "key", "user", "port"}
 )
 _WORDY = re.compile(r"[A-Za-z][a-z]{2,}")
-_LOCAL = re.compile(
-    r"(?:localhost|127\.\d+\.\d+\.\d+|\[?::1\]?|(?:.+\.)?example(?:\.\w+)?|(?:.+\.)?(?:test|invalid|local))",
-    re.IGNORECASE,
+_LOCAL = re.compile(r"localhost|127\.\d+\.\d+\.\d+|\[?::1\]?", re.IGNORECASE)
+_RESERVED = re.compile(r"(?:.+\.)?example(?:\.\w+)?|(?:.+\.)?(?:test|invalid|local)", re.IGNORECASE)
+_STRONG = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{7,}", re.DOTALL)
+_PHRASE = re.compile(r"[a-z]{3,}(?:[-_.][a-z]{3,}){2,}")  # three words or more: a password that people remember
+
+# A line of a private key, as it stands in a file, a listing with numbers, a diff, or a string with its breaks escaped.
+_LINE_OF_KEY = re.compile(
+    r"[ \t\"'>|+]{0,40}(?:\d{1,6}(?:→|\t|:))?[ \t]{0,40}"
+    r"(?:(?P<end>-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----)|(?:(?P<body>[A-Za-z0-9+/=]{1,200})"
+    r"|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset|Encryption|Public-Lines|Private-(?:Lines|MAC)|Key-Derivation"
+    r"|Argon2-\w{1,20}): [^\r\n\\]{0,200}|)[ \t\"'+,;})\]]{0,20}(?:\r?\n|(?:\\{1,8}r)?\\{1,8}n|(?![\s\S])))"
 )
-_END_OF_KEY = re.compile(r"-----END [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)?-----")
+_SURELY_OF_KEY = re.compile(r"(?=.*[a-z])(?=.*[A-Z]).{40,}")
 
 
 def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Hit]:
@@ -206,13 +225,13 @@ def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Hit]:
 def redacted(text: str) -> str:
     """A text with `[secret: kind]` in the place of each known format, password in a URL, and key in an assignment.
 
-    Strings that only look drawn by lot stay: logs are full of ids. Of a private key all goes, to its end.
+    Strings that only look drawn by lot stay: logs are full of ids. Of a private key all goes, to its end, and nothing
+    else: what only mentions one keeps its other lines.
     """
     found = []
     for kind, start, end in _spans("", text, by_lot=False):
-        if kind == "a private key":
-            last = _END_OF_KEY.search(text, end)
-            end = last.end() if last else len(text)
+        if kind.startswith("a private key"):
+            end = _end_of_key(text, end)
         found.append((start, end, kind))
     parts, at = [], 0
     for start, end, kind in sorted(found):
@@ -220,6 +239,20 @@ def redacted(text: str) -> str:
             parts += [text[at:start], f"[secret: {kind}]"]
         at = max(at, end)
     return "".join([*parts, text[at:]])
+
+
+def _end_of_key(text: str, at: int) -> int:
+    """Where a private key ends that was begun before `at`; without its last line, behind what can be nothing else."""
+    surely, limit = at, at + KEY_BYTES
+    while at < min(limit, len(text)) and (line := _LINE_OF_KEY.match(text, at, limit)) is not None:
+        if line["end"] is not None:
+            return line.end()
+        if line.end() == at:
+            break
+        at = line.end()
+        if line["body"] is not None and _SURELY_OF_KEY.fullmatch(line["body"]):
+            surely = line.end("body")
+    return surely
 
 
 def entropy(text: str) -> float:
@@ -231,12 +264,11 @@ def entropy(text: str) -> float:
 def _spans(path: str, whole: str, *, by_lot: bool = True) -> Iterator[tuple[str, int, int]]:
     """What is suspicious, best known first: its kind, and from where to where it goes."""
     for one in FORMATS:
-        for match in _matches(one.pattern, one.needles, whole, whole):
-            if not _PLACEHOLDER.search(match[0]) or one.kind.startswith("a private key"):
+        for match in _matches(one.pattern, one.needles, whole, whole, apart=True):
+            if not _PLACEHOLDER.search(match[0][: one.core]) or one.kind.startswith("a private key"):
                 yield one.kind, match.start(), match.end()
     name = PurePosixPath(path).name.lower()
     ending = PurePosixPath(name).suffix
-    whole = _short_lines(whole)
     yield from _urls(whole)
     # Where letters change their length with their case, positions would not be the same.
     lowered = lowered if len(lowered := whole.lower()) == len(whole) else whole
@@ -250,33 +282,37 @@ def _spans(path: str, whole: str, *, by_lot: bool = True) -> Iterator[tuple[str,
         yield from _drawn(whole)
 
 
-def _matches(pattern: re.Pattern[str], needles: tuple[str, ...], searched: str, whole: str) -> Iterator[re.Match[str]]:
-    """Where a pattern matches that begins with one of the needles; a search for plain text is much the faster one."""
+def _matches(
+    pattern: re.Pattern[str], needles: tuple[str, ...], searched: str, whole: str, *, apart: bool = False
+) -> Iterator[re.Match[str]]:
+    """Where a pattern matches that begins with one of the needles; a search for plain text is much the faster one.
+
+    Those that are `apart` do not begin within each other.
+    """
     for needle in needles:
         at = searched.find(needle)
         while at >= 0:
-            if match := pattern.match(whole, at):
+            match = pattern.match(whole, at)
+            if match is not None:
                 yield match
-            at = searched.find(needle, at + len(needle))
-
-
-def _short_lines(whole: str) -> str:
-    """The text with blanks in the place of lines that are too long, so that every position stays what it was."""
-    if len(whole) <= LINE_LIMIT:
-        return whole
-    return "\n".join(line if len(line) <= LINE_LIMIT else " " * len(line) for line in whole.split("\n"))
+            at = searched.find(needle, match.end() if apart and match is not None else at + len(needle))
 
 
 def _urls(whole: str) -> Iterator[tuple[str, int, int]]:
     for match in _matches(_URL, ("://",), whole, whole):
-        value = match["value"]
-        if value.lower() not in _GENERAL and not _PLACEHOLDER.search(value) and not _LOCAL.fullmatch(match["host"]):
+        value, host = match["value"], match["host"]
+        if value.lower() in _GENERAL or _PLACEHOLDER.search(value) or _LOCAL.fullmatch(host):
+            continue
+        if _STRONG.fullmatch(value) or not _RESERVED.fullmatch(host):
             yield PASSWORD_IN_URL, match.start("value"), match.end("value")
 
 
 def _assigned(pattern: re.Pattern[str], lowered: str, whole: str, kind: str) -> Iterator[tuple[str, int, int]]:
     for match in _matches(pattern, _WORDS, lowered, whole):
-        if _is_secret(match["value"], is_password=match["word"].lower().startswith("pass")):
+        is_password = match["word"].lower().startswith("pass")
+        if _is_secret(match["value"], is_password=is_password) or (
+            is_password and not match["more"] and _is_phrase(match["value"])
+        ):
             yield kind, match.start("value"), match.end("value")
 
 
@@ -294,6 +330,12 @@ def _is_secret(value: str, *, is_password: bool) -> bool:
         return entropy(value) >= 2.2
     has_both = re.search(r"[0-9]", value) is not None and re.search(r"[A-Za-z]", value) is not None
     return len(value) >= 12 and has_both and entropy(value) >= 3.0
+
+
+def _is_phrase(value: str) -> bool:
+    """Whether a value is a password of several words, and not the name of a field or a gap."""
+    words = re.split(r"[-_.]", value)
+    return _PHRASE.fullmatch(value) is not None and _GENERAL.isdisjoint(words) and not _PLACEHOLDER.search(value)
 
 
 def _is_drawn(text: str) -> bool:

@@ -35,7 +35,6 @@ from shoal.services import sessions
 CLAIMED = ".flush"
 BLOCK_BYTES = 1_000_000
 LONGEST_LINE = 8_000_000  # bytes; what is longer is looked through in pieces
-KEY_BYTES = 16_384  # a private key has fewer
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 
@@ -231,7 +230,7 @@ def _blocks(source: IO[bytes]) -> Iterator[bytes]:
     while data := source.read(BLOCK_BYTES):
         rest += data
         cut = rest.rfind(b"\n") + 1
-        key = rest.rfind(secrets.KEY_BEGINS.encode(), max(0, cut - KEY_BYTES), cut)
+        key = rest.rfind(secrets.KEY_BEGINS.encode(), max(0, cut - secrets.KEY_BYTES), cut)
         if key >= 0 and secrets.KEY_ENDS.encode() not in rest[key:cut]:
             cut = rest.rfind(b"\n", 0, key) + 1
         if cut == 0 and len(rest) > LONGEST_LINE:

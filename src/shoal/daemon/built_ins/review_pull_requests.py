@@ -6,7 +6,6 @@ When a task's work counts as done: criteria.py.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -16,22 +15,21 @@ from contextlib import ExitStack
 import msgspec
 from msgspec import Struct
 
-from shoal.adapters.forges.forge import ChangedFile, Forge, PullRequest, is_branch_of
-from shoal.adapters.screens import paths, secrets
-from shoal.adapters.screens.hit import Hit, shown
+from shoal.adapters.forges.forge import Forge, PullRequest, Review, Verdict, is_branch_of
+from shoal.adapters.screens.hit import shown
 from shoal.daemon.built_ins.context import Context
-from shoal.daemon.built_ins.criteria import Standing, standing
+from shoal.daemon.built_ins.criteria import Left, Standing, standing
+from shoal.daemon.built_ins.evidence import Evidence, Terms, digest, look_into
 from shoal.daemon.supervisor import forge_of
 from shoal.errors import ForgeError, ForgeUnreachable, NotConfigured, NotFound, Refused
 from shoal.ledger import Ledger
 from shoal.model.event import Event, Kind
-from shoal.model.session import Branch
 from shoal.model.task import FINISHED, Status, Task
 from shoal.services.reviews import Judgement
 from shoal.settings import GITHUB_TOKEN, RepositorySettings, Settings
 
+MARK = "<!-- shoal review"
 LOCK, LOCK_TTL_SECONDS = "review-pull-requests", 60
-RULES = 1  # grows when the same commit may be judged otherwise than before
 FILES_LIMIT = 2000
 FINDINGS_TOLD = 50
 UNREACHABLE_LIMIT = 3
@@ -40,35 +38,13 @@ SESSIONS_LOOKED_AT = 20
 _BRANCH = re.compile(r"shoal/([A-Za-z]{1,8}[0-9]{1,18})(-.*)?", re.DOTALL)
 
 
-class Terms(Struct, frozen=True):
-    """What holds for one repository."""
-
-    allowed: list[str]
-    forbidden: list[str]
-    merge: str
-    base: str | None
-
-    @property
-    def rules(self) -> str:
-        """Names these terms: under others a commit is judged anew."""
-        return _digest([RULES, self.allowed, self.forbidden])
-
-
 class Case(Struct, frozen=True):
     """A pull request, the task that it is of, and what holds for it."""
 
     pull: PullRequest
     task: Task
     terms: Terms
-    branches: list[Branch]
-
-
-class Evidence(Struct):
-    """What stands against a pull request, what is waited for, and what is said beside that."""
-
-    findings: list[str]
-    waits: list[str]
-    notes: list[str]
+    left: list[Left]
 
 
 class Outcome(Struct, frozen=True):
@@ -199,13 +175,16 @@ class _Round:
         if not is_branch_of(task.task_id, pull.branch):
             return None
         sessions = self._ledger.tasks.sessions(task.id, limit=SESSIONS_LOOKED_AT)
-        branches = [
-            one for session in sessions for one in session.branches if self._place(one.repository) == pull.repository
+        left = [
+            Left(session.attempt, one)
+            for session in sessions
+            for one in session.branches
+            if self._place(one.repository) == pull.repository
         ]
         # Ledgers that share a repository may have tasks of the same number.
-        if not branches and pull.repository not in map(self._place, task.repos):
+        if not left and pull.repository not in map(self._place, task.repos):
             return None
-        return Case(pull, task, terms, [one for one in branches if one.branch == pull.branch])
+        return Case(pull, task, terms, left)
 
     def _place(self, repository: str) -> str | None:
         own = self._settings.repositories.get(repository)
@@ -215,11 +194,17 @@ class _Round:
         pull, task = case.pull, case.task
         if pull.is_draft:
             return Outcome("left", ["it is a draft"])
-        if task.status not in FINISHED | {Status.REVIEW}:
-            return Outcome("left", [f"{task.task_id} is {task.status.value}"])
         earlier = self._earlier(case)
-        if case.terms.merge == "none" and any(one.data["holds"] for one in earlier):
-            return Outcome("judged before")
+        held = bool(earlier) and bool(earlier[0].data["holds"])
+        if task.status not in FINISHED | {Status.REVIEW}:
+            reason = f"{task.task_id} is {task.status.value}"
+            return self._say(case, Evidence([reason], [], []), earlier) if held else Outcome("left", [reason])
+        if held and case.terms.merge == "none":  # what the commit changes is the same: only what is said of it is not
+            since = Evidence([], [], [])
+            self._look_at_standing(case, since)
+            if not since.findings:
+                return Outcome("left", since.waits) if since.waits else Outcome("judged before")
+            return self._say(case, since, earlier)
         fresh = self._forge.pull_request(pull.repository, pull.number)
         evidence = None
         if (fresh.head, fresh.state) == (pull.head, "open"):
@@ -253,14 +238,13 @@ class _Round:
             files = self._forge.changed_files(fresh)
             if files is None:
                 return None
-            _look_into(files, case.terms, evidence)
-        self._look_at_checks(fresh, evidence)
-        found: Standing = standing(self._ledger, case.task, case.branches, fresh.head)
-        evidence.findings += found.findings
-        evidence.waits += found.waits
+            look_into(files, case.terms, evidence)
+        self._look_at_standing(case, evidence)
         return evidence
 
-    def _look_at_checks(self, pull: PullRequest, evidence: Evidence) -> None:
+    def _look_at_standing(self, case: Case, evidence: Evidence) -> None:
+        """What may change while a commit stays the same: its checks, and what became of its task."""
+        pull = case.pull
         checks = self._forge.checks(pull.repository, pull.head)
         if checks.pending:  # with all that have failed it is told once, when the last one has ended
             evidence.waits.append(f"checks are under way: {_listed(checks.pending)}")
@@ -268,25 +252,50 @@ class _Round:
             evidence.findings.append(f"checks failed: {_listed(checks.failed)}")
         elif not checks.count and self._settings.review.require_checks:
             evidence.waits.append("its commit has no checks yet")
+        found: Standing = standing(self._ledger, case.task, case.left, pull.branch, pull.head)
+        evidence.findings += found.findings
+        evidence.waits += found.waits
 
     def _say(self, case: Case, evidence: Evidence, earlier: list[Event]) -> Outcome:
-        """Review it, unless this was said of this commit already."""
+        """Review it, unless this was the last that was said of this commit; what was said otherwise is withdrawn."""
         pull, holds = case.pull, not evidence.findings
         findings = [one[:500] for one in evidence.findings[:FINDINGS_TOLD]]
         if (more := len(evidence.findings) - FINDINGS_TOLD) > 0:
             findings.append(f"and {more} more")
-        if any(one.data["holds"] == holds and one.data["findings"] == findings for one in earlier):
+        last = earlier[0].data if earlier else {"holds": None, "findings": []}
+        if (last["holds"], last["findings"]) == (holds, findings):
             return Outcome("judged before", findings + evidence.notes)
-        mark = f"<!-- shoal review {_digest([pull.head, case.terms.rules, holds, findings])} -->"
-        given = [one for one in self._forge.reviews(pull) if one.head == pull.head and mark in one.text]
-        if given:  # whoever gave it did not come to telling the ledger
-            judgement = "approved" if given[-1].state == "approved" else "commented"
+        mark = f"{MARK} {digest([pull.head, case.terms.rules, holds, findings])} -->"
+        own = [one for one in self._forge.reviews(pull) if MARK in one.text]
+        here = [one for one in own if one.head == pull.head]
+        withdrawn, refused = self._withdraw(pull, own, holds=holds)
+        notes = evidence.notes + withdrawn + refused
+        if here and mark in here[-1].text and here[-1].state != "dismissed":
+            # whoever gave it did not come to telling the ledger
+            judgement = "approved" if here[-1].state == "approved" else "commented"
         else:
-            text = _text(case, findings, evidence.notes, mark)
-            approve = holds and self._settings.review.approve
-            judgement = self._forge.submit_review(pull, approve=approve, text=text)
-        self._tell(case, Judgement(judgement), holds=holds, findings=findings, rules=case.terms.rules)
-        return Outcome(judgement, findings + evidence.notes)
+            text = _text(case, findings, notes, mark)
+            verdict = Verdict.REQUEST_CHANGES if refused and not holds else Verdict.COMMENT
+            if holds and self._settings.review.approve:
+                verdict = Verdict.APPROVE
+            judgement = self._forge.submit_review(pull, verdict, text=text)
+        said = Judgement.APPROVED if judgement == "approved" else Judgement.COMMENTED
+        self._tell(case, said, holds=holds, findings=findings, rules=case.terms.rules)
+        return Outcome(said.value, findings + notes)
+
+    def _withdraw(self, pull: PullRequest, own: list[Review], *, holds: bool) -> tuple[list[str], list[str]]:
+        """Take back earlier reviews that say otherwise and count still: what was, and what the forge keeps."""
+        state, name = ("changes_requested", "request for changes") if holds else ("approved", "approval")
+        withdrawn, refused = [], []
+        for one in own:
+            if one.state != state:
+                continue
+            why = self._forge.dismiss_review(pull, one, "Shoal has looked again: this does not hold any more.")
+            if why is None:
+                withdrawn.append(f"the {name} of {one.head[:12]} is withdrawn")
+            else:
+                refused.append(f"the {name} of {one.head[:12]} could not be withdrawn: {why}")
+        return withdrawn, refused
 
     def _merge(self, case: Case, outcome: Outcome) -> Outcome:
         """Merge what holds, unless something is still to be waited for."""
@@ -336,33 +345,6 @@ class _Round:
         )
 
 
-def _look_into(files: list[ChangedFile], terms: Terms, evidence: Evidence) -> None:
-    """Paths and secrets. A name that holds a secret itself is not shown."""
-    named = [name for one in files for name in (one.path, one.before) if name is not None]
-    telling = {name: found[0].kind for name in named if (found := _in_name(name))}
-    hidden = {
-        name: f"file {number} (its name is not shown)" for number, name in enumerate(named, start=1) if name in telling
-    }
-    evidence.findings += [f"{hidden[name]}: {kind} in its name" for name, kind in telling.items()]
-    found = paths.scan(named, allowed=terms.allowed, forbidden=terms.forbidden)
-    for one in files:
-        found += secrets.scan(one.path, one.added)
-        if not one.is_whole:
-            found.append(Hit(one.path, 0, "is too large to be looked into"))
-        if one.is_binary:
-            evidence.notes.append(f"{hidden.get(one.path) or shown(one.path)}: is binary and was not looked into")
-    for finding in found:
-        told = str(msgspec.structs.replace(finding, path=hidden.get(finding.path, finding.path)))
-        if finding.allowed:
-            evidence.notes.append(f"{told}, which a comment there declares to be harmless")
-        else:
-            evidence.findings.append(told)
-
-
-def _in_name(name: str) -> list[Hit]:
-    return [one for one in secrets.scan("", [(1, name)]) if one.kind != secrets.DRAWN]
-
-
 def _text(case: Case, findings: list[str], notes: list[str], mark: str) -> str:
     """The review as people read it."""
     about = f"Shoal looked at {case.pull.head[:12]} for {case.task.task_id}"
@@ -382,7 +364,3 @@ def _text(case: Case, findings: list[str], notes: list[str], mark: str) -> str:
 def _listed(names: list[str]) -> str:
     more = len(names) - 10
     return ", ".join(map(shown, names[:10])) + (f" and {more} more" if more > 0 else "")
-
-
-def _digest(what: object) -> str:
-    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:16]

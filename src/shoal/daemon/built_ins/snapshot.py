@@ -81,7 +81,7 @@ def _read(tx: Tx, by_queue: dict[str, dict[str, int]], days: int, waiting: list[
         spent=_total(costs.sums(tx, by="day", since=first, limit=days)),
         days=days,
         agents=costs.sums(tx, by="agent", since=first, limit=SHOWN),
-        jobs=[one for one in job_summaries.of_all(tx) if one.ended is not None and one.ended.status in BAD],
+        jobs=[one for one in job_summaries.of_all(tx) if _is_failing(one)],
         troubles=_sync_trouble(tx) + waiting,
     )
 
@@ -99,3 +99,8 @@ def _waiting(engine: EmbeddedEngine, now: int) -> list[str]:
     late = [] if engine.settler is None else engine.settler.late(now - LATE_MS)
     more = [f"and {len(late) - SHOWN} more texts wait for their files"] if len(late) > SHOWN else []
     return late[:SHOWN] + more
+
+
+def _is_failing(one: Summary) -> bool:
+    """Whether the last run of a job that fires was bad."""
+    return one.job.definition.enabled and one.ended is not None and one.ended.status in BAD

@@ -30,7 +30,8 @@ def run(context: Context) -> str:
     place = placed(options.file, settings)
     found = snapshot.read(context.engine, days=options.days)
     page = status_text.page(found, place or PurePosixPath(FILE))
-    context.say(f"{page.body}\n")
+    # What is written so for Obsidian, where dollars are mathematics, reads badly in a terminal.
+    context.say(f"{page.body.replace('&#36;', '$')}\n")
     failed: list[ShoalError] = []
     if place is not None:
         try:

@@ -40,6 +40,15 @@ WHERE g.task = :task AND g.revoked_at IS NULL AND g.expires_at > :now AND g.ends
 -- A token has to end before its time.
 UPDATE grants SET ends = :reason WHERE id = :id
 
+-- name: doomed
+-- Whether a token has to end before its time, or was ended.
+SELECT 1
+FROM grants AS g
+WHERE g.token_hash = :hashed AND (g.ends IS NOT NULL OR g.revoked_at IS NOT NULL)
+  AND g.task = :task                                   -- if task
+  AND g.revoked_at IS NULL AND g.expires_at > :alive   -- if alive
+LIMIT 1
+
 -- name: over
 -- The living tokens of a server that have to end, and what has become of their tasks.
 SELECT g.id, g.token_hash, COALESCE(g.ends, CASE
@@ -110,6 +119,7 @@ WHERE id < :before
   AND service = :service        -- if service
   AND action = :action          -- if action
   AND at >= :since              -- if since
+  AND repositories = :repositories -- if repositories
 ORDER BY id DESC
 LIMIT :limit
 

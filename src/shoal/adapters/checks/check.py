@@ -1,0 +1,65 @@
+"""The shape of a check: what it is asked, and what it says. What becomes of its findings: services/checks.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from shoal.errors import BadInput
+from shoal.model.check import Finding
+
+
+class NoOptions(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of checks that have none."""
+
+
+class Context(Struct, frozen=True, kw_only=True):
+    """What a check is asked: where to look, and how.
+
+    `root` is the checkout, `options` an instance of the check's Options. `ledger` is the Ledger for those that are
+    about it, and None for the others; `now_ms` is the time, epoch milliseconds. `warn` tells people on the way, and
+    ends nothing.
+    """
+
+    root: Path | None = None
+    options: Any = NoOptions()
+    project: str = "default"
+    ledger: Any = None
+    now_ms: int = 0
+    warn: Callable[[str], None] = lambda text: None
+
+    @property
+    def checkout(self) -> Path:
+        """The checkout. Raises BadInput when there is none."""
+        if self.root is None or not self.root.is_dir():
+            where = "" if self.root is None else f": {self.root} is no folder"
+            raise BadInput(
+                f"project {self.project} has no checkout here{where}; say where it is in shoal.toml, as "
+                f'[projects.{self.project}] path = "…"',
+                field="project",
+            )
+        return self.root
+
+
+Run = Callable[[Context], Iterator[Finding]]
+
+
+class Check(Protocol):
+    """A check as its module is: a file with these names, and with a docstring whose first line says what it looks for.
+
+    VERSION is another one whenever the check judges otherwise than before: then its old findings are judged anew.
+    Options is a frozen struct whose fields all have defaults, and descriptions in a Meta. `run` yields findings as it
+    finds them; that it returns means that it has looked at everything. What it raises ends it, and nothing counts as
+    gone.
+    """
+
+    NAME: str
+    VERSION: str
+    Options: type[Struct]
+
+    def run(self, context: Context) -> Iterator[Finding]:
+        """Look, and say what is wrong."""
+        ...

@@ -1,0 +1,326 @@
+"""`shoal check`: what looks for what is wrong, run by hand or as a job. What it finds are work items: item.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shoal.cli import moments
+from shoal.cli.session import Session, command
+from shoal.errors import BadInput
+from shoal.model.check import Check, CheckState, Finding, FindingsReport
+from shoal.model.job import Definition, Job
+from shoal.settings import Settings
+
+PAGE = 500
+TIMEOUT_SECONDS = 1800
+STYLES = {"info": "dim", "warning": "yellow", "critical": "bold red"}
+
+
+@click.group(
+    epilog="Examples: shoal check run doc-health; shoal check run doc-health --path . --dry-run; "
+    "shoal check enable stale-work --schedule daily; shoal check show doc-health"
+)
+def check() -> None:
+    """What looks for what is wrong: run checks, let them run by themselves."""
+
+
+@check.command("list", epilog="Example: shoal check list --json")
+@command
+def list_(session: Session) -> None:
+    """List the checks: Shoal's own and those of jobs, when they run, and what they found."""
+    from shoal.daemon import checks
+
+    jobs: dict[str, list[Job]] = {}
+    for job in _jobs(session):
+        jobs.setdefault(_check_of(job.definition).name, []).append(job)
+    states: dict[str, list[CheckState]] = {}
+    for state in session.ledger.checks.list():
+        states.setdefault(state.check, []).append(state)
+    built_ins = checks.names()
+    found = [
+        {
+            "name": name,
+            "built_in": name in built_ins,
+            "description": checks.described(name).description if name in built_ins else "",
+            "jobs": jobs.get(name, []),
+            "states": states.get(name, []),
+        }
+        for name in sorted({*built_ins, *jobs, *states})
+    ]
+
+    def show() -> None:
+        from shoal.cli import output
+
+        rows = [
+            (
+                one["name"],
+                ", ".join(_when(job) for job in jobs.get(str(one["name"]), [])) or "-",
+                ", ".join(moments.shown(state.last_at) for state in states.get(str(one["name"]), [])),
+                sum(state.open for state in states.get(str(one["name"]), [])) or "",
+                one["description"],
+            )
+            for one in found
+        ]
+        output.table(["Check", "Runs", "Last", "Open", "Looks for"], rows, empty="No checks.", grows="Looks for")
+
+    session.answer(found, show, ids=[one["name"] for one in found])
+
+
+@check.command(epilog="Example: shoal check show doc-health")
+@click.argument("name")
+@command
+def show(session: Session, name: str) -> None:
+    """Show what a check looks for, its options, its jobs and how it stands."""
+    from shoal.daemon import checks
+
+    described = checks.described(name) if name in checks.names() else None
+    jobs = [job for job in _jobs(session) if name in (_check_of(job.definition).name, job.definition.name)]
+    states = [state for state in session.ledger.checks.list() if state.check == name]
+    if described is None and not jobs and not states:
+        checks.load(name)
+
+    def show() -> None:
+        from shoal.cli import output
+
+        if described is not None:
+            output.sentence(f"{name}: {described.description}")
+            output.table(
+                ["Option", "Means"], list(described.options.items()), empty="It has no options.", grows="Means"
+            )
+        for job in jobs:
+            action = _check_of(job.definition)
+            output.sentence(f"job {job.definition.name}: {_when(job)}, project {action.project}, {_with(action)}")
+        for state in states:
+            ended = moments.shown(state.completed_at) or "never to its end"
+            output.sentence(
+                f"project {state.project}: {state.open} open, {state.critical} of them critical; last complete {ended}"
+            )
+
+    data = {"name": name, "described": described, "jobs": jobs, "states": states}
+    session.answer(data, show, ids=[name])
+
+
+@check.command(
+    epilog="Examples: shoal check run doc-health --path . --dry-run; shoal check run stale-work -o queued_days=3; "
+    "shoal check run licences --command './licences.sh --strict'"
+)
+@click.argument("name")
+@click.option("-p", "--project", help="The project that its findings belong to; else the job's, else default.")
+@click.option("--path", type=click.Path(file_okay=False, exists=True), help="The checkout; else the project's.")
+@click.option("-o", "--option", "options", multiple=True, help="KEY=VALUE for the check; JSON, or text.")
+@click.option("--command", "program", help="Run this, which prints findings as lines of JSON.")
+@click.option("--handler", help="Run this function, as package.module:function.")
+@click.option("--dry-run", is_flag=True, help="Only show what is found; the backlog hears nothing of it.")
+@click.option("--fail-on", type=click.Choice(list(STYLES)), help="End with 1 when something is found, so bad or worse.")
+@command
+def run(
+    session: Session,
+    name: str,
+    project: str | None,
+    path: str | None,
+    options: tuple[str, ...],
+    program: str | None,
+    handler: str | None,
+    dry_run: bool,
+    fail_on: str | None,
+) -> int:
+    """Run a check now, in the foreground, and keep what it finds as work items.
+
+    NAME is one of Shoal's checks, or a job whose check it is, which then runs with the job's options.
+    """
+    import os
+
+    from shoal.daemon import checking
+
+    action, folder = _action(session, name, options, program, handler)
+    settings = session.home.settings() if session.home.exists else Settings()
+    if project is not None:
+        action = _replaced(action, project=project)
+    root = Path(path).absolute() if path else checking.checkout_of(session.home, settings, action.project, folder)
+    found, problem = checking.examine(
+        action,
+        home=session.home,
+        root=root,
+        ledger=lambda: session.ledger,
+        environment=os.environ,
+        say=lambda text: click.echo(text, err=True),
+    )
+    report = (
+        None if dry_run else session.ledger.checks.record(**{k: getattr(found, k) for k in found.__struct_fields__})
+    )
+    data = {"findings": found.findings, "complete": found.complete, "report": report, "problem": problem}
+    session.answer(data, lambda: _show(found.findings, report), ids=report.new if report else [])
+    if problem is not None:
+        click.echo(problem, err=True)
+    worst = list(STYLES)
+    bad = fail_on is not None and any(worst.index(one.severity) >= worst.index(fail_on) for one in found.findings)
+    return int(bad or problem is not None)
+
+
+@check.command(
+    epilog="Examples: shoal check enable doc-health --project web --schedule on_commit; "
+    "shoal check enable stale-work -o queued_days=3"
+)
+@click.argument("name")
+@click.option("-s", "--schedule", help="daily, weekly, on_commit, on_idle, five cron fields, 'every 2h'; daily if new.")
+@click.option("-p", "--project", default="default", show_default=True, help="The project that it looks at.")
+@click.option("-o", "--option", "options", multiple=True, help="KEY=VALUE for the check; JSON, or text.")
+@command
+def enable(session: Session, name: str, schedule: str | None, project: str, options: tuple[str, ...]) -> None:
+    """Let a check run by itself: its job is made, or fires again."""
+    from shoal.daemon import checks
+    from shoal.model.built_in import converted
+
+    there = _job(session, name, project)
+    if there is None:
+        action = Check(name=name, options=_options(options), project=project)
+        converted(action.options, checks.load(name).Options, name)
+        job_name = name if project == "default" else f"{name}.{project}"
+        found = session.ledger.jobs.create(
+            name=job_name, schedule=schedule or "daily", action=action, timeout_seconds=TIMEOUT_SECONDS
+        )
+    else:
+        changes: dict[str, Any] = {"enabled": True} | ({"schedule": schedule} if schedule else {})
+        if options:
+            changes["action"] = _replaced(_check_of(there.definition), options=_options(options))
+        found = session.ledger.jobs.update(there.definition.name, **changes)
+    session.answer(found, lambda: _say(found, f"runs {_when(found)}"), ids=[found.definition.name])
+
+
+@check.command(epilog="Example: shoal check disable doc-health --project web")
+@click.argument("name")
+@click.option("-p", "--project", default="default", show_default=True, help="The project that it looks at.")
+@command
+def disable(session: Session, name: str, project: str) -> None:
+    """Let a check run by itself no more; what it found stays."""
+    there = _job(session, name, project)
+    if there is None:
+        raise BadInput(f"no job runs {name} in project {project}; `shoal check list` shows what runs", field="check")
+    found = session.ledger.jobs.disable(there.definition.name)
+    session.answer(found, lambda: _say(found, "runs no more"), ids=[found.definition.name])
+
+
+@check.command(epilog="Example: shoal check new licences; shoal check run licences --handler licences:run --path .")
+@click.argument("name")
+@click.option("--folder", type=click.Path(file_okay=False), help="Where the file goes; the home.")
+@command
+def new(session: Session, name: str, folder: str | None) -> None:
+    """Write a check of your own to begin with: a Python file of the shape that all of them have."""
+    from shoal.daemon.check_template import write
+
+    place = write(name, Path(folder) if folder else session.home.folder)
+    data = {"path": str(place), "handler": f"{place.stem}:run"}
+
+    def show() -> None:
+        from shoal.cli import output
+
+        output.sentence(
+            f"{place} written; try it: shoal check run {name} --handler {place.stem}:run --path . --dry-run"
+        )
+
+    session.answer(data, show, ids=[str(place)])
+
+
+def _action(
+    session: Session, name: str, options: tuple[str, ...], program: str | None, handler: str | None
+) -> tuple[Check, str | None]:
+    """What is to be run, and the folder that its job names."""
+    import shlex
+
+    if program is not None or handler is not None:
+        words = None if program is None else shlex.split(program)
+        return Check(name=name, command=words, handler=handler, options=_options(options)), None
+    job = next((job for job in _jobs(session, quiet=True) if job.definition.name == name), None)
+    if job is None:
+        return Check(name=name, options=_options(options)), None
+    action = _check_of(job.definition)
+    return _replaced(action, options=action.options | _options(options)), job.definition.folder
+
+
+def _jobs(session: Session, *, quiet: bool = False) -> list[Job]:
+    """The jobs that run checks."""
+    from shoal.errors import StoreMissing
+
+    found: list[Job] = []
+    cursor: str | None = None
+    try:
+        while True:
+            page = session.ledger.jobs.list(limit=PAGE, cursor=cursor)
+            found += [job for job in page if isinstance(job.definition.action, Check)]
+            cursor = page.next
+            if cursor is None:
+                return found
+    except StoreMissing:
+        if quiet:  # a dry run needs no ledger
+            return []
+        raise
+
+
+def _job(session: Session, name: str, project: str) -> Job | None:
+    for job in _jobs(session):
+        action = _check_of(job.definition)
+        if job.definition.name == name or (action.name == name and action.project == project):
+            return job
+    return None
+
+
+def _check_of(definition: Definition) -> Check:
+    assert isinstance(definition.action, Check)  # noqa: S101 - only such jobs come here
+    return definition.action
+
+
+def _replaced(action: Check, **changes: Any) -> Check:
+    import msgspec
+
+    return msgspec.structs.replace(action, **changes)
+
+
+def _options(written: tuple[str, ...]) -> dict[str, Any]:
+    from shoal.cli.jobs import option_value
+
+    return dict(option_value(one) for one in written)
+
+
+def _when(job: Job) -> str:
+    return f"{job.definition.schedule}" if job.definition.enabled else "disabled"
+
+
+def _with(action: Check) -> str:
+    return ", ".join(f"{name} {value}" for name, value in action.options.items()) or "default options"
+
+
+def _say(found: Job, what: str) -> None:
+    from shoal.cli import output
+
+    output.sentence(f"{found.definition.name} {what}")
+    if found.source != "api":
+        output.sentence(f"It is written in the {found.source}: a sync puts that back.")
+
+
+def _show(findings: list[Finding], report: FindingsReport | None) -> None:
+    """The findings by file, and what became of them."""
+    from rich.text import Text
+
+    from shoal.cli import output
+
+    by_file: dict[str, list[Finding]] = {}
+    for one in findings:
+        by_file.setdefault(one.file or "", []).append(one)
+    for file, ones in sorted(by_file.items()):
+        if file:
+            output.console().print(Text(file, "bold"), soft_wrap=True)
+        rows = [
+            (one.line or "", Text(one.severity, STYLES[one.severity]), one.rule, one.message)
+            for one in sorted(ones, key=lambda one: (one.line or 0, one.rule))
+        ]
+        output.table(["Line", "Severity", "Rule", "Finding"], rows, empty="", grows="Finding")
+    if report is None:
+        output.sentence(f"{len(findings)} found; nothing was kept")
+        return
+    parts = [f"{report.found} found", f"{len(report.new)} new"]
+    parts += [f"{len(report.reopened)} back"] if report.reopened else []
+    parts += [f"{len(report.resolved)} gone and done"] if report.resolved else []
+    output.sentence(", ".join(parts))

@@ -1,0 +1,231 @@
+"""One scan of a project: its files are read where they lie, and the ledger is told what was found. Here or far away.
+
+Which files: adapters/scanners/tree.py. What becomes of what was found: services/scans.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shoal.adapters.scanners import markdown_files, tree
+from shoal.adapters.scanners.tree import Note, Tree
+from shoal.clock import SystemClock
+from shoal.errors import BadInput
+from shoal.model.found import FoundFile, ScanReport
+from shoal.model.item import Form
+from shoal.settings import Settings
+
+if TYPE_CHECKING:
+    from shoal.ledger import Ledger
+    from shoal.settings import Home
+
+MARKDOWN, COMMENTS = "markdown", "comments"
+CREDITED_AT_ONCE = 500  # lines of which git is asked who ticked them
+PAGE = 1000
+Tell = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What is to be scanned: a project, the folder that is its root, and in it all or only some paths."""
+
+    project: str
+    root: Path
+    under: tuple[str, ...] = ()
+    markdown: bool = False
+    scanner: str = MARKDOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of one: what the ledger made of it, and what was left out."""
+
+    ask: Ask
+    report: ScanReport
+    notes: list[Note] = field(default_factory=list)
+    read: int = 0
+    unchanged: int = 0
+    credited: int = 0
+
+
+def asks(
+    home: Home, settings: Settings, paths: Sequence[Path], project: str | None, *, markdown: bool, comments: bool
+) -> list[Ask]:
+    """What people mean by paths: each belongs to the project whose folder it is in, else to its repository's.
+
+    Raises BadInput for what is not there, or is outside of a project that was named.
+    """
+    folders = {
+        name: Path(home.folder, Path(one.path).expanduser()).resolve() for name, one in settings.projects.items()
+    }
+    meant: dict[tuple[str, Path], list[str]] = {}
+    for path in paths or ([folders[project]] if project in folders else [Path.cwd()]):
+        if not path.exists():
+            raise BadInput(f"there is no {path}", field="path")
+        name, root = _project_of(path.resolve(), folders, project)
+        inner = path.resolve().relative_to(root).as_posix()
+        meant.setdefault((name, root), []).append(inner)
+    found = []
+    for (name, root), places in meant.items():
+        under = () if "." in places else tuple(dict.fromkeys(places))
+        found.append(Ask(name, root, under, markdown))
+        if comments:
+            found.append(Ask(name, root, under, scanner=COMMENTS))
+    return found
+
+
+def _project_of(path: Path, folders: Mapping[str, Path], named: str | None) -> tuple[str, Path]:
+    if named is not None and named in folders:
+        root = folders[named]
+        if path != root and root not in path.parents:
+            raise BadInput(f"{path} is not in {root}, the folder of [projects.{named}]", field="path")
+        return named, root
+    around = [(name, root) for name, root in folders.items() if path == root or root in path.parents]
+    if around and named is None:
+        return max(around, key=lambda one: len(one[1].parts))
+    root = tree.top_of(path if path.is_dir() else path.parent) or (path if path.is_dir() else path.parent)
+    return named or root.name or "default", root
+
+
+def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
+    """Look, and tell the ledger. Nothing is written with `dry_run`. `tell` hears of progress: what, and how much.
+
+    Raises GitError when git cannot read the repository, Refused when another scan came between.
+    """
+    before = ledger.items.scanned(project=ask.project, scanner=ask.scanner)
+    listed = tree.look(ask.root, ask.under)
+    files: list[FoundFile] = []
+    unchanged: list[str] = []
+    notes = list(listed.notes)
+    for number, seen in enumerate(_seen(settings, ask, listed, before.files), start=1):
+        if isinstance(seen, FoundFile):
+            files.append(seen)
+        elif why := getattr(seen, "why", None):
+            notes.append(Note(seen.path, why))
+        else:
+            unchanged.append(seen.path)
+        if tell is not None and number % 100 == 0:
+            tell(ask.project, number)
+    now = {*unchanged, *(one.path for one in files)}
+    report = ledger.items.scan(
+        project=ask.project,
+        scanner=ask.scanner,
+        files=files,
+        unchanged=unchanged,
+        renamed=tree.renamed(listed.root, before.head, now, before.files) if listed.in_git else {},
+        complete=not ask.under,
+        head=listed.head,
+        since=before.number,
+        dry_run=dry_run,
+    )
+    credited = _credit(ledger, listed.root, report) if listed.in_git and not dry_run else 0
+    return Done(ask, report, notes, len(files), len(unchanged), credited)
+
+
+def _seen(settings: Settings, ask: Ask, listed: Tree, known: Mapping[str, str]) -> Iterator[Any]:
+    """What each scanner has for the files that it reads: a FoundFile, that it is unchanged, or a note."""
+    most = settings.backlog.max_file_bytes
+    if ask.scanner == COMMENTS:
+        from shoal.adapters.scanners import comment_files
+        from shoal.adapters.scanners.stats import Stats
+
+        stats = Stats(_cache(ask), listed.root, now_ms=SystemClock().now_ms())
+        return comment_files.scan_files(listed.root, listed.paths, known, stats=stats, max_bytes=most)
+    # A file that is named on the command line is read whatever its name.
+    asked_for = {*known, *ask.under}
+    paths = tree.wanted(listed.paths, settings.backlog.todo_files, markdown=ask.markdown, known=asked_for)
+    return markdown_files.scan_files(listed.root, paths, known, max_bytes=most)
+
+
+def _cache(ask: Ask) -> Path:
+    from platformdirs import user_cache_path
+
+    name = hashlib.sha256(f"{ask.root}\0{ask.project}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return user_cache_path("shoal", appauthor=False) / "scans" / f"{name}.msgpack"
+
+
+def _credit(ledger: Ledger, root: Path, report: ScanReport) -> int:
+    """Tell which commit ticked what was found ticked now, and was open before."""
+    if report.scanner != MARKDOWN:
+        return 0
+    lines: dict[str, dict[int, str]] = {}
+    for change in [one for one in report.changes if one.became == "done"][:CREDITED_AT_ONCE]:
+        if change.item_id is not None and change.line is not None:
+            lines.setdefault(change.path, {})[change.line] = change.item_id
+    commits: dict[str, str] = {}
+    for path, items in lines.items():
+        from shoal.adapters.scanners.credit import commits_of
+
+        commits |= {items[line]: commit for line, commit in commits_of(root, path, items).items()}
+    if commits:
+        ledger.items.credit(commits=commits)
+    return len(commits)
+
+
+def write_back(
+    ledger: Ledger, settings: Settings, done: Done, *, dry_run: bool = False
+) -> tuple[list[str], list[Note]]:
+    """Tick the boxes of the items of a project that are done; which were, and why others were not.
+
+    To be called after a scan, which knows the lines. With `dry_run` nothing is written, and all are told that would be
+    tried.
+    """
+    items: dict[str, dict[str, tuple[int, str]]] = {}
+    cursor: str | None = None
+    while True:
+        page = ledger.items.list(project=done.ask.project, status="done", cursor=cursor, limit=PAGE)
+        for one in page:
+            if one.form in (Form.BOX, Form.QUESTION) and one.source_file is not None and one.source_line is not None:
+                items.setdefault(one.source_file, {})[one.item_id] = (one.source_line, one.text)
+        cursor = page.next
+        if cursor is None:
+            break
+    ticked: list[str] = []
+    notes: list[Note] = []
+    if items:
+        from shoal.adapters.scanners.ticking import tick
+    for path, those in sorted(items.items()):
+        if _is_under(path, done.ask.under):
+            made, said = tick(tree.real(done.ask.root), path, those, settings.backlog.max_file_bytes, dry_run=dry_run)
+            ticked += made
+            notes += said
+    return ticked, notes
+
+
+def _is_under(path: str, under: Sequence[str]) -> bool:
+    return not under or any(path == one or path.startswith(f"{one}/") for one in under)
+
+
+def watch(settings: Settings, asks: Sequence[Ask]) -> Iterator[None]:
+    """Once for each time that files changed which a scan would read; until KeyboardInterrupt.
+
+    What else changes, the ledger's own file among it, is nothing to look at.
+    """
+    from watchfiles import Change, DefaultFilter
+    from watchfiles import watch as changes
+
+    usual = DefaultFilter()
+
+    def matters(change: Change, path: str) -> bool:
+        return usual(change, path) and any(_is_read(settings, ask, path) for ask in asks)
+
+    for _ in changes(*{tree.real(one.root) for one in asks}, watch_filter=matters, debounce=1000, step=200):
+        yield None
+
+
+def _is_read(settings: Settings, ask: Ask, changed: str) -> bool:
+    try:
+        path = Path(changed).relative_to(tree.real(ask.root)).as_posix()
+    except ValueError:
+        return False
+    if not _is_under(path, ask.under):
+        return False
+    if ask.scanner == COMMENTS:
+        from shoal.adapters.scanners.languages import may_be_source
+
+        return may_be_source(path)
+    return bool(tree.wanted([path], settings.backlog.todo_files, markdown=True, known=ask.under))

@@ -1,0 +1,79 @@
+"""What items wait for because their files say so: names become items, and items that wait for others in no circle."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from shoal.model.found import FoundFile
+from shoal.services.likeness import Words
+from shoal.services.matching import Place
+from shoal.services.sightings import rows_of
+from shoal.services.transaction import Tx
+
+Target = Place | int
+
+
+class Names:
+    """By what things are called: their own ids first, then exactly their words; in the same file first."""
+
+    def __init__(self) -> None:
+        self._there: dict[tuple[str | None, str], list[Target]] = defaultdict(list)
+
+    def add(self, target: Target, path: str, called: str | None, text: str) -> None:
+        """Something that others may wait for."""
+        words = f"={Words(text).key}"
+        for name in {f"#{called.casefold()}", words} if called is not None else {words}:
+            self._there[path, name].append(target)
+            self._there[None, name].append(target)
+
+    def find(self, name: str, path: str) -> Target | None:
+        """What a name means in a file; None when nothing has it, or when more than one has it."""
+        for kind in (f"#{name.casefold()}", f"={Words(name).key}"):
+            for where in (path, None):
+                targets = self._there.get((where, kind), [])
+                if len(targets) == 1:
+                    return targets[0]
+        return None
+
+
+def names_of(files: Iterable[FoundFile], others: Iterable[tuple[int, str, str | None, str]]) -> Names:
+    """The names of what was found, and of the items in files that were not read."""
+    names = Names()
+    for file in files:
+        for place, found in enumerate(file.found):
+            names.add(Place(file.path, place), file.path, found.id, found.text)
+    for item, path, called, text in others:
+        names.add(item, path, called, text)
+    return names
+
+
+def without_circles(tx: Tx, wanted: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Dependencies that are to be added, (blocked, blocker) each, but for those by which one would wait for itself."""
+    waits: dict[int, set[int]] = defaultdict(set)
+    met: set[int] = set()
+    frontier = {blocker for _, blocker in wanted}
+    while frontier:
+        met |= frontier
+        for blocked, blocker in tx.all("scans.waiting", rows=rows_of([{"id": one} for one in sorted(frontier)])):
+            waits[blocked].add(blocker)
+        frontier = {blocker for one in frontier for blocker in waits[one]} - met
+    added = []
+    for blocked, blocker in wanted:
+        if not _reaches(waits, blocker, blocked):
+            waits[blocked].add(blocker)
+            added.append((blocked, blocker))
+    return added
+
+
+def _reaches(waits: Mapping[int, set[int]], start: int, goal: int) -> bool:
+    met, frontier = {start}, [start]
+    while frontier:
+        one = frontier.pop()
+        if one == goal:
+            return True
+        for following in waits.get(one, ()):
+            if following not in met:
+                met.add(following)
+                frontier.append(following)
+    return False

@@ -1,0 +1,106 @@
+"""`shoal check` as a person and a script use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.shell import Shell
+
+FINDING = {"rule": "licence", "message": "no licence", "file": "lib/a.py", "line": 3, "severity": "critical"}
+
+
+def command(*findings: dict[str, object], code: int = 0) -> str:
+    script = "".join(f"echo {json.dumps(json.dumps(one))}; " for one in findings)
+    return f"sh -c '{script}exit {code}'"
+
+
+def test_own_check_is_written_tried_and_kept(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/a.md").write_text("fine\nXXX wrong\n")
+    assert "my_words.py written; try it: shoal check run my-words" in shell("check", "new", "my-words")
+    shell("check", "new", "my-words", code=4)
+    run = ("check", "run", "my-words", "--handler", "my_words:run", "--path", "web")
+    tried = shell(*run, "--dry-run")
+    assert "a.md\n" in tried
+    assert "still there: XXX wrong" in tried
+    assert "1 found; nothing was kept" in tried
+    assert shell.json("check", "list")[-1]["name"] != "my-words"
+    assert shell(*run, "-q") == "W1\n"
+    assert shell(*run, "-o", "word=YYY") == "0 found, 0 new, 1 gone and done\n"
+    assert shell(*run).endswith("1 found, 0 new, 1 back\n")
+    shell(*run, "--fail-on", "warning", code=1)
+    shell(*run, "--fail-on", "critical")
+
+
+def test_commands_print_findings_and_their_failure_resolves_nothing(shell: Shell) -> None:
+    other = FINDING | {"message": "other", "severity": "info"}
+    found = shell.json("check", "run", "licences", "--command", command(FINDING, other))
+    assert [one["message"] for one in found["findings"]] == ["no licence", "other"]
+    assert (found["complete"], found["report"]["new"]) == (True, ["W1", "W2"])
+    shell("check", "run", "licences", "--command", command(other, code=7), code=1)
+    assert "licences ended with 7: nothing counts as gone" in shell.errors
+    [state] = shell.json("check", "show", "licences")["states"]
+    assert (state["open"], state["critical"]) == (2, 1)
+    shell("check", "run", "licences", "--command", "echo oops", code=1)
+    assert "no finding: oops" in shell.errors
+    shell("check", "run", "licences", "--command", "no-such-program", code=2)
+    assert "no-such-program cannot be started in" in shell.errors
+
+
+def test_function_that_breaks_is_told_without_a_trace(shell: Shell) -> None:
+    (shell.home / "bad.py").write_text(
+        "def run(context):\n    yield {'rule': 'r', 'message': 'm'}\n    raise KeyError('x')\n"
+    )
+    shell("check", "run", "bad", "--handler", "bad:run", code=1)
+    assert shell.errors == "bad ended with KeyError: 'x'; nothing counts as gone\n"
+    shell("check", "run", "bad", "--handler", "bad:walk", code=2)
+    assert "bad:walk cannot be had: AttributeError" in shell.errors
+
+
+def test_built_in_is_enabled_run_by_its_job_and_disabled(shell: Shell) -> None:
+    shown = shell("check", "show", "stale-work")
+    assert "queued_days" in shown
+    shell("check", "enable", "stale-work", "-o", "queud_days=3", code=2)
+    assert "option queud_days of stale-work: there is no such option; did you mean queued_days?" in shell.errors
+    assert shell("check", "enable", "stale-work", "-o", "queued_days=3") == "stale-work runs daily\n"
+    assert shell("check", "enable", "stale-work", "--schedule", "on_idle") == "stale-work runs on_idle\n"
+    assert "on idle" in shell("job", "list")
+    [job] = shell.json("check", "show", "stale-work")["jobs"]
+    assert job["definition"]["action"] == {
+        "kind": "check",
+        "name": "stale-work",
+        "handler": None,
+        "command": None,
+        "options": {"queued_days": 3},
+        "project": "default",
+        "version": None,
+    }
+    assert shell("check", "run", "stale-work") == "0 found, 0 new\n"
+    assert shell("job", "test", "stale-work") == ""
+    shell("doctor")
+    (shell.home / "jobs.toml").write_text("[jobs.x]\nschedule = 'daily'\ncheck = 'stale-work'\noptions = {days = 3}\n")
+    shell("job", "sync")
+    assert "job x: option days of stale-work: there is no such option" in shell("doctor", code=6)
+    assert shell("check", "disable", "stale-work") == "stale-work runs no more\n"
+    shell("check", "disable", "vault-health", code=2)
+    shell("check", "run", "stale-wok", code=2)
+    assert "there is no check 'stale-wok'; did you mean stale-work?" in shell.errors
+
+
+def test_check_in_the_manifest_looks_at_its_project(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "web/docs").mkdir(parents=True)
+    (shell.home / "shoal.toml").write_text('[projects.web]\npath = "../web"\n')
+    (shell.home / "jobs.toml").write_text(
+        "[jobs.where]\nschedule = 'on_commit'\nproject = 'web'\noptions = {deep = true}\n"
+        'check = {name = "where", command = "sh where.sh"}\n'
+    )
+    (tmp_path / "web/where.sh").write_text(
+        'echo "{\\"rule\\": \\"r\\", \\"message\\": \\"$SHOAL_CHECK_PROJECT $(basename $PWD)\\"}"\n'
+        'echo "$SHOAL_CHECK_OPTIONS" >&2\n'
+    )
+    shell("job", "sync")
+    assert sorted(shell("job", "test", "where").splitlines()) == ["warning: web web [r]", '{"deep":true}']
+    found = shell.json("check", "run", "where")
+    assert [one["message"] for one in found["findings"]] == ["web web"]
+    assert found["report"]["project"] == "web"

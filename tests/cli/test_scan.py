@@ -1,0 +1,143 @@
+"""`shoal scan` as a person uses it, in a repository of theirs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.test_tree import git
+from tests.cli.shell import Shell
+from tests.conftest import wait_until
+from tests.fleet import SHOAL, environment
+
+TODO = "# TODO\r\n\r\n- [ ] Mend the pump ~4h\r\n- [ ] Paint the fence\r\n- [x] Buy a hose\r\n- [ ] Fish?\r\n"
+
+
+@pytest.fixture
+def project(shell: Shell) -> Path:
+    root = shell.folder / "pond"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "TODO.md").write_bytes(TODO.encode())
+    (root / "notes.md").write_text("- [ ] Feed the fish\n")
+    commit(root)
+    return root
+
+
+def commit(root: Path) -> str:
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "On")
+    return git(root, "rev-parse", "HEAD")
+
+
+def became(told: list[dict]) -> list[tuple]:
+    return [(one["item_id"], one["became"], one["line"]) for one in told[0]["report"]["changes"]]
+
+
+def test_scan_finds_work_and_knows_it_again(shell: Shell, project: Path) -> None:
+    shown = shell("scan", "pond", "--dry-run")
+    assert "TODO.md:3" in shown
+    assert "pond (markdown): would be: 1 done, 3 new; 1 files read, 0 as they were" in shown
+    assert "1 done, 3 new" in shell("scan", "pond")
+    assert shell("scan", "pond") == "pond (markdown): nothing to do; 0 files read, 1 as they were\n"
+    (project / "TODO.md").write_bytes(TODO.replace("[ ] Paint the", "[x] Paint the old").encode())
+    ticked = commit(project)
+    shown = shell("scan", "pond", "--explain")
+    assert "W2" in shown
+    assert "reworded" in shown
+    assert shell("scan", "pond", "-q") == ""
+    (told,) = shell.json("scan", "pond")
+    assert (told["read"], told["unchanged"], told["notes"], told["credited"]) == (0, 1, [], 0)
+    assert done_commit(shell, "W2") == ticked
+    git(project, "mv", "TODO.md", "BACKLOG.md")
+    assert became(shell.json("scan", "pond")) == [
+        *(("W1", "moved", 3), ("W2", "moved", 4), ("W3", "moved", 5), ("W4", "moved", 6))
+    ]
+
+
+def done_commit(shell: Shell, item: str) -> str | None:
+    from shoal import connect
+
+    with connect(shell.home / "ledger.db") as ledger:
+        return ledger.items.get(item).done_commit
+
+
+def test_named_file_is_read_and_stays_in_the_backlog(shell: Shell, project: Path) -> None:
+    shell("scan", "pond")
+    assert became(shell.json("scan", "pond/notes.md")) == [("W5", "new", 1)]
+    for _ in range(4):
+        assert became(shell.json("scan", "pond")) == []
+    (project / "notes.md").unlink()
+    changes = [change for _ in range(3) for change in became(shell.json("scan", "pond"))]
+    assert [change[:2] for change in changes if change[1] == "stale"] == [("W5", "stale")]
+    (project / "more.md").write_text("- [ ] Count the frogs\n")
+    assert became(shell.json("scan", "pond", "--markdown", "--project", "pond")) == [("W6", "new", 1)]
+
+
+def test_project_is_the_one_whose_folder_it_is(shell: Shell, project: Path) -> None:
+    (shell.home / "shoal.toml").write_text('[projects.water]\npath = "../pond"\n')
+    (told,) = shell.json("scan", "pond/TODO.md")
+    assert told["report"]["project"] == "water"
+    assert shell.json("scan", "--project", "water")[0]["report"]["project"] == "water"
+    shell("scan", str(shell.folder), "--project", "water", code=2)
+    assert "is not in" in shell.errors
+    shell("scan", "nowhere", code=2)
+    assert "there is no nowhere" in shell.errors
+
+
+def test_what_is_left_out_is_told(shell: Shell, project: Path) -> None:
+    (project / "BACKLOG.md").write_bytes(b"\0")
+    (project / "ROADMAP.md").symlink_to("/etc/passwd")
+    shell("scan", "pond")
+    assert shell.errors == "left out: BACKLOG.md is binary\nleft out: ROADMAP.md is a link\n"
+
+
+def test_boxes_of_done_items_are_ticked_on_request(shell: Shell, project: Path) -> None:
+    from shoal import connect
+
+    shell("scan", "pond")
+    with connect(shell.home / "ledger.db") as ledger:
+        ledger.items.done("W1")
+    assert "would tick: W1" in shell("scan", "pond", "--write-back", "--dry-run")
+    assert (project / "TODO.md").read_bytes() == TODO.encode()
+    assert "ticked: W1" in shell("scan", "pond", "--write-back")
+    assert (project / "TODO.md").read_bytes() == TODO.replace("[ ] Mend", "[x] Mend").encode()
+    assert shell("scan", "pond", "--write-back").endswith("nothing to do; 0 files read, 1 as they were\n")
+
+
+def test_comments_are_read_where_asked(shell: Shell, project: Path) -> None:
+    (project / "pump.py").write_text("x = 1  # TODO(ana): make it quieter\n")
+    told = shell.json("scan", "pond", "--comments")
+    assert [one["report"]["scanner"] for one in told] == ["markdown", "comments"]
+    assert [one["path"] for one in told[1]["report"]["changes"]] == ["pump.py"]
+
+
+def test_watch_scans_again_until_it_is_stopped(shell: Shell, project: Path) -> None:
+    from shoal import connect
+
+    with subprocess.Popen(
+        [*SHOAL, "scan", "pond", "--watch"],
+        cwd=shell.folder,
+        env=environment(HOME=str(shell.folder), USER="ana", LOGNAME="ana"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        for line in watching.stdout:
+            if line.startswith("pond (markdown)"):
+                break
+        with connect(shell.home / "ledger.db") as ledger:
+
+            def is_seen() -> bool:
+                (project / "TODO.md").write_bytes(TODO.encode() + b"- [ ] Count the frogs\r\n")
+                return any(one.text == "Count the frogs" for one in ledger.items.list())
+
+            try:
+                wait_until(is_seen)
+            finally:
+                watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
