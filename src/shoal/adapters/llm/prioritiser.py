@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from shoal.adapters.llm.model import Model, Reply
 
 PROMPT_VERSION = 1  # grows whenever the words below do
-AT_ONCE = 200  # items in one question
+AT_ONCE = 100  # items in one question: the answer must not be too long
 
 
 class Known(Struct, frozen=True, kw_only=True):
