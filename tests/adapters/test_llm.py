@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Iterator
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
@@ -112,6 +114,53 @@ def test_model_that_never_answers_is_given_up(api: MessagesApi) -> None:
     with Model(HAIKU, base_url=api.url, timeout_seconds=0.3) as model:
         reply = scoper.scope(model, "ostrich")
     assert isinstance(reply.error, ModelUnreachable)
+
+
+class ChatHandler(BaseHTTPRequestHandler):
+    """Chat Completions as any compatible endpoint speaks it: one answer, without a stream."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.asked.append(body)
+        call = {"name": body["tools"][0]["function"]["name"], "arguments": json.dumps(GOOD)}
+        message = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": call}],
+        }
+        content = json.dumps({
+            "id": "chat_1", "object": "chat.completion", "created": 1, "model": body["model"],
+            "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}],
+            "usage": {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34},
+        }).encode()  # fmt: skip
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def test_compatible_endpoint_needs_an_address_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), ChatHandler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}/v1"
+            with Model("openai-chat:homemade", base_url=address, timeout_seconds=10) as model:
+                reply = scoper.scope(model, "ostrich")
+        finally:
+            server.shutdown()
+    assert reply.error is None
+    assert reply.value is not None
+    assert reply.value.title == "Mend the login"
+    [call] = reply.calls
+    assert (call.provider, call.model, call.input_tokens, call.output_tokens) == ("openai", "homemade", 30, 4)
+    assert ChatHandler.asked[0]["model"] == "homemade"
 
 
 def test_nobody_at_the_address() -> None:

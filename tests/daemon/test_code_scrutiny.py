@@ -17,7 +17,8 @@ from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
 FILES = {
     "src/login.py": (
-        f'AWS = "{KEY}"\n\ndef log_in(user):\n    try:\n        return check(user)\n    except Exception:\n        pass\n'
+        f'AWS = "{KEY}"\n\ndef log_in(user):\n    try:\n        return check(user)\n'
+        "    except Exception:\n        pass\n"
     ),
     "src/week.py": "def week_key():\n    return 1\n",
     "notes.md": "# Notes\n",

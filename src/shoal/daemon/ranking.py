@@ -25,7 +25,7 @@ SUMMARY = 400  # characters
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
-    """What came of it. `left` items were too many for a question; `cost_usd_micros` is null where no list has a price."""
+    """What came of it. `left` items were too many for it; `cost_usd_micros` is null where no list has a price."""
 
     prioritised: Prioritised
     left: int

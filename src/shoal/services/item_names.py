@@ -70,8 +70,13 @@ class Names:
         percent = int(100 * likeness)
         if number == self._item.id:
             return Matched(text=text, item=self._item.item_id, how="itself", likeness_percent=percent)
-        how = "same title" if likeness == 1.0 else "near title"
-        return Matched(text=text, item=shown(number), how=how, likeness_percent=percent)
+        is_same = likeness == 1.0
+        return Matched(
+            text=text,
+            item=shown(number),
+            how="same title" if is_same else "near title",
+            likeness_percent=percent,
+        )
 
     def _near(self, words: tuple[str, ...]) -> Iterator[tuple[float, int]]:
         asked, joined = set(words), " ".join(words)
