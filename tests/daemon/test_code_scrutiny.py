@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from shoal.adapters.checks.check import Context
-from shoal.daemon.checks import code_scrutiny
+from shoal.daemon.checks import code_scrutiny, described, problem
 from shoal.errors import BadInput, NotConfigured, Refused, ShoalError
-from shoal.model.check import Finding
+from shoal.model.check import Check, Finding
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -118,6 +118,13 @@ def test_file_about_which_nothing_is_said_is_not_done(api: MessagesApi, root: Pa
     assert [one.file for one in found] == ["src/week.py"]
     assert warned[0].startswith("src/login.py: anthropic:claude-haiku-4-5 refused")
     assert isinstance(error, Refused)
+
+
+def test_it_can_be_asked_for_by_its_name_and_options() -> None:
+    about = described("code-scrutiny")
+    assert set(about.options) == {"paths", "rubric", "rubric_file", "model", "max_usd", "max_files"}
+    assert problem(Check(name="code-scrutiny", options={"rubric_file": "a.md", "max_usd": 2})) is None
+    assert problem(Check(name="code-scrutiny", options={"max_usd": "much"})) is not None
 
 
 def test_without_a_model_it_says_what_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

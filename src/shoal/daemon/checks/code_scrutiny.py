@@ -48,9 +48,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rubric: Annotated[
         str, Meta(max_length=20_000, description="what counts as wrong, a line each as `word: meaning`; its own")
     ] = ""
-    rubric_file: Annotated[
-        str | None, Meta(max_length=1000, description="a file of the checkout with the rubric; none")
-    ] = None
+    rubric_file: Annotated[str | None, Meta(description="a file of the checkout with the rubric; none")] = None
     model: Annotated[str | None, Meta(description="what reads, as `openai:gpt-5-mini`; that of `[backlog]`")] = None
     max_usd: Annotated[float, Meta(gt=0, le=1000, description="what one look may cost; 1")] = 1.0
     max_files: Annotated[int, Meta(ge=1, le=10_000, description="how many files one look reads; 20")] = 20
