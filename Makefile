@@ -25,7 +25,7 @@ INSTALL = if [ -x $(BIN)/uv ]; then $(BIN)/uv pip install --quiet --python $(BIN
 	@touch $@
 
 # By a name: a comma would end the argument of a call.
-EXTRAS := kubernetes,notify,postgres
+EXTRAS := kubernetes,llm,notify,postgres
 DEVELOPMENT := $(shell sed -n '/^dev = \[/,/^\]/p' pyproject.toml | grep -o '"[^"]*"' | tr -d '"' | sed "s/.*/'&'/")
 .venv/tests: .venv/serves
 	@echo "Installing what development needs into .venv ..."

@@ -230,6 +230,21 @@ class NotConfigured(ShoalError):
     exit_code = 6
 
 
+class ModelError(ShoalError):
+    """A language model gave no answer that can be used; the message names it."""
+
+    code = "model"
+    status = 502
+
+
+class ModelUnreachable(ModelError):
+    """A language model cannot be asked now: it does not answer, or asks to wait; try again later."""
+
+    code = "model_unreachable"
+    status = 503
+    exit_code = 7
+
+
 class AgentError(ShoalError):
     """An agent cannot be run; the message names the setting or the program."""
 

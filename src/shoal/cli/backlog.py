@@ -13,7 +13,7 @@ from shoal.errors import BadInput
 from shoal.model.item import ITEM_STATUS_MEANINGS, ItemStatus, Origin, Severity
 
 if TYPE_CHECKING:
-    from shoal.model.backlog import ItemsImported, Proposal
+    from shoal.model.backlog import ItemsImported, Prioritised, Proposal
 
 FORMATS = click.Choice(["markdown", "csv", "jsonl"])
 FormatName = Literal["jsonl", "csv", "markdown"]
@@ -130,15 +130,27 @@ def stats(session: Session, project: str | None) -> None:
 @PROJECT
 @click.option("--all", "every", is_flag=True, help="Also where a person or its source gave the priority.")
 @click.option("--explain", is_flag=True, help="Say why each got what it got.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be; a model is asked all the same.")
+@click.option("--ask-model", is_flag=True, help="Let the model of [backlog] say, and not the rules.")
+@click.option("--model", help="Let this model say, as anthropic:claude-haiku-4-5.")
 @command
 def prioritise(
-    session: Session, items: tuple[str, ...], project: str | None, every: bool, explain: bool, dry_run: bool
+    session: Session,
+    items: tuple[str, ...],
+    project: str | None,
+    every: bool,
+    explain: bool,
+    dry_run: bool,
+    ask_model: bool,
+    model: str | None,
 ) -> None:
-    """Give priorities by rules to assessed items, and to findings."""
-    came = session.ledger.items.prioritise(
-        items=list(items) or None, all=every, dry_run=dry_run, **given(project=project)
-    )
+    """Give priorities by rules, or by a model, to assessed items; by rules to findings too."""
+    if ask_model or model is not None:
+        came = _by_model(session, model, items=items, all=every, dry_run=dry_run, project=project)
+    else:
+        came = session.ledger.items.prioritise(
+            items=list(items) or None, all=every, dry_run=dry_run, **given(project=project)
+        )
 
     def show() -> None:
         from shoal.cli import output
@@ -148,7 +160,7 @@ def prioritise(
                 one.item_id,
                 f"P{one.priority}",
                 "" if one.was is None or one.was == one.priority else f"P{one.was}",
-                *([f"yours stays; rules: {one.reason}" if one.kept else one.reason] if explain else []),
+                *([f"yours stays; else: {one.reason}" if one.kept else one.reason] if explain else []),
                 one.name,
             )
             for one in came.rated
@@ -161,6 +173,18 @@ def prioritise(
             output.sentence(f"{came.changed} {would}, {len(rows) - came.changed} stay")
 
     session.answer(came, show, ids=[one.item_id for one in came.rated])
+
+
+def _by_model(session: Session, model: str | None, **asked: Any) -> Prioritised:
+    from shoal.daemon.ranking import rank
+    from shoal.model.cost import dollars
+
+    ranked = rank(session.ledger, session.home.settings(), model=model, **asked)
+    if not session.json:
+        cost = "an unknown sum" if ranked.cost_usd_micros is None else f"{dollars(ranked.cost_usd_micros)} USD"
+        left = f"; {ranked.left} older items were not asked about" if ranked.left else ""
+        click.echo(f"{ranked.prioritised.by} for {cost}{left}", err=True)
+    return ranked.prioritised
 
 
 @backlog.command(epilog="Examples: shoal backlog consolidate; shoal backlog consolidate --apply 1 --title 'One client'")

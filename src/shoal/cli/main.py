@@ -67,6 +67,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events", "Read or follow the log."),
     "watch": ("events", "Read an agent's inbox: events of its tasks, and broadcasts."),
     "broadcast": ("events", "Tell every agent something."),
+    "scope": ("scope", "Say what accepted items take: effort, risk, files, sub-tasks, what comes before."),
     "costs": ("costs", "What model calls used and cost."),
     "broker": ("broker", "Short-lived GitHub tokens for tasks: status, registrations, audit, set-up of git."),
     "credential": ("credential", "Answer git as its credential helper: get, store or erase."),

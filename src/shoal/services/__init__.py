@@ -1,6 +1,7 @@
 """What may happen: a module per noun, a function per verb; one verb is one transaction with its events."""
 
 from shoal.services import (
+    assessments,
     audit,
     audits,
     backlog,
@@ -57,6 +58,7 @@ __all__ = [
     "Identity",
     "Tx",
     "Verb",
+    "assessments",
     "audit",
     "audits",
     "backlog",

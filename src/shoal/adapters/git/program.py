@@ -56,7 +56,7 @@ class Program:
         self._login_advice = login_advice
         self._stop = stop
         self.configuration = CONFIGURATION | dict(configuration or {})
-        self._environment = self._make_environment()
+        self.environment = self._make_environment()
 
     def run(
         self,
@@ -71,7 +71,7 @@ class Program:
             process = subprocess.Popen(  # noqa: S603 - git, with arguments of ours
                 command,
                 cwd=self.root,
-                env=self._environment | dict(environment or {}),
+                env=self.environment | dict(environment or {}),
                 stdin=subprocess.PIPE if given is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

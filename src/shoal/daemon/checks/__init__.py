@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Name -> module.
 OF_LEDGER: dict[str, str] = {
+    "code-scrutiny": "shoal.daemon.checks.code_scrutiny",
     "jobs-health": "shoal.daemon.checks.jobs_health",
     "learning-health": "shoal.daemon.checks.learning_health",
     "stale-work": "shoal.daemon.checks.stale_work",

@@ -1,0 +1,203 @@
+"""The files of a checkout that people wrote, and where words stand in them. For reading code to whoever asks about it.
+
+What git ignores is left out, and links, binary and huge files; nothing outside of the folder is ever read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from shoal.adapters.git.program import Program
+from shoal.clock import monotonic_seconds
+from shoal.errors import GitError
+
+LARGEST = 1_000_000  # bytes; what is larger is data
+SEARCH_SECONDS = 20.0
+MOST_FOUND = 8_000_000  # bytes that a search may say
+ENOUGH = 200  # lines of one file that are looked at
+LONGEST_LINE = 400  # characters; a line beyond that was made by a program
+FOREIGN = frozenset({"node_modules", "__pycache__", "venv"})
+_QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
+
+
+class Place(NamedTuple):
+    """A line in which a word stands."""
+
+    path: str
+    line: int
+    text: str
+
+
+class Sources:
+    """A folder with code. Paths are relative to it, with / between folders."""
+
+    def __init__(self, root: Path) -> None:
+        """Look at nothing yet."""
+        self.root = Path(os.path.realpath(root))
+        self._git = Program(self.root, timeout_seconds=SEARCH_SECONDS * 3)
+        self.text = lru_cache(maxsize=500)(self._read)
+
+    @cached_property
+    def in_git(self) -> bool:
+        """Whether git has the folder. Raises GitError when it has and cannot read it."""
+        if not self.root.is_dir():
+            return False
+        with suppress(GitError):
+            return self._git.run("rev-parse", "--is-inside-work-tree").stdout.strip() == b"true"
+        if any((one / ".git").exists() for one in (self.root, *self.root.parents)) and shutil.which("git"):
+            self._git.run("rev-parse", "--is-inside-work-tree")
+        return False
+
+    @cached_property
+    def head(self) -> str | None:
+        """The commit that is checked out."""
+        if not self.in_git:
+            return None
+        said = self._git.run("rev-parse", "--verify", "-q", "HEAD", codes=(0, 1, 128)).stdout
+        return said.decode().strip() or None
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The paths of all files that are not ignored."""
+        if self.in_git:
+            said = self._git.run("ls-files", "-co", "--exclude-standard", "-z", environment=_QUIET).stdout
+            return frozenset(_paths(said))
+        if shutil.which("git") and self.root.is_dir():
+            with suppress(GitError):
+                found = self._git.run(*_GREP, "--no-index", "-l", "-z", "-e", "", codes=(0, 1)).stdout
+                return frozenset(_paths(found))
+        return frozenset(self._walked())
+
+    def where(self, words: Sequence[str], *, most_files: int) -> dict[str, list[Place]]:
+        """The places of each word, as a whole word and in this case, in order of paths and lines.
+
+        A word that stands in more files than that says nothing about any, and has none.
+        """
+        wanted = list(dict.fromkeys(word for word in words if word and "\n" not in word))
+        if not wanted:
+            return {}
+        found: dict[str, list[Place]] = {word: [] for word in wanted}
+        files: dict[str, set[str]] = {word: set() for word in wanted}
+        patterns = {word: _whole(word) for word in wanted}
+        last, lines = "", 0
+        for path, number, text in self._lines_with(wanted):
+            if path != last:
+                last, lines = path, 0 if self._is_readable(path) else ENOUGH
+            lines += 1
+            if lines > ENOUGH or len(text) > LONGEST_LINE:
+                continue
+            for word, pattern in patterns.items():
+                if word in text and pattern.search(text) and len(files[word]) <= most_files:
+                    files[word].add(path)
+                    found[word].append(Place(path, number, text))
+        return {word: sorted(places) if len(files[word]) <= most_files else [] for word, places in found.items()}
+
+    def _lines_with(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+        """Lines with one of these words, by ripgrep if there is one, else git, else by reading."""
+        if shutil.which("rg"):
+            command = [*_RIPGREP, *(part for word in words for part in ("-e", word)), "--", "."]
+        elif shutil.which("git"):
+            # One pattern of all words: a hundred times as fast as several of them.
+            asked = "|".join(re.sub(r"[][\\.*+?(){}^$|]", r"\\\g<0>", word) for word in words)
+            command = ["git", *_GREP, "--untracked" if self.in_git else "--no-index", "-n", "-E", "-z", "-e", asked]
+        else:
+            yield from self._read_for(words)
+            return
+        for line in self._said(command):
+            path, _, rest = line.partition("\0")
+            number, _, text = rest.partition("\0" if "\0" in rest else ":")
+            if number.isdigit():
+                yield path.removeprefix("./"), int(number), text
+
+    def _said(self, command: Sequence[str]) -> Iterator[str]:
+        """What a search says, line by line, and no more of it than is of use."""
+        process = subprocess.Popen(  # noqa: S603 - a search, with arguments of ours
+            command,
+            cwd=self.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._git.environment | _QUIET,
+        )
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        deadline, size = monotonic_seconds() + SEARCH_SECONDS, 0
+        try:
+            for line in process.stdout:
+                size += len(line)
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
+                if size > MOST_FOUND or monotonic_seconds() > deadline:
+                    break
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+
+    def _read_for(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+        deadline = monotonic_seconds() + SEARCH_SECONDS
+        for path in sorted(self.files):
+            text = self._read(path)
+            if text is not None and any(word in text for word in words):
+                for number, line in enumerate(text.split("\n"), start=1):
+                    if any(word in line for word in words):
+                        yield path, number, line
+            if monotonic_seconds() > deadline:
+                return
+
+    def _walked(self) -> Iterator[str]:
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in FOREIGN)
+            for name in names:
+                path = Path(folder, name)
+                if not path.is_symlink():
+                    yield path.relative_to(self.root).as_posix()
+
+    def _is_readable(self, path: str) -> bool:
+        with suppress(OSError):
+            return path in self.files and os.lstat(self.root / path).st_size <= LARGEST
+        return False
+
+    def _read(self, path: str) -> str | None:
+        """A file's text; None when it is not one of `files`, or no text, or too large."""
+        if path not in self.files:
+            return None
+        whole = self.root / path
+        if os.path.realpath(whole.parent) != str(whole.parent):
+            return None  # behind a link
+        try:
+            descriptor = os.open(whole, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        with open(descriptor, "rb") as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
+                return None
+            content = file.read(LARGEST)
+        return None if b"\0" in content else content.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+_GREP = ("grep", "--no-color", "-I", "--exclude-standard")
+_RIPGREP = (
+    *("rg", "--no-config", "--no-messages", "--hidden", "--no-require-git", "--glob=!.git", "--max-filesize=1M"),
+    *("-n", "-F", "-w", "--null", "--no-heading", "--with-filename", "--color=never"),
+)
+
+
+def _whole(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+
+
+def _paths(said: bytes) -> Iterable[str]:
+    """Names that are text and no folder: a repository of its own is somebody else's."""
+    for name in said.split(b"\0"):
+        with suppress(UnicodeDecodeError):
+            if name and not name.endswith(b"/"):
+                yield name.decode()

@@ -1,0 +1,74 @@
+"""What is said when somebody or a model assesses a work item. What is kept of it: services/assessments.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shoal.model.cost import Micros, Tokens
+from shoal.model.fields import NO_NUL, Name, Text, Title
+from shoal.model.item import Assessment, Confidence, Effort, ItemDetail, Path, Risk
+
+MOST_SUB_TASKS = 20
+LONGEST_LINE = 500
+MOST_FILES = 100
+
+SubTask = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE, pattern=NO_NUL, description="One step, in words.")]
+Mention = Annotated[
+    str,
+    Meta(min_length=1, max_length=LONGEST_LINE, pattern=NO_NUL, description="Another item: W3, or its title in words."),
+]
+Mentions = Annotated[list[Mention], Meta(max_length=50)]
+InputHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])", description="SHA-256 of what was looked at.")]
+
+
+class AssessedFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file that is there; `validated` when it says something of the item."""
+
+    path: Path
+    validated: bool = False
+
+
+class NewAssessment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an item takes; or, with `error`, why that could not be had.
+
+    `files` are there, as the caller has looked; `claimed_files` were named and are not, and are kept in the answer
+    alone. `dependencies` and `overlaps` name other items in words. Money and tokens are those of all calls it took.
+    """
+
+    title: Title | None = None
+    summary: Text | None = None
+    files: Annotated[list[AssessedFile], Meta(max_length=MOST_FILES)] = []
+    claimed_files: Annotated[list[Path], Meta(max_length=MOST_FILES)] = []
+    effort: Effort = Effort.UNKNOWN
+    risk: Risk = Risk.UNKNOWN
+    sub_tasks: Annotated[list[SubTask], Meta(max_length=MOST_SUB_TASKS)] = []
+    dependencies: Mentions = []
+    overlaps: Mentions = []
+    confidence: Confidence | None = None
+    model: Annotated[Name | None, Meta(description="What answered; left out: a person.")] = None
+    prompt_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    input_hash: InputHash | None = None
+    cost_usd_micros: Micros | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    error: Annotated[str, Meta(min_length=1, max_length=2000, pattern=NO_NUL)] | None = None
+
+
+class Matched(Struct, frozen=True, kw_only=True):
+    """What became of words that name another item. `item` is null when no open item of the project is called so."""
+
+    text: str
+    item: str | None
+    how: Literal["by number", "same title", "near title", "no such item", "itself", "would make a circle"]
+    likeness_percent: int | None = None
+
+
+class Assessed(Struct, frozen=True, kw_only=True):
+    """An item after it was assessed, and what is kept of that; `dependencies` and `overlaps` with what they meant."""
+
+    item: ItemDetail
+    assessment: Assessment
+    dependencies: list[Matched]
+    overlaps: list[Matched]

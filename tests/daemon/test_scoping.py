@@ -1,0 +1,270 @@
+"""Scoping with a scripted model: what it is shown, what is made of its answer, when it is not asked, where it stops."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shoal import Ledger
+from shoal.daemon.scope_form import Form, blank, read
+from shoal.daemon.scope_material import gather, words_of
+from shoal.daemon.scoping import Batch, Scoped, Scoping, run
+from shoal.errors import BadInput, NotConfigured, Refused
+from shoal.ledger.connect import open_ledger
+from shoal.settings import BacklogSettings, Home, ProjectSettings, Settings
+from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
+
+MODEL = "anthropic:claude-haiku-4-5"
+KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
+FILES = {
+    "TODO.md": "# Login\n\n- [ ] Mend `week_key` for ostrich\n",
+    "src/login.py": "import week\n\n\ndef log_in(user):\n    return week.week_key(user)\n",
+    "src/week.py": f'AWS = "{KEY}"\n\n\ndef week_key(user):\n    return 1\n',
+    "src/paint.py": "def paint():\n    return 'red'\n",
+    "src/ignored.py": "def week_key_ignored(): week_key\n",
+    ".env": "week_key=1\n",
+    "deploy.pem": "week_key\n",
+    ".gitignore": "ignored.py\n",
+}
+GOOD: dict[str, Any] = {
+    "title": "Mend the key of the week", "summary": "It is always one.", "effort": "small", "risk": "low",
+    "files_involved": ["./src/week.py:4", "src/paint.py", "src/gone.py", "/etc/passwd", "../outside.py"],
+    "sub_tasks": ["Write a test", "Mend it"], "dependencies": ["W2", "Feed the birds"], "overlaps": [],
+    "confidence": "medium",
+}  # fmt: skip
+
+
+def says(value: Any, *, used: int = 1000) -> Answer:
+    return Answer(tools=(Tool("final_result", value),), tokens=Tokens(used, 100))
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[MessagesApi]:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "anything")
+    with MessagesApi() as api:
+        yield api
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    root = tmp_path / "web"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (tmp_path / "outside.py").write_text("week_key\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q", "."], ["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with open_ledger(str(tmp_path / "ledger.db"), settings=Settings(), actor="ana", create=True) as ledger:
+        ledger.items.create(
+            text="Mend `week_key` for ostrich", project="web", source_file="TODO.md", source_line=3, heading=["Login"],
+            accepted=True,
+        )  # fmt: skip
+        ledger.items.create(text="Rewrite the login", project="web")
+        yield ledger
+
+
+@pytest.fixture
+def scoping(ledger: Ledger, checkout: Path, api: MessagesApi, tmp_path: Path) -> Scoping:
+    return make(ledger, tmp_path, api)
+
+
+def make(ledger: Ledger, folder: Path, api: MessagesApi, **given: Any) -> Scoping:
+    settings = Settings(
+        projects={"web": ProjectSettings(path="web")},
+        backlog=BacklogSettings(model=MODEL, base_url=api.url, **given),
+    )
+    return Scoping(ledger, Home(folder), settings)
+
+
+def scope(
+    scoping: Scoping, ledger: Ledger, *, force: bool = False, limit: int | None = None
+) -> tuple[Batch, list[Scoped]]:
+    items = [ledger.items.get(1)]
+    batch = Batch(total=1, limit_usd_micros=limit)
+    return batch, list(run(scoping, items, batch, force=force))
+
+
+def test_answer_is_checked_against_the_checkout_and_kept(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    api.script("ostrich", says(GOOD))
+    _, [came] = scope(scoping, ledger)
+    assert came.outcome == "assessed"
+    item = ledger.items.get(1)
+    assert (item.status, item.title, item.effort, item.confidence) == (
+        *("assessed", "Mend the key of the week", "small", "medium"),
+    )
+    assert [(one.path, one.validated) for one in item.files] == [("src/paint.py", False), ("src/week.py", True)]
+    [kept] = ledger.items.assessments(1)
+    assert kept.answer is not None
+    assert kept.answer["claimed_files"] == ["src/gone.py", "etc/passwd", "../outside.py"]
+    assert item.blocked_by == ["W2"]
+    assert [one["how"] for one in kept.answer["dependencies"]] == ["by number", "no such item"]
+    assert (kept.model, kept.prompt_version, kept.input_tokens, kept.output_tokens) == (MODEL, 1, 1000, 100)
+    assert kept.cost_usd_micros == came.cost_usd_micros == 1500
+    assert kept.input_hash == item.input_hash
+
+
+def test_prompt_has_the_code_and_none_of_what_must_not_leave(scoping: Scoping, ledger: Ledger) -> None:
+    prepared = scoping.prepare(ledger.items.get(1))
+    prompt = prepared.material.prompt
+    assert "def week_key(user):" in prompt
+    assert "return week.week_key(user)" in prompt
+    assert "W2: Rewrite the login" in prompt
+    assert "below the headings Login" in prompt
+    assert KEY not in prompt
+    assert "[secret: an AWS access key]" in prompt
+    assert {one.path for one in prepared.material.excerpts} == {"TODO.md", "src/week.py", "src/login.py"}
+    assert "    4  def week_key" in prompt
+
+
+def test_same_input_gives_the_same_prompt_and_no_second_call(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi
+) -> None:
+    api.script("ostrich", says(GOOD), says(GOOD | {"effort": "large"}))
+    first = scoping.prepare(ledger.items.get(1)).material
+    assert scoping.prepare(ledger.items.get(1)).material == first
+    scope(scoping, ledger)
+    _, [came] = scope(scoping, ledger)
+    assert (came.outcome, len(api.served("ostrich"))) == ("unchanged", 1)
+    _, [came] = scope(scoping, ledger, force=True)
+    assert (came.outcome, ledger.items.get(1).effort) == ("assessed", "large")
+
+
+def test_new_commit_or_other_words_are_another_input(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi, checkout: Path, tmp_path: Path
+) -> None:
+    before = scoping.prepare(ledger.items.get(1)).input_hash
+    ledger.items.update(1, text="Mend `week_key` for the ostrich")
+    words = scoping.prepare(ledger.items.get(1)).input_hash
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "y"]
+    subprocess.run(git, cwd=checkout, check=True)
+    commit = make(ledger, tmp_path, api).prepare(ledger.items.get(1)).input_hash
+    assert len({before, words, commit}) == 3
+
+
+def test_context_stays_within_its_tokens(ledger: Ledger, checkout: Path, api: MessagesApi, tmp_path: Path) -> None:
+    (checkout / "src/week.py").write_text("def week_key():\n" + "    more = 1\n" * 3000)
+    for tokens in (200, 2000):
+        material = make(ledger, tmp_path, api, context_tokens=tokens).prepare(ledger.items.get(1)).material
+        assert len(material.prompt) <= 4 * tokens + 100
+
+
+def test_failed_answer_is_recorded_with_its_cost_and_asked_for_again(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi
+) -> None:
+    api.script("ostrich", *[says({"title": "x"})] * 3, says(GOOD))
+    _, [came] = scope(scoping, ledger)
+    assert came.outcome == "failed"
+    [kept] = ledger.items.assessments(1)
+    assert kept.error is not None
+    assert (kept.cost_usd_micros, kept.answer, ledger.items.get(1).status) == (4500, None, "triaged")
+    _, [came] = scope(scoping, ledger)
+    assert came.outcome == "assessed"
+
+
+def test_limit_stops_before_the_call_that_could_pass_it(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    most = scoping.prepare(ledger.items.get(1)).most_usd_micros
+    assert most is not None
+    batch, done = scope(scoping, ledger, limit=most - 1)
+    assert (done, ledger.items.assessments(1)) == ([], [])
+    assert batch.stopped is not None
+    assert "could pass the limit" in batch.stopped
+    api.script("ostrich", says(GOOD))
+    batch, [came] = scope(scoping, ledger, limit=most)
+    assert came.cost_usd_micros is not None
+    assert 0 < came.cost_usd_micros == batch.spent_usd_micros <= most
+
+
+def test_key_that_is_refused_ends_the_batch(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    api.script("ostrich", Answer(status=401))
+    other = ledger.items.create(text="Paint it, ostrich", project="web", accepted=True)
+    batch = Batch(total=2, limit_usd_micros=None)
+    came = list(run(scoping, [ledger.items.get(1), ledger.items.get(other.id)], batch, force=False))
+    assert [one.outcome for one in came] == ["failed"]
+    assert batch.stopped is not None
+    assert "refuses the key" in batch.stopped
+
+
+def test_without_a_key_nothing_is_asked_and_nothing_recorded(
+    scoping: Scoping, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    with pytest.raises(NotConfigured, match="set ANTHROPIC_API_KEY"):
+        scope(Scoping(ledger, Home(tmp_path), Settings()), ledger)
+    assert ledger.items.assessments(1) == []
+
+
+def test_item_that_was_rejected_meanwhile_costs_and_fails(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    api.script("ostrich", says(GOOD))
+    item = ledger.items.get(1)
+    ledger.items.reject(1)
+    batch = Batch(total=1, limit_usd_micros=None)
+    [came] = list(run(scoping, [item], batch, force=False))
+    assert (came.outcome, came.cost_usd_micros, batch.spent_usd_micros) == ("failed", 1500, 1500)
+    with pytest.raises(Refused):
+        scoping.require_accepted([ledger.items.get(2)])
+
+
+def test_waiting_are_those_accepted_and_not_assessed(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    ledger.items.create(text="new one", project="web", accepted=True)
+    ledger.items.create(text="elsewhere", project="other", accepted=True)
+    ids = [one.id for one in scoping.waiting("web", oldest_first=False, limit=None)]
+    assert (ids, [one.id for one in scoping.waiting("web", oldest_first=True, limit=1)]) == ([3, 1], [1])
+    ledger.items.assess(1, effort="small")
+    assert [one.id for one in scoping.waiting(None, oldest_first=False, limit=9)] == [4, 3]
+
+
+def test_person_says_it_in_any_of_three_languages(scoping: Scoping, ledger: Ledger) -> None:
+    fields = {"effort": "small", "files_involved": ["src/week.py", "no.py"], "sub_tasks": ["a"]}
+    toml = 'effort = "small"\nfiles_involved = ["src/week.py", "no.py"]\nsub_tasks = ["a"]\n'
+    forms = [
+        read(json.dumps(fields), "a.json"), read(toml, "a.toml"),
+        read("effort: small\nfiles_involved: [src/week.py, no.py]\nsub_tasks: [a]\n", "a.yaml"),
+    ]  # fmt: skip
+    assert forms[0] == forms[1] == forms[2]
+    came = scoping.by_hand(ledger.items.get(1), forms[0])
+    assert (came.item.status, came.assessment.model, came.assessment.actor) == ("assessed", None, "ana")
+    assert came.assessment.answer is not None
+    assert came.assessment.answer["claimed_files"] == ["no.py"]
+    assert [(one.path, one.validated) for one in came.item.files] == [("src/week.py", True)]
+
+
+def test_form_is_read_as_it_is_given_out(ledger: Ledger) -> None:
+    ledger.items.update(1, title='A "quoted" \\ title', summary="two\nlines")
+    form = read(blank(ledger.items.get(1)), "form.toml")
+    assert form == Form(title='A "quoted" \\ title', summary="two\nlines", confidence=form.confidence)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "says"),
+    [
+        ("effort: tiny", "a.yaml", "effort"),
+        ("colour: red", "a.yaml", "colour"),
+        ("a: [", "a.yaml", "cannot be read"),
+        ("effort = ", "a.toml", "cannot be read"),
+        ("[1]", "a.json", "must have fields"),
+        ("sub_tasks: [" + "a, " * 21 + "]", "-", "sub_tasks"),
+    ],
+)
+def test_wrong_form_is_refused_with_its_field(text: str, name: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        read(text, name)
+
+
+def test_words_are_identifiers_first(ledger: Ledger) -> None:
+    item = ledger.items.create(text="Let `HttpClient.get` and parse_url() in src/net/http.py survive timeouts")
+    words = words_of(item)
+    assert words.identifiers == ["HttpClient", "parse_url"] or set(words.identifiers) >= {"HttpClient", "parse_url"}
+    assert words.paths[0] in {"HttpClient.get", "src/net/http.py"}
+    assert "timeouts" in words.plain
+    assert gather(item, None, [], tokens=100).excerpts == []
