@@ -22,7 +22,7 @@ def record(id: str, **given: Any) -> dict[str, Any]:
 
 
 def take(ledger: Ledger, *records: dict[str, Any], **given: Any) -> RecordsImported:
-    return ledger.items.import_records(records=list(records), **given)  # type: ignore[arg-type]
+    return ledger.items.import_records(records=list(records), **given)
 
 
 def outcomes(came: RecordsImported) -> list[str]:
@@ -101,9 +101,8 @@ def test_rejected_item_stays_rejected_whatever_its_source_says(ledger: Ledger) -
 def test_links_are_made_across_batches_in_whatever_order(ledger: Ledger) -> None:
     came = take(ledger, record("bd-1", blocked_by=["bd-2"], parent="bd-3"))
     assert [one.id for one in came.waiting] == ["bd-2", "bd-3"]
-    assert [one.id for one in take(ledger, record("bd-1", blocked_by=["bd-2"], parent="bd-3")).waiting] == [
-        *("bd-2", "bd-3")
-    ]
+    again = take(ledger, record("bd-1", blocked_by=["bd-2"], parent="bd-3"))
+    assert [one.id for one in again.waiting] == ["bd-2", "bd-3"]
     assert take(ledger, record("bd-2"), record("bd-3")).waiting == []
     found = ledger.items.get(1)
     assert (found.blocked_by, found.parent) == (["W2"], 3)
@@ -174,9 +173,8 @@ def test_dry_run_tells_the_same_and_does_nothing(ledger: Ledger) -> None:
     came = take(ledger, record("a", title="x", status="done"), record("b", parent="a"), dry_run=True)
     assert (outcomes(came), came.dry_run) == (["updated", "taken"], True)
     assert (ledger.events.list(), len(ledger.items.list())) == (before, 1)
-    assert outcomes(take(ledger, record("a", title="x", status="done"), record("b", parent="a"))) == [
-        *("updated", "taken")
-    ]
+    came = take(ledger, record("a", title="x", status="done"), record("b", parent="a"))
+    assert outcomes(came) == ["updated", "taken"]
 
 
 def test_merged_item_stands_for_its_record(ledger: Ledger) -> None:

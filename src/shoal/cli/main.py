@@ -58,6 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "job": ("jobs", "What fires by the clock: make jobs, run them, read their history."),
     "queue": ("queues", "Pause, resume and limit queues."),
+    "backlog": ("backlog", "Work items: import other tools' backlogs, push to trackers."),
     "lock": ("locks", "Take, keep and give back named locks; run a command under one."),
     "events": ("events", "Read or follow the log."),
     "watch": ("events", "Read an agent's inbox: events of its tasks, and broadcasts."),

@@ -1,4 +1,4 @@
-"""Items of other tools' backlogs: what is read of one, and what became of it here. Who reads them: adapters/importers."""
+"""Items of other tools' backlogs: what is read of one, and what became of it. Who reads them: adapters/importers."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from shoal.model.item import Item, ItemStatus
 class ToTell(Struct, frozen=True, kw_only=True):
     """An item that a tracker does not know, or knows with another status.
 
-    `marker` stands for it alone, whichever ledger it is of. `told` is the status that the tracker was told the last time.
+    `marker` stands for it alone, whichever ledger it is of. `told` is the status that the tracker was told last.
     """
 
     item: Item

@@ -42,8 +42,8 @@ def import_records(
 ) -> RecordsImported:
     """Take items of another backlog, in one transaction; importing them again updates what changed there.
 
-    A record is known by its system and id within the project. What was edited here stays as it is. Links between records
-    are made when both have been imported, in whatever order; one that would make a circle is left out, and told.
+    A record is known by its system and id within the project. What was edited here stays as it is. Links between
+    records are made when both have been imported, in whatever order; one that would make a circle is left out and told.
     """
     if not dry_run:
         tx.all("dependencies.lock_edges")
