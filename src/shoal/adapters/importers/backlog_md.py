@@ -64,8 +64,10 @@ def _last_status(root: Path) -> str:
     import yaml
 
     try:
-        given = yaml.safe_load(record.read_text(root / "config.yml", limit=LARGEST))
-    except (BadInput, yaml.YAMLError, ValueError, RecursionError):
+        text = record.read_text(root / "config.yml", limit=LARGEST)
+        record.refuse_tricks(yaml.parse(text), "config.yml")
+        given = yaml.safe_load(text)
+    except (BadInput, yaml.YAMLError, ValueError, OverflowError):
         return "done"
     statuses = given.get("statuses") if isinstance(given, dict) else None
     return record.line(statuses[-1]).casefold() if isinstance(statuses, list) and statuses else "done"
@@ -78,10 +80,9 @@ def _task(text: str, place: str, says: str, last: str) -> ImportedItem | Refusal
     if matter is None:
         return Refusal(place, "it has no front matter")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(matter[1])):
-            return Refusal(place, "its front matter has aliases (*name): write out what they stand for")
+        record.refuse_tricks(yaml.parse(matter[1]), "its front matter")
         given = yaml.safe_load(matter[1])
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         return Refusal(place, f"its front matter is no YAML: {' '.join(str(error).split())[:300]}")
     if not isinstance(given, dict):
         return Refusal(place, "its front matter is no table")

@@ -16,7 +16,7 @@ SYSTEM = "github"
 FIELDS = "number,title,body,state,stateReason,labels,assignees,milestone,url,closedAt"
 _URL = re.compile(r"https?://[^/]+/(?:repos/)?([^/]+/[^/]+)/(issues|pull)/(\d+)\b")
 _NAME = re.compile(r"(?:([\w.-]+/[\w.-]+))?#(\d+)")
-_WAITS = re.compile(r"^[\W_]*(?:blocked by|depends on)\W+(.*)$", re.IGNORECASE | re.MULTILINE)
+_WAITS = re.compile(r"^[\W_]*(?:blocked by|depends on)[:\s]+(.*)$", re.IGNORECASE | re.MULTILINE)
 _PRIORITY = re.compile(r"(?:priority|prio)\W*(?P<word>\w+)|(?P<short>p[0-4])", re.IGNORECASE)
 
 

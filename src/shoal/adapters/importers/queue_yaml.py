@@ -29,8 +29,7 @@ def read(path: Path) -> Iterator[ImportedItem | Refusal]:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = record.read_text(path, limit=LARGEST)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
-            raise BadInput(f"{path.name} has aliases (*name): write out what they stand for", field="file")
+        record.refuse_tricks(yaml.parse(text, Loader=loader), path.name)
         reader = loader(text)
         root = reader.get_single_node()
         for key, node in _nodes(yaml, root, path.name):
@@ -43,8 +42,6 @@ def read(path: Path) -> Iterator[ImportedItem | Refusal]:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark else ""
         raise BadInput(f"{path.name}{at} is no YAML: {getattr(error, 'problem', error)}", field="file") from None
-    except RecursionError:
-        raise BadInput(f"{path.name} is nested too deeply", field="file") from None
 
 
 def _nodes(yaml: Any, root: Any, name: str) -> Iterator[tuple[str | None, Any]]:

@@ -15,6 +15,7 @@ from shoal.errors import BadInput
 from shoal.model.item import LONGEST_TEXT, Effort
 from shoal.model.item_import import ImportedItem, Refusal
 
+DEEPEST = 30
 LARGEST_FILE = 64 * 1024 * 1024
 OPEN = ("open", "new", "todo", "to do", "to-do", "pending", "queued", "ready", "backlog", "accepted", "planned", "")
 DONE = ("done", "completed", "complete", "closed", "finished", "shipped", "resolved", "merged")
@@ -169,6 +170,19 @@ def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
         return path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror}", field="file") from None
+
+
+def refuse_tricks(events: Iterable[Any], name: str) -> None:
+    """Raise BadInput for YAML with aliases, of which a few can stand for billions, or nested too deeply."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise BadInput(f"{name} has aliases (*name): write out what they stand for", field="file")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise BadInput(f"{name} is nested too deeply", field="file")
 
 
 def _plain(given: Any) -> str:
