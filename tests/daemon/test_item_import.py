@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from shoal import Ledger
+from shoal import Ledger, connect
 from shoal.cli.backlog_import import SYSTEMS
 from shoal.daemon import item_import
 from shoal.errors import BadInput, ForgeError, ForgeUnreachable, NotConfigured
 from shoal.settings import GITHUB_TOKEN, Settings
 from tests.forge_api import TOKEN, ForgeApi
+from tests.served import Served
 
 
 @pytest.fixture
@@ -99,6 +100,19 @@ def test_what_github_refuses_is_told(
         run(ledger, "acme/web")
     with pytest.raises(BadInput, match="there is no"):
         run(ledger, tmp_path / "nothing.yaml", "queue-yaml")
+
+
+def test_ledger_elsewhere_takes_a_backlog_of_here(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "issues.jsonl"
+    path.write_text("\n".join([issue(1, 2), issue(2)]))
+    served = Served(ledger, tmp_path / "home")
+    try:
+        with connect(served.url) as remote:
+            assert run(remote, path).taken == 2
+            assert run(remote, path).same == 2
+    finally:
+        served.close()
+    assert ledger.items.get(1).blocked_by == ["W2"]
 
 
 def test_command_line_offers_every_backlog_there_is() -> None:

@@ -24,6 +24,7 @@ class Links:
         self._dry_run = dry_run
         self._numbers: dict[ItemSource, int | None] = {}
         self._blockers: dict[int, set[int]] = {}
+        self._waited_for: dict[int, bool] = {}
         self._parents: dict[int, int | None] = {}
         self.names: dict[int, ItemSource] = {}
         self.waiting: dict[ItemSource, None] = {}
@@ -85,11 +86,13 @@ class Links:
             self._parents[item] = None
 
     def _add_blocker(self, item: int, blocker: int) -> str | None:
-        if (way := self._way(blocker, item)) is not None:
+        # What nobody waits for closes no circle: most records of a file, which need no search.
+        if (item == blocker or self._is_waited_for(item)) and (way := self._way(blocker, item)) is not None:
             return f"it cannot wait for {self._name(blocker)}, which waits for it: {self._names([item, *way])}"
         if blocker in self._of(item):
             return None
         self._of(item).add(blocker)
+        self._waited_for[blocker] = True
         if not self._dry_run:
             self._tx.all("items.add_dependency", blocked=item, blocker=blocker)
             self._tx.emit(Kind.ITEM_LINKED, data={"waits_for": shown(blocker)}, item=item)
@@ -113,6 +116,11 @@ class Links:
             rows = self._tx.all("items.blockers", blocked=item, limit=MANY) if item > 0 else []
             self._blockers[item] = {int(row[0]) for row in rows}
         return self._blockers[item]
+
+    def _is_waited_for(self, item: int) -> bool:
+        if item not in self._waited_for:
+            self._waited_for[item] = item > 0 and bool(self._tx.all("items.dependents", blocker=item, limit=1))
+        return self._waited_for[item]
 
     def _above(self, item: int) -> int | None:
         if item not in self._parents:
