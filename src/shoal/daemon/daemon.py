@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, pruner, reaper
+from shoal.daemon.backlog import LOOK_SECONDS as LONGEST_LOOK_SECONDS
+from shoal.daemon.backlog import Backlog
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.job_runner import JobRunner
@@ -52,6 +54,7 @@ class Daemon:
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
         self.runner = JobRunner(engine, home, url=url)
         scheduler = Scheduler(engine, self.runner)
+        backlog = Backlog(engine)
         self._revoker = Revoker(engine)
         self.loops = [
             Loop("reaper", lambda: live().reap_seconds, lambda: reaper.tick(engine)),
@@ -59,6 +62,7 @@ class Daemon:
             Loop("checkpointer", lambda: live().checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", lambda: live().backup_seconds, lambda: backup.tick(engine, home)),
             Loop("broker", self._revoker.seconds, self._revoker.tick, self._revoker.wait, vital=False),
+            Loop("backlog", LONGEST_LOOK_SECONDS, backlog.tick, backlog.wait, vital=False),
             Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),

@@ -118,7 +118,8 @@ class Item(Struct, frozen=True, kw_only=True):
     """A work item, whole; its fields stand in the order of the table's columns (a test holds that).
 
     Times are epoch milliseconds. `text_hash` is the SHA-256 of the normalised text, a hint and not the identity.
-    `unseen` counts the scans since it was last seen.
+    `unseen` counts the scans since it was last seen. `prioritised_by` names what gave it its priority (`rules`, a
+    model); null when a person or its source did.
     """
 
     id: int
@@ -163,6 +164,7 @@ class Item(Struct, frozen=True, kw_only=True):
     done_commit: str | None
     created_at: int
     updated_at: int
+    prioritised_by: str | None
     item_id: str
 
     @property

@@ -28,6 +28,7 @@ from shoal.model.item import (
 )
 from shoal.model.page import Page, position
 from shoal.model.task import priority_of
+from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, require_open, status_of, stored, text_hash
 from shoal.services.item_refs import get_item, item_number, lock_item
 from shoal.services.refs import LARGEST_ID
@@ -86,7 +87,7 @@ def list_(
     type: Name | None = None,
     parent: ItemRef | None = None,
     source_file: Path | None = None,
-    file: Annotated[Path | None, Meta(description="Only those that are about this file.")] = None,
+    file: Annotated[Path | None, Meta(description="Only those that are about this file, or stand in it.")] = None,
     containing: Annotated[Name | None, Meta(description="Only those with these words, whatever the case.")] = None,
     cursor: Annotated[Name | None, Meta(description="`next` of the page before.")] = None,
     limit: Limit = 100,
@@ -98,7 +99,9 @@ def list_(
     filters["accepted"] = None if accepted is None else int(accepted)
     filters["priority"] = None if priority is None else priority_of(priority)
     filters["parent"] = None if parent is None else item_number(parent)
-    filters["like"] = None if containing is None else f"%{containing.lower()}%"
+    if containing is not None:
+        escaped = containing.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        filters["like"] = f"%{escaped}%"
     given = {name: value for name, value in filters.items() if value is not None}
     before = LARGEST_ID if cursor is None else position(cursor)
     found = [item_from_row(row) for row in tx.all("items.newest", before=before, limit=limit, **given)]
@@ -115,6 +118,8 @@ def next_(tx: Tx, *, project: Name | None = None, limit: Limit = 50) -> list[Ite
 @verb("PATCH /items/{item}", repeatable=True)
 def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
     """Edit a work item; what is left out stays, null clears. A scan does not take back what was edited."""
+    if changes.parent is not UNSET and changes.parent is not None:
+        tx.all("dependencies.lock_edges")
     found = lock_item(tx, item)
     fields = {name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not UNSET}
     if "priority" in fields and fields["priority"] is not None:
@@ -123,6 +128,8 @@ def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
         fields["parent"] = _parent(tx, found, fields["parent"])
     if "text" in fields:
         fields["text_hash"] = text_hash(fields["text"])
+    if "priority" in fields:
+        fields["prioritised_by"] = None
     fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
     return change_item(tx, found, Kind.ITEM_UPDATED, fields) if fields else found
 
@@ -147,7 +154,8 @@ def reopen(tx: Tx, *, item: ItemRef) -> Item:
         raise Refused(f"{found.item_id} was merged into {shown(found.merged_into)}; reopen that one", field="item")
     if found.status not in (ItemStatus.DONE, ItemStatus.WONTFIX, ItemStatus.STALE):
         return found
-    status = status_of(found, accepted=found.accepted)
+    under_way = item_tasks.live(tx, found)
+    status = ItemStatus.IN_PROGRESS if under_way else status_of(found, accepted=found.accepted)
     return change_item(
         tx, found, Kind.ITEM_REOPENED, {"status": status, "done_at": None, "done_commit": None, "unseen": 0}
     )
@@ -155,8 +163,13 @@ def reopen(tx: Tx, *, item: ItemRef) -> Item:
 
 @verb("POST /items/{item}/done", repeatable=True)
 def done(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
-    """Say that an item is done."""
-    return finish(tx, lock_item(tx, item), reason=reason)
+    """Say that an item is done. Refused while tasks of it are under way."""
+    found = lock_item(tx, item)
+    if found.status is not ItemStatus.DONE and (live := item_tasks.live(tx, found)):
+        raise Refused(
+            f"{found.item_id} has tasks under way ({tx.shown(live[0])}); finish or cancel them first", field="item"
+        )
+    return finish(tx, found, reason=reason)
 
 
 @verb("POST /items/{item}/files", repeatable=True)
@@ -184,6 +197,7 @@ def remove_file(tx: Tx, *, item: ItemRef, path: Path) -> ItemDetail:
 @verb("POST /items/{item}/dependencies", repeatable=True)
 def depend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
     """Make an item wait for another; its tasks will wait for the other's. Raises Cycle, with the path."""
+    tx.all("dependencies.lock_edges")  # two who look at once would not see each other's circle
     found, blocker = lock_item(tx, item), get_item(tx, on)
     _refuse_circle(tx, found, blocker)
     if tx.one("items.add_dependency", blocked=found.id, blocker=blocker.id) is not None:
@@ -207,6 +221,7 @@ def merge(tx: Tx, *, item: ItemRef, into: ItemRef) -> Item:
 
     A scan that sees it again counts it as the other one. Refused for an item that has tasks.
     """
+    tx.all("dependencies.lock_edges")
     number, target_number = item_number(item), item_number(into)
     if number == target_number:
         raise BadInput(f"{shown(number)} cannot be merged into itself", field="into")

@@ -43,11 +43,13 @@ CREATE TABLE items (
   done_at BIGINT,
   done_commit TEXT,
   created_at BIGINT NOT NULL,
-  updated_at BIGINT NOT NULL
+  updated_at BIGINT NOT NULL,
+  prioritised_by TEXT
 );
 CREATE INDEX items_of_file ON items (project, source_file) WHERE source_file IS NOT NULL;
 CREATE INDEX items_of_status ON items (status, priority, sort_order, id);
 CREATE INDEX items_of_check ON items (check_name, project) WHERE check_name IS NOT NULL;
+CREATE INDEX items_of_text ON items (text_hash, project);
 CREATE INDEX items_of_parent ON items (parent) WHERE parent IS NOT NULL;
 
 -- The files that an item is about, as far as they are there. `validated` when something says that they matter to it.
@@ -66,13 +68,15 @@ CREATE TABLE item_deps (
 );
 CREATE INDEX item_deps_from ON item_deps (blocker);
 
--- The tasks that an item became, in their order.
+-- The tasks that an item became, in their order. A part of it that is done again after a bad end has a second task at its
+-- place; an item that was done and is done again begins a new round.
 CREATE TABLE item_tasks (
   task BIGINT PRIMARY KEY REFERENCES tasks (id),
   item BIGINT NOT NULL REFERENCES items (id),
-  place INTEGER NOT NULL
+  place INTEGER NOT NULL,
+  round INTEGER NOT NULL DEFAULT 1
 );
-CREATE INDEX item_tasks_of_item ON item_tasks (item, place);
+CREATE INDEX item_tasks_of_item ON item_tasks (item, round, place);
 
 -- Every assessment that was made of an item; the item itself has the fields of the last good one.
 CREATE TABLE assessments (

@@ -60,6 +60,7 @@ UPDATE items SET
   merged_into = :merged_into,               -- if merged_into
   done_at = :done_at,                       -- if done_at
   done_commit = :done_commit,               -- if done_commit
+  prioritised_by = :prioritised_by,         -- if prioritised_by
   updated_at = :now
 WHERE id = :id
 RETURNING *
@@ -80,8 +81,8 @@ WHERE t.id < :before AND t.merged_into IS NULL
   AND t.type = :type                                                       -- if type
   AND t.parent = :parent                                                   -- if parent
   AND t.source_file = :source_file                                         -- if source_file
-  AND LOWER(t.text) LIKE :like                                             -- if like
-  AND EXISTS (SELECT 1 FROM item_files AS f WHERE f.item = t.id AND f.path = :file)  -- if file
+  AND LOWER(t.text) LIKE :like ESCAPE '\'                                  -- if like
+  AND (t.source_file = :file OR EXISTS (SELECT 1 FROM item_files AS f WHERE f.item = t.id AND f.path = :file))  -- if file
 ORDER BY t.id DESC
 LIMIT :limit
 
@@ -136,7 +137,7 @@ UPDATE items SET parent = :to WHERE parent = :from AND id <> :to
 
 -- name: tasks
 -- The tasks that an item became.
-SELECT task FROM item_tasks WHERE item = :item ORDER BY place, task LIMIT :limit
+SELECT task FROM item_tasks WHERE item = :item ORDER BY round, place, task LIMIT :limit
 
 -- name: assessments
 -- Every assessment of an item, the newest first.

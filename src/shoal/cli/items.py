@@ -1,0 +1,122 @@
+"""How work items look to people: in lists, and one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from shoal.cli import moments
+from shoal.model.item import Item, ItemDetail, shown
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+STYLES = {
+    "new": "cyan",
+    "triaged": "blue",
+    "assessed": "magenta",
+    "in_progress": "bold green",
+    "done": "green",
+    "wontfix": "dim",
+    "stale": "yellow",
+}
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """A text without what a terminal would obey: it may come from anybody's file."""
+    return "".join(letter if letter.isprintable() or (lines and letter == "\n") else " " for letter in text)
+
+
+def name_of(item: Item) -> str:
+    """What people read of an item, on one line."""
+    return " ".join(clean(item.name).split())
+
+
+def status(value: str) -> Text:
+    """A status in its colour."""
+    from rich.text import Text
+
+    return Text(value, STYLES.get(value, ""))
+
+
+def listed(found: Iterable[Item], *, empty: str) -> None:
+    """A list of items."""
+    from shoal.cli import output
+
+    output.table(
+        ["Item", "Status", "P", "Effort", "Where", "Name"],
+        [
+            (
+                one.item_id,
+                status(one.status),
+                "" if one.priority is None else one.priority,
+                "" if one.effort == "unknown" else one.effort.value,
+                place(one),
+                name_of(one),
+            )
+            for one in found
+        ],
+        empty=empty,
+        grows="Name",
+    )
+
+
+def place(item: Item) -> str:
+    """Where an item stands, or where it came from."""
+    if item.source_file is not None:
+        return f"{item.source_file}:{item.source_line}" if item.source_line is not None else item.source_file
+    return f"check {item.check_name}" if item.check_name is not None else ""
+
+
+def whole(found: ItemDetail) -> None:
+    """Everything about one item that has a value."""
+    from rich.text import Text
+
+    from shoal.cli import output
+
+    out = output.console()
+    out.print(Text.assemble((found.item_id, "bold"), " ", name_of(found), "  ", status(found.status)), soft_wrap=True)
+    for label, value in _details(found):
+        if value:
+            out.print(Text.assemble((f"  {label:<12} ", "dim"), clean(str(value))), soft_wrap=True)
+    for label, text in (("summary", found.summary), ("text", found.text if found.text != found.name else None)):
+        if text:
+            out.print(Text.assemble((f"  {label}\n", "dim"), _indented(clean(text, lines=True))), soft_wrap=True)
+
+
+def _details(found: ItemDetail) -> list[tuple[str, Any]]:
+    by = f", by {found.prioritised_by}" if found.prioritised_by is not None else ""
+    known = {"unknown": None}
+    return [
+        ("project", found.project),
+        ("where", place(found)),
+        ("heading", " > ".join(found.heading)),
+        ("form", None if found.form == "note" else found.form.value),
+        ("severity", found.severity and found.severity.value),
+        ("priority", "" if found.priority is None else f"P{found.priority}{by}"),
+        ("effort", known.get(found.effort, found.effort.value)),
+        ("risk", known.get(found.risk, found.risk.value)),
+        ("tier", known.get(found.tier, found.tier.value)),
+        ("type", found.type),
+        ("labels", ", ".join(found.labels)),
+        ("owner", found.owner),
+        ("due", moments.shown(found.due_at)),
+        ("part of", "" if found.parent is None else shown(found.parent)),
+        ("parts", ", ".join(found.children)),
+        ("waits for", ", ".join(found.blocked_by)),
+        ("blocks", ", ".join(found.blocks)),
+        ("files", ", ".join(one.path + ("" if one.validated else " (claimed)") for one in found.files)),
+        ("tasks", ", ".join(found.tasks)),
+        ("elsewhere", ", ".join(f"{system}={name}" for system, name in found.refs.items())),
+        ("origin", found.origin.value + (f", check {found.check_name}" if found.check_name is not None else "")),
+        ("decided by", found.decided_by),
+        ("assessed", found.assessed_at and f"{moments.shown(found.assessed_at)} by {found.assessed_by}"),
+        ("first seen", moments.shown(found.first_seen_at)),
+        ("last seen", moments.shown(found.last_seen_at)),
+        ("merged into", "" if found.merged_into is None else shown(found.merged_into)),
+        ("done", moments.shown(found.done_at) + (f" in {found.done_commit[:10]}" if found.done_commit else "")),
+    ]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())

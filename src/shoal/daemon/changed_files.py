@@ -1,0 +1,53 @@
+"""Which files of the projects were changed lately, and when: git knows, where the checkout is. For rules of triage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shoal.adapters.git.repository import Git
+from shoal.clock import Clock, SystemClock
+from shoal.errors import GitError
+from shoal.settings import Settings
+
+TIMEOUT_SECONDS = 30.0
+
+
+def changed_files(
+    settings: Settings, home: Path, *, project: str | None = None, clock: Clock | None = None
+) -> tuple[dict[str, dict[str, int]], list[str]]:
+    """By project, each file that a commit changed in the days that the rules ask about, and when the last one did, in
+    epoch milliseconds; and why that could not be had of a project. Asks nothing when no rule does.
+    """
+    days = [rule.changed_within_days for rule in settings.triage.values() if rule.changed_within_days is not None]
+    if not days:
+        return {}, []
+    since = (clock or SystemClock()).now_ms() // 1000 - max(days) * 86_400
+    found: dict[str, dict[str, int]] = {}
+    problems: list[str] = []
+    for name, one in settings.projects.items():
+        if project is None or name == project:
+            try:
+                found[name] = _of(home / Path(one.path).expanduser(), since)
+            except (GitError, OSError) as error:
+                problems.append(f"{name}: {getattr(error, 'message', error)}")
+    return found, problems
+
+
+def _of(folder: Path, since: int) -> dict[str, int]:
+    if not folder.is_dir():
+        raise GitError(f"{folder} is no folder")
+    git = Git(folder, timeout_seconds=TIMEOUT_SECONDS)
+    if git.run("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1, 128)).returncode != 0:
+        raise GitError(f"{folder} has no commits")
+    log = git.run(
+        *("log", f"--since=@{since}", "--relative", "--name-only", "--no-renames", "--diff-merges=first-parent"),
+        *("-z", "--format=%x01%ct"),
+    ).stdout.decode("utf-8", "replace")
+    changed: dict[str, int] = {}
+    for commit in log.split("\x01")[1:]:
+        time, _, rest = commit.partition("\0")
+        at = int(time.strip()) * 1000
+        for path in rest.split("\0"):
+            if name := path.lstrip("\n"):
+                changed[name] = max(changed.get(name, 0), at)
+    return changed

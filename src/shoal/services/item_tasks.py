@@ -1,0 +1,44 @@
+"""The tasks that an item became, and how they stand. How they are made: decomposition.py."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from shoal.model.item import Item, ItemStatus, item_from_row
+from shoal.model.task import LIVE, Status
+from shoal.services.transaction import Tx
+
+
+class Part(Struct, frozen=True):
+    """A task of an item, in its round and at its place."""
+
+    round: int
+    place: int
+    task: int
+    status: Status
+    title: str
+
+
+def parts(tx: Tx, item: Item) -> list[Part]:
+    """The newest task at each place of an item's last round, in their order."""
+    found = [
+        Part(number, place, task, Status(status), title)
+        for number, place, task, status, title in tx.all("backlog.tasks_of", item=item.id)
+    ]
+    last = found[-1].round if found else 0
+    newest = {one.place: one for one in found if one.round == last}
+    return [newest[place] for place in sorted(newest)]
+
+
+def children(tx: Tx, item: Item) -> list[Item]:
+    """The accepted items below one that are not closed, in their order."""
+    return [item_from_row(row) for row in tx.all("backlog.children", parent=item.id)]
+
+
+def live(tx: Tx, item: Item) -> list[int]:
+    """The tasks of an item, and of those below it, that are not finished."""
+    found = {task for _, _, task, status, _ in tx.all("backlog.tasks_of", item=item.id) if Status(status) in LIVE}
+    for child in children(tx, item):
+        if child.status is ItemStatus.IN_PROGRESS:
+            found |= set(live(tx, child))
+    return sorted(found)
