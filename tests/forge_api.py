@@ -34,6 +34,7 @@ class Repository:
     merge_methods: set[str] = field(default_factory=lambda: {"merge", "squash", "rebase"})
     merges: list[dict[str, Any]] = field(default_factory=list)
     may_dismiss: bool = True
+    issues: list[dict[str, Any]] = field(default_factory=list)
 
 
 class ForgeApi:
@@ -59,6 +60,26 @@ class ForgeApi:
     def pull(self, name: str, branch: str, **more: Any) -> dict[str, Any]:
         """A pull request that somebody has opened."""
         return self._add(self.repository(name), branch, **more)
+
+    def issue(self, name: str, title: str, **more: Any) -> dict[str, Any]:
+        """An issue that somebody has opened; pull requests are counted and listed with them."""
+        repository = self.repository(name)
+        number = len(repository.issues) + 1
+        issue = {
+            "number": number,
+            "title": title,
+            "body": None,
+            "state": "open",
+            "state_reason": None,
+            "html_url": f"https://github.com/{name}/issues/{number}",
+            "url": f"{self.url}/repos/{name}/issues/{number}",
+            "labels": [],
+            "assignees": [],
+            "milestone": None,
+            "closed_at": None,
+        } | more
+        repository.issues.append(issue)
+        return issue
 
     def time(self) -> float:
         """The time that it has, in seconds."""
@@ -120,6 +141,9 @@ class ForgeApi:
         kind, _, more = rest.partition("/")
         if not rest:
             return 200, {}, {"full_name": repository.name, "default_branch": repository.default_branch}
+        if rest == "issues" and method == "GET":
+            wanted = query.get("state", "open")
+            return self._paged(path, query, [one for one in repository.issues if wanted in ("all", one["state"])])
         if rest == "pulls" and method == "POST":
             return self._create(repository, json.loads(body))
         if rest == "pulls":

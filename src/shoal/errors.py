@@ -22,6 +22,8 @@
     ├── GitError             git refuses, or takes too long
     ├── ForgeError           a forge (GitHub) refuses
     │   └── ForgeUnreachable it cannot be asked now
+    ├── TrackerError         a tracker (ClickUp) refuses
+    │   └── TrackerUnreachable  it cannot be asked now
     ├── ChannelError         a notification was not taken
     ├── NotConfigured        what this needs has not been set up
     ├── AgentError           an agent cannot be run as it is configured
@@ -211,6 +213,21 @@ class ForgeUnreachable(ForgeError):
     """A forge cannot be asked now: it does not answer, or asks to wait; try again later."""
 
     code = "forge_unreachable"
+    status = 503
+    exit_code = 7
+
+
+class TrackerError(ShoalError):
+    """A tracker refused; the message names it, and holds its words."""
+
+    code = "tracker"
+    status = 409
+
+
+class TrackerUnreachable(TrackerError):
+    """A tracker cannot be asked now: it does not answer, or asks to wait for long; push again later."""
+
+    code = "tracker_unreachable"
     status = 503
     exit_code = 7
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from shoal.cli.backlog_import import import_
+from shoal.cli.backlog_push import push
 from shoal.cli.session import Session, command, given
 from shoal.errors import BadInput
 from shoal.model.item import ITEM_STATUS_MEANINGS, ItemStatus, Origin, Severity
 
 if TYPE_CHECKING:
-    from shoal.model.backlog import ItemsImported, Prioritised, Proposal
+    from shoal.model.backlog import Prioritised, Proposal
 
 FORMATS = click.Choice(["markdown", "csv", "jsonl"])
 FormatName = Literal["jsonl", "csv", "markdown"]
@@ -33,7 +35,11 @@ PROJECT = click.option("--project", help="Only of this project.")
     "--explain; shoal backlog export -o backlog.md"
 )
 def backlog() -> None:
-    """Work items: list, order, consolidate, export, import."""
+    """Work items: list, order, consolidate, export, import, push."""
+
+
+backlog.add_command(import_)
+backlog.add_command(push)
 
 
 @backlog.command(
@@ -258,42 +264,3 @@ def export(session: Session, form: FormatName | None, output: Path | None, **fil
     output.write_bytes(came.text.encode())
     answer = {"file": str(output), "items": came.items}
     session.answer(answer, lambda: click.echo(f"{came.items} items written to {output}"), ids=[output])
-
-
-@backlog.command(
-    "import", epilog="Example: shoal backlog import backlog.jsonl. What is there already is not added twice"
-)
-@click.argument("file", type=click.Path(allow_dash=True, dir_okay=False, path_type=Path))
-@click.option("--project", help="For items that name none.")
-@command
-def import_(session: Session, file: Path, project: str | None) -> None:
-    """Import items from JSON Lines, as `export` writes them, in one transaction."""
-    came = session.ledger.items.import_(text=_read(file), **given(project=project))
-    said(session, file, came)
-
-
-def said(session: Session, file: Path, came: ItemsImported) -> None:
-    """What an import came to; exit code 2 when lines were refused."""
-
-    def show() -> None:
-        click.echo(f"{len(came.created)} created, {len(came.existing)} were there already")
-        for one in came.refused:
-            click.echo(f"{file}:{one.line}: {one.reason}", err=True)
-        if came.refused:
-            click.echo(f"{len(came.refused)} lines were refused or taken in part; mend them, import again", err=True)
-
-    session.answer(came, show, ids=came.created)
-    if came.refused:
-        session.close()
-        sys.exit(2)
-
-
-def _read(file: Path) -> str:
-    try:
-        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return raw.decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"cannot read {file}: {error.strerror}", field="file") from None
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise BadInput(f"{file} is not UTF-8: line {line}; save it as UTF-8 and try again", field="file") from None

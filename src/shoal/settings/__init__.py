@@ -26,6 +26,7 @@ from shoal.settings.tables import (
     RepositorySettings,
     ReviewSettings,
     ServiceSettings,
+    TrackerSettings,
     TriageSettings,
     WorkflowSettings,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "ReviewSettings",
     "ServiceSettings",
     "Settings",
+    "TrackerSettings",
     "TriageSettings",
     "WorkflowSettings",
     "find_home",

@@ -18,6 +18,7 @@ from shoal.settings.tables import (
     ProjectSettings,
     RepositorySettings,
     ReviewSettings,
+    TrackerSettings,
     TriageSettings,
     Whole,
     WorkflowSettings,
@@ -137,12 +138,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
     triage: Annotated[dict[str, TriageSettings], Meta(description="Rules about new items: [triage.NAME].")] = {}
     backlog: Annotated[BacklogSettings, Meta(description="The backlog: [backlog].")] = BacklogSettings()
+    trackers: Annotated[
+        dict[str, TrackerSettings], Meta(description="Where accepted items are pushed, by name: [trackers.NAME].")
+    ] = {}
     review: Annotated[ReviewSettings, Meta(description="Reviews of pull requests: [review].")] = ReviewSettings()
 
     @property
     def secrets(self) -> frozenset[str]:
         """The variables of the environment that no agent and no job gets."""
-        return SECRETS | {one.url_variable for one in self.channels.values() if one.url_variable is not None}
+        urls = {one.url_variable for one in self.channels.values() if one.url_variable is not None}
+        return SECRETS | urls | {one.token_variable for one in self.trackers.values()}
 
 
 # In shoal.toml only.
@@ -157,6 +162,7 @@ TABLES: dict[str, type[Struct]] = {
     "projects": ProjectSettings,
     "triage": TriageSettings,
     "backlog": BacklogSettings,
+    "trackers": TrackerSettings,
     "review": ReviewSettings,
 }
 SINGLE_TABLES = frozenset(name for name in TABLES if isinstance(getattr(Settings(), name), Struct))  # [NAME]

@@ -249,6 +249,27 @@ class ChannelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return []
 
 
+TrackedStatus = Literal["triaged", "assessed", "in_progress", "done", "wontfix", "stale"]
+
+
+class TrackerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where `shoal backlog push NAME` makes tasks of accepted items: `[trackers.NAME]`."""
+
+    kind: Annotated[Literal["clickup"], Meta(description="Which tracker it is.")]
+    list: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9_-]{1,100}\Z", description="The id of the list that tasks are made in.")
+    ]
+    token_variable: Annotated[
+        Variable, Meta(description="The variable of the environment with its token; no agent and no job gets that one.")
+    ]
+    statuses: Annotated[
+        dict[TrackedStatus, Annotated[str, Meta(min_length=1, max_length=200)]],
+        Meta(description="What its list calls an item's status; it is not told of those left out."),
+    ] = {}
+    projects: Annotated[Names, Meta(description="Only items of these projects; empty: of all.")] = []
+    url: Annotated[Url, Meta(description="Its API.")] = "https://api.clickup.com/api/v2"
+
+
 class ProjectSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A checkout whose backlog is kept: `[projects.NAME]`."""
 

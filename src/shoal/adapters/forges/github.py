@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 from msgspec import Struct
@@ -16,6 +16,7 @@ from shoal.clock import Clock, monotonic_seconds
 from shoal.errors import ForgeError, ForgeUnreachable
 
 PAGES = 20
+ISSUE_PAGES = 1000
 REDIRECTS = 3
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+")
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)")
@@ -186,6 +187,12 @@ class GitHub:
         answer = self._ask("PUT", path, given=given, accepted=(200, 405, 409, 422))
         return None if answer.status == 200 else said(answer)
 
+    def issues(self, repository: str) -> Iterator[dict[str, Any]]:
+        """Every issue as the API gives it, the oldest first; pull requests are among them."""
+        given = {"state": "all", "sort": "created", "direction": "asc"}
+        for page in self._answers(f"/repos/{repository}/issues", given, list[dict[str, Any]], pages=ISSUE_PAGES):
+            yield from page
+
     def close(self) -> None:
         """Let go of connections."""
         self._rest.close()
@@ -214,16 +221,16 @@ class GitHub:
         for page in pages:
             yield from page
 
-    def _answers(self, path: str, given: dict[str, str], kind: type[T]) -> Iterator[T]:
+    def _answers(self, path: str, given: dict[str, str], kind: type[T], *, pages: int = PAGES) -> Iterator[T]:
         answer = self._ask("GET", path, {**given, "per_page": "100"})
-        for _ in range(PAGES):
+        for _ in range(pages):
             yield decoded(answer, kind)
             following = answer.headers.get("link", "")
             found = re.search(r'<([^<>]+)>;[^<]*\brel="next"', following)
             if found is None:
                 return
             answer = self._ask("GET", urljoin(answer.url, found[1]))
-        raise ForgeError(f"{self.address}{path} has more than {PAGES} pages")
+        raise ForgeError(f"{self.address}{path} has more than {pages} pages")
 
     def _ask(
         self,

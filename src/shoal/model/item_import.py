@@ -1,0 +1,80 @@
+"""Items of other tools' backlogs: what is read of one, and what became of it. Who reads them: adapters/importers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from shoal.model.fields import NO_NUL, Moment, Name, Title
+from shoal.model.item import Effort, ItemText, Labels, Path, Refs
+
+Place = Annotated[str, Meta(min_length=1, max_length=1500, pattern=NO_NUL, description="Where it stands: FILE:LINE.")]
+LARGEST_BATCH = 1000
+
+
+class ItemSource(Struct, frozen=True, forbid_unknown_fields=True):
+    """What an item is called elsewhere."""
+
+    system: Name
+    id: Name
+
+    def __str__(self) -> str:
+        return f"{self.system} {self.id}"
+
+
+class ImportedItem(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An item of another backlog, in neutral words. `note` says what was left out of it when it was read."""
+
+    ref: ItemSource
+    place: Place
+    title: Title
+    text: ItemText
+    status: Literal["open", "done", "declined"] = "open"
+    priority: Annotated[int, Meta(ge=0, le=3)] | None = None
+    effort: Effort = Effort.UNKNOWN
+    type: Name | None = None
+    labels: Labels = []
+    owner: Name | None = None
+    due_at: Moment | None = None
+    closed_at: Moment | None = None
+    parent: ItemSource | None = None
+    blocked_by: Annotated[list[ItemSource], Meta(max_length=500)] = []
+    files: Annotated[list[Path], Meta(max_length=200)] = []
+    refs: Refs = {}
+    note: Annotated[str, Meta(max_length=2000, pattern=NO_NUL)] | None = None
+
+
+class Refusal(Struct, frozen=True):
+    """Something in a file that is no item, and why."""
+
+    place: str
+    reason: str
+
+
+class RowOutcome(StrEnum):
+    """What became of a row: a new item, an item that was changed, one that is as it was; or nothing."""
+
+    TAKEN = "taken"
+    UPDATED = "updated"
+    SAME = "same"
+    REFUSED = "refused"
+
+
+class ImportedRow(Struct, frozen=True, kw_only=True):
+    """What became of a row. `reason` says why it was refused, or what there is to know about it."""
+
+    place: str
+    outcome: RowOutcome
+    key: str | None = None
+    item: str | None = None
+    reason: str | None = None
+
+
+class RecordsImported(Struct, frozen=True, kw_only=True):
+    """What became of each record, in their order; `waiting` are items named by them that have not been imported yet."""
+
+    rows: list[ImportedRow]
+    waiting: list[ItemSource]
+    dry_run: bool

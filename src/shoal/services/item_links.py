@@ -1,0 +1,163 @@
+"""What imported items wait for and are below: links by the names of their source, also to what is imported later."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shoal.model.event import Kind
+from shoal.model.item import shown
+from shoal.model.item_import import ItemSource
+from shoal.services.item_changes import change_item
+from shoal.services.item_refs import get_item, lock_item
+from shoal.services.transaction import Tx
+
+MANY = 100_000
+LinkKind = Literal["blocker", "parent"]
+
+
+class Links:
+    """The links of one import. In a dry run nothing is written, and new items have numbers below zero."""
+
+    def __init__(self, tx: Tx, *, project: str, dry_run: bool) -> None:
+        self._tx = tx
+        self._project = project
+        self._dry_run = dry_run
+        self._numbers: dict[ItemSource, int | None] = {}
+        self._blockers: dict[int, set[int]] = {}
+        self._waited_for: dict[int, bool] = {}
+        self._parents: dict[int, int | None] = {}
+        self.names: dict[int, ItemSource] = {}
+        self.waiting: dict[ItemSource, None] = {}
+
+    def arrive(self, ref: ItemSource, number: int) -> None:
+        """This record is that item from now on."""
+        self._numbers[ref] = number
+        self.names[number] = ref
+
+    def number(self, ref: ItemSource) -> int | None:
+        """The item that a ref stands for, or that it was merged into; None when it has not been imported."""
+        if ref not in self._numbers:
+            row = self._tx.one("item_imports.find", project=self._project, system=ref.system, ref=ref.id)
+            self._numbers[ref] = None if row is None else remaining(self._tx, int(row[0]))
+        return self._numbers[ref]
+
+    def awaited(self, ref: ItemSource) -> list[str]:
+        """Link to an item that is new what waited for it; what could not be, in words."""
+        number = self._numbers[ref]
+        where = {"project": self._project, "system": ref.system, "ref": ref.id}
+        rows = self._tx.all("item_imports.waiting", **where)
+        if not rows or number is None:
+            return []
+        problems = []
+        for item, kind in rows:
+            problem = self.add(remaining(self._tx, int(item)), ref, kind)
+            if problem is not None:
+                problems.append(problem)
+        if not self._dry_run:
+            self._tx.all("item_imports.arrived", **where)
+        return problems
+
+    def add(self, item: int, ref: ItemSource, kind: LinkKind) -> str | None:
+        """Link an item to a ref; why that is not possible, or None. What is not there yet is waited for."""
+        other = self.number(ref)
+        if other is None:
+            self.waiting[ref] = None
+            if not self._dry_run:
+                where = {"project": self._project, "system": ref.system, "ref": ref.id}
+                self._tx.all("item_imports.wait", **where, item=item, kind=kind)
+            return None
+        return self._add_blocker(item, other) if kind == "blocker" else self._add_parent(item, other)
+
+    def drop(self, item: int, ref: ItemSource, kind: LinkKind) -> None:
+        """Take a link away that the source has no more; one that is gone already stays gone."""
+        other = self.number(ref)
+        if kind == "blocker" and other is not None:
+            self._of(item).discard(other)
+        if self._dry_run:
+            return
+        if other is None:
+            where = {"project": self._project, "system": ref.system, "ref": ref.id}
+            self._tx.all("item_imports.wait_no_more", **where, item=item, kind=kind)
+        elif kind == "blocker":
+            if self._tx.one("items.drop_dependency", blocked=item, blocker=other) is not None:
+                self._tx.emit(Kind.ITEM_LINKED, data={"waits_no_more_for": shown(other)}, item=item)
+        elif (found := lock_item(self._tx, item)).parent == other:
+            change_item(self._tx, found, Kind.ITEM_UPDATED, {"parent": None})
+            self._parents[item] = None
+
+    def _add_blocker(self, item: int, blocker: int) -> str | None:
+        # What nobody waits for closes no circle: most records of a file, which need no search.
+        if (item == blocker or self._is_waited_for(item)) and (way := self._way(blocker, item)) is not None:
+            return f"it cannot wait for {self._name(blocker)}, which waits for it: {self._names([item, *way])}"
+        if blocker in self._of(item):
+            return None
+        self._of(item).add(blocker)
+        self._waited_for[blocker] = True
+        if not self._dry_run:
+            self._tx.all("items.add_dependency", blocked=item, blocker=blocker)
+            self._tx.emit(Kind.ITEM_LINKED, data={"waits_for": shown(blocker)}, item=item)
+        return None
+
+    def _add_parent(self, item: int, parent: int) -> str | None:
+        above: int | None = parent
+        while above is not None:
+            if above == item:
+                return f"it cannot be below {self._name(parent)}, which is below it"
+            above = self._above(above)
+        if self._above(item) == parent:
+            return None
+        self._parents[item] = parent
+        if not self._dry_run:
+            change_item(self._tx, lock_item(self._tx, item), Kind.ITEM_UPDATED, {"parent": parent})
+        return None
+
+    def _of(self, item: int) -> set[int]:
+        if item not in self._blockers:
+            rows = self._tx.all("items.blockers", blocked=item, limit=MANY) if item > 0 else []
+            self._blockers[item] = {int(row[0]) for row in rows}
+        return self._blockers[item]
+
+    def _is_waited_for(self, item: int) -> bool:
+        if item not in self._waited_for:
+            self._waited_for[item] = item > 0 and bool(self._tx.all("items.dependents", blocker=item, limit=1))
+        return self._waited_for[item]
+
+    def _above(self, item: int) -> int | None:
+        if item not in self._parents:
+            self._parents[item] = get_item(self._tx, item).parent if item > 0 else None
+        return self._parents[item]
+
+    def _way(self, start: int, goal: int) -> list[int] | None:
+        """A path along what waits for what, the shortest; None when there is none."""
+        came: dict[int, int | None] = {start: None}
+        row = [start]
+        while row:
+            following = []
+            for one in row:
+                if one == goal:
+                    path = []
+                    at: int | None = one
+                    while at is not None:
+                        path.append(at)
+                        at = came[at]
+                    return path[::-1]
+                for blocker in self._of(one):
+                    if blocker not in came:
+                        came[blocker] = one
+                        following.append(blocker)
+            row = following
+        return None
+
+    def _name(self, number: int) -> str:
+        known = self.names.get(number)
+        return shown(number) if known is None else known.id
+
+    def _names(self, numbers: list[int]) -> str:
+        return " -> ".join(map(self._name, numbers))
+
+
+def remaining(tx: Tx, number: int) -> int:
+    """The item that an item was merged into, and so on; itself when it was not."""
+    while (into := get_item(tx, number).merged_into) is not None:
+        number = into
+    return number
