@@ -91,7 +91,7 @@ def test_priorities_by_rules_are_explained(shell: Shell) -> None:
     shell("item", "add", "typo", "--severity", "info", "-p", "P1")
     dry = shell("backlog", "prioritise", "--explain", "--dry-run")
     assert "critical: P0" in dry
-    assert "yours stays; rules: info: P3" in dry
+    assert "yours stays; else: info: P3" in dry
     assert "1 would change, 1 stay" in dry
     assert "1 changed, 1 stay" in shell("backlog", "prioritise")
     assert shell.json("item", "show", "W1")["prioritised_by"] == "rules"
