@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shoal import Ledger, connect
+from shoal import Ledger
 from tests.conftest import wait_until
 from tests.fleet import Server
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("home"))
-    yield server
-    assert server.stop() == 0
-
-
-@pytest.fixture
-def remote(server: Server) -> Iterator[Ledger]:
-    with connect(server.url, actor="ana") as ledger:
-        yield ledger
 
 
 @pytest.fixture

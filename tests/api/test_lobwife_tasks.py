@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shoal import Ledger, connect
+from shoal import Ledger
 from shoal.api.openapi import document
 from shoal.settings import APP_KEY
 from tests.fleet import SHOAL, Server, environment
@@ -41,12 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, api: AppApi) -> Iterator[Se
     server = Server(home, **{APP_KEY: base64.b64encode(pem()).decode(), "SHOAL_ADMIN_TOKEN": ADMIN})
     yield server
     assert server.stop() == 0
-
-
-@pytest.fixture
-def remote(server: Server) -> Iterator[Ledger]:
-    with connect(server.url, actor="ana") as ledger:
-        yield ledger
 
 
 @pytest.fixture

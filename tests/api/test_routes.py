@@ -16,13 +16,6 @@ from shoal.errors import BadInput, LeaseLost, NotFound, ServerUnreachable
 from tests.fleet import Server
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("home"))
-    yield server
-    assert server.stop() == 0
-
-
 @pytest.fixture
 def remote(server: Server) -> Iterator[Ledger]:
     with connect(server.url, actor="renée ✓") as ledger:
