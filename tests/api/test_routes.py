@@ -390,7 +390,18 @@ def test_health_metrics_page_and_description(ask: Any) -> None:
     assert health.status == 200
     assert health.json["ok"]
     assert set(health.json["loops"]) == {
-        *("reaper", "pruner", "checkpointer", "backup", "vault", "archiver", "supervisor", "settings"),
+        *(
+            "reaper",
+            "pruner",
+            "checkpointer",
+            "backup",
+            "vault",
+            "archiver",
+            "backlog",
+            "occasions",
+            "supervisor",
+            "settings",
+        ),
         *("broker", "scheduler", "runs", "manifest"),
     }
     assert health.json["database"]["database_bytes"] > 0
