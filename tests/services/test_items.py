@@ -6,7 +6,7 @@ import pytest
 
 from shoal import Ledger
 from shoal.errors import BadInput, Cycle, NotFound, Refused, WrongStatus
-from shoal.model.item import Item, item_from_row
+from shoal.model.item import Item, item_from_row, named
 
 
 def kinds(ledger: Ledger, item: int) -> list[str]:
@@ -71,6 +71,23 @@ def test_commit_is_credited_with_what_is_done(ledger: Ledger) -> None:
 def test_same_words_in_other_type_have_the_same_hash(ledger: Ledger) -> None:
     texts = ["Fix the *login*!", "  fix  the login", "FIX THE `LOGIN`."]
     assert len({ledger.items.create(text=text).text_hash for text in texts}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Write invoices ~3h id:invoices blocked-by:provider", "Write invoices"),
+        ("Take payments P1 ~1d id:payments #core\nWith every card.", "Take payments"),
+        ("Translate every page ~3h", "Translate every page"),
+        ("Change the default to P1", "Change the default to P1"),  # one word may belong to the sentence
+        ("Ask @ana", "Ask @ana"),
+        ("Read id:login first", "Read id:login first"),
+        ("Follow type:https://example.org", "Follow type:https://example.org"),
+        (" ~3h", " ~3h"),
+    ],
+)
+def test_name_is_the_first_line_without_the_tags_at_its_end(text: str, name: str) -> None:
+    assert named(text) == name
 
 
 def test_item_waits_for_others_and_never_for_itself(ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -20,6 +21,10 @@ Path = Annotated[
 ]
 ItemText = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=NO_NUL)]
 Heading = Annotated[list[Annotated[str, Meta(max_length=500, pattern=NO_NUL)]], Meta(max_length=20)]
+# What stands behind an item's words for machines: `~2h`, `id:login`, `P1 #ops`. One word alone may belong to the sentence.
+_KEYED = r"(?:id|blocked-by|depends-on|needs|after|type|repo|size|effort|prio|priority|owner|assignee|due|est|estimate)"
+_TAG = rf"(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!//)\S+|P[0-3]|[#@][A-Za-z][\w/-]*)"
+_TAGS = re.compile(rf"(?:\s+{_TAG}){{2,}}\s*$|\s+(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!//)\S+)\s*$")
 Labels = Annotated[list[Name], Meta(max_length=50)]
 Refs = Annotated[
     dict[Name, Name], Meta(max_length=50, description="What it is called elsewhere, by the system's name.")
@@ -169,8 +174,14 @@ class Item(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What people read of it: its title, else the first line of its text."""
-        return self.title or self.text.split("\n", 1)[0]
+        """What people read of it: its title, else the first line of its text without the tags at its end."""
+        return self.title or named(self.text)
+
+
+def named(text: str) -> str:
+    """The first line of a text, without the tags at its end."""
+    line = text.split("\n", 1)[0]
+    return _TAGS.sub("", line) or line
 
 
 class ItemDetail(Item, frozen=True, kw_only=True):

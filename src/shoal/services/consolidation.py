@@ -22,7 +22,7 @@ from shoal.errors import NotFound
 from shoal.model.backlog import Proposal
 from shoal.model.event import Kind
 from shoal.model.fields import Name, Title
-from shoal.model.item import Item, Origin, item_from_row, shown
+from shoal.model.item import Item, Origin, item_from_row, named, shown
 from shoal.services import items
 from shoal.services.item_refs import lock_item
 from shoal.services.transaction import Tx
@@ -126,7 +126,7 @@ def _by_names(
 ) -> None:
     by_name: dict[tuple[str, str], int] = {}
     for item in found.values():
-        for name in (item.title, item.text.split("\n", 1)[0]):
+        for name in (item.title, named(item.text)):
             if name:
                 by_name.setdefault((item.project, _plain(name)), item.id)
     for number, answer in tx.all("backlog.answers_of_assessed", **filters):
@@ -135,8 +135,8 @@ def _by_names(
             continue
         for words in _overlaps(msgspec.json.decode(answer)):
             meant = {int(one) for one in _REF.findall(words)} & found.keys()
-            named = by_name.get((about.project, _plain(words)))
-            for other in sorted((meant | ({named} if named else set())) - {number}):
+            same = by_name.get((about.project, _plain(words)))
+            for other in sorted((meant | ({same} if same else set())) - {number}):
                 bond = bonds[_pair(number, other)]
                 bond.points += NAMED
                 bond.said.append(f"the assessment of {shown(number)} names {shown(other)}: {words[:200]!r}")
@@ -244,5 +244,5 @@ def _proposal(group: list[int], found: dict[int, Item], bonds: dict[tuple[int, i
 
 
 def _refs(numbers: Iterable[int]) -> str:
-    named = [shown(one) for one in sorted(numbers)]
-    return f"{', '.join(named[:-1])} and {named[-1]}"
+    refs = [shown(one) for one in sorted(numbers)]
+    return f"{', '.join(refs[:-1])} and {refs[-1]}"

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 from shoal.errors import NotFound
 from shoal.model.assessment import Matched
-from shoal.model.item import Item, shown
+from shoal.model.item import Item, named, shown
 from shoal.services.item_refs import item_number
 from shoal.services.transaction import Tx
 
@@ -29,7 +29,7 @@ class Names:
         # The oldest first, so that of two with the same name the newer one is meant.
         for number, title, text in reversed(tx.all("items.open_names", project=item.project, limit=MOST)):
             self._by_number.add(number)
-            for name in (text.split("\n", 1)[0], title):
+            for name in (text.split("\n", 1)[0], named(text), title):
                 if words := _words(name or ""):
                     self._by_words[words] = number
 
