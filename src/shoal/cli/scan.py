@@ -116,7 +116,7 @@ def _show(done: Done, ticked: list[str], dry_run: bool, explain: bool) -> None:
     if rows:
         output.table(columns, rows, empty="", grows="Text")
     counted = ", ".join(f"{number:,} {name}" for name, number in report.counts.items() if number) or "nothing to do"
-    files = f"{done.read:,} files read, {done.unchanged:,} as they were"
+    files = f"{done.read:,} file{'' if done.read == 1 else 's'} read, {done.unchanged:,} as they were"
     would = "would be: " if dry_run else ""
     output.sentence(f"{report.project} ({report.scanner}): {would}{counted}; {files}")
     if ticked:

@@ -21,10 +21,10 @@ Path = Annotated[
 ]
 ItemText = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=NO_NUL)]
 Heading = Annotated[list[Annotated[str, Meta(max_length=500, pattern=NO_NUL)]], Meta(max_length=20)]
-# What stands behind an item's words for machines: `~2h`, `id:login`, `P1 #ops`. One word alone may belong to the sentence.
+# Behind an item's words, for machines: `~2h`, `id:login`, `P1 #ops`. One word alone may belong to the sentence.
 _KEYED = r"(?:id|blocked-by|depends-on|needs|after|type|repo|size|effort|prio|priority|owner|assignee|due|est|estimate)"
-_TAG = rf"(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!//)\S+|P[0-3]|[#@][A-Za-z][\w/-]*)"
-_TAGS = re.compile(rf"(?:\s+{_TAG}){{2,}}\s*$|\s+(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!//)\S+)\s*$")
+_TAG = rf"(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!\S*//)\S+|P[0-3]|[#@][A-Za-z][\w/-]*)"
+_TAGS = re.compile(rf"(?:\s+{_TAG}){{2,}}\s*$|\s+(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!\S*//)\S+)\s*$")
 Labels = Annotated[list[Name], Meta(max_length=50)]
 Refs = Annotated[
     dict[Name, Name], Meta(max_length=50, description="What it is called elsewhere, by the system's name.")
