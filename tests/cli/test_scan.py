@@ -40,7 +40,7 @@ def became(told: list[dict]) -> list[tuple]:
 def test_scan_finds_work_and_knows_it_again(shell: Shell, project: Path) -> None:
     shown = shell("scan", "pond", "--dry-run")
     assert "TODO.md:3" in shown
-    assert "pond (markdown): would be: 1 done, 3 new; 1 files read, 0 as they were" in shown
+    assert "pond (markdown): would be: 1 done, 3 new; 1 file read, 0 as they were" in shown
     assert "1 done, 3 new" in shell("scan", "pond")
     assert shell("scan", "pond") == "pond (markdown): nothing to do; 0 files read, 1 as they were\n"
     (project / "TODO.md").write_bytes(TODO.replace("[ ] Paint the", "[x] Paint the old").encode())

@@ -268,4 +268,4 @@ def test_todo_files_become_items_of_their_own(ledger: Ledger, clock: FakeClock, 
     )
     assert list(check.run(context)) == []
     assert ("Fix the login", "scan") in [(item.text, item.origin) for item in ledger.items.list(project="web")]
-    assert said[0].startswith("markdown: 1 files read, 0 unchanged; ")
+    assert said[0].startswith("markdown: 1 file read, 0 unchanged; ")

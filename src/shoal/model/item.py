@@ -21,10 +21,13 @@ Path = Annotated[
 ]
 ItemText = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=NO_NUL)]
 Heading = Annotated[list[Annotated[str, Meta(max_length=500, pattern=NO_NUL)]], Meta(max_length=20)]
-# Behind an item's words, for machines: `~2h`, `id:login`, `P1 #ops`. One word alone may belong to the sentence.
-_KEYED = r"(?:id|blocked-by|depends-on|needs|after|type|repo|size|effort|prio|priority|owner|assignee|due|est|estimate)"
-_TAG = rf"(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!\S*//)\S+|P[0-3]|[#@][A-Za-z][\w/-]*)"
-_TAGS = re.compile(rf"(?:\s+{_TAG}){{2,}}\s*$|\s+(?:~\d[\d.]*[a-z]+|{_KEYED}:(?!\S*//)\S+)\s*$")
+# Behind an item's words, for machines: `~2h`, `id:login`; `P1`, `#ops` and `@ana` alone may belong to the sentence.
+_TAG = re.compile(
+    r"~\d[\d.]*[a-z]+"
+    r"|(?:id|blocked-by|depends-on|needs|after|type|repo|size|effort|prio|priority|owner|assignee|due|est|estimate)"
+    r":(?!\S*//)\S+"
+)
+_MARK = re.compile(r"P[0-3]|[#@][A-Za-z][\w/-]*")
 Labels = Annotated[list[Name], Meta(max_length=50)]
 Refs = Annotated[
     dict[Name, Name], Meta(max_length=50, description="What it is called elsewhere, by the system's name.")
@@ -181,7 +184,13 @@ class Item(Struct, frozen=True, kw_only=True):
 def named(text: str) -> str:
     """The first line of a text, without the tags at its end."""
     line = text.split("\n", 1)[0]
-    return _TAGS.sub("", line) or line
+    words = line.split(" ")
+    end = len(words)
+    while end and (not words[end - 1] or _TAG.fullmatch(words[end - 1]) or _MARK.fullmatch(words[end - 1])):
+        end -= 1
+    tags = [word for word in words[end:] if word]
+    sure = len(tags) > 1 or any(_TAG.fullmatch(tag) for tag in tags)
+    return (" ".join(words[:end]).rstrip() if sure else line) or line
 
 
 class ItemDetail(Item, frozen=True, kw_only=True):
