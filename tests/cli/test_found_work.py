@@ -1,4 +1,4 @@
-"""Found work, all the way: scanned, accepted, assessed, put in order, cut into tasks, done by workers, ticked in its file."""
+"""Found work, all the way: scanned, accepted, assessed, put in order, cut into tasks, done, and ticked in its file."""
 
 from __future__ import annotations
 
