@@ -86,9 +86,9 @@ def enter(tx: Tx, job: Job, slot: int, cause: Cause, *, under_way: list[Run]) ->
     return runs.insert(tx, name, slot=slot, cause=cause, due_at=due_at)
 
 
-def trigger_slot(tx: Tx, job: str) -> int:
+def slot_of(tx: Tx, job: str, cause: Cause) -> int:
     """The slot of a run that is made now, and not by the clock; no other has it. The job must be locked."""
-    row = tx.one("runs.last_triggered", job=job, slot=tx.now)
+    row = tx.one("runs.last_caused", job=job, cause=cause.value, slot=tx.now)
     return tx.now if row is None or row[0] is None else int(row[0]) + 1
 
 

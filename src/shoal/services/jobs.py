@@ -33,7 +33,7 @@ from shoal.model.job import (
 from shoal.model.manifest import JobChange
 from shoal.model.page import Page
 from shoal.services import runs as services_runs
-from shoal.services.firing import enter, filled, trigger_slot
+from shoal.services.firing import enter, filled, slot_of
 from shoal.services.slots import first_slot, timetable
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -122,7 +122,7 @@ def trigger(tx: Tx, *, job: Name) -> Run:
                     field="job",
                 )
         others = []  # a later attempt of another slot is no reason to skip this
-    made = enter(tx, found, trigger_slot(tx, job), Cause.TRIGGER, under_way=others)
+    made = enter(tx, found, slot_of(tx, job, Cause.TRIGGER), Cause.TRIGGER, under_way=others)
     assert made is not None  # noqa: S101 - the job is locked, and no one else has this slot
     return made
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from itertools import chain
 from math import log
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
 from msgspec import Struct
 
+from shoal.model.event import event_from_row
 from shoal.model.prompt import LIMITS, one_line, plain
 from shoal.model.search import DocumentKind, Term
 from shoal.model.task import FINISHED, Status, Task
@@ -57,9 +57,9 @@ def derive_query(*, title: str, objective: str = "", message: str = "") -> list[
 def newest_human_message(tx: Tx, task: Task) -> str:
     """What a person said last about a task: told, commented, or asked for in a rejection."""
     said = [(at, actor, text) for at, actor, text in tx.all("prompts.newest_told", task=task.id, limit=20)]
-    for _, at, _, actor, *_, data in tx.all("prompts.comments", task=task.id, limit=20):
-        told = event_data(data)
-        said.append((at, actor, told.get("message") or told.get("notes") or ""))
+    for row in tx.all("prompts.comments", task=task.id, limit=20):
+        event = event_from_row(row, tx.identity.prefix)
+        said.append((event.at, event.actor, event.data.get("message") or event.data.get("notes") or ""))
     for _, actor, text in sorted(said, key=lambda one: one[0], reverse=True):
         if text and not is_agent(tx, task, actor):
             return str(text)
@@ -86,11 +86,6 @@ def recall(tx: Tx, task: Task, query: list[Term], *, known: set[int]) -> Memory:
         notes=[_note(tx, one, query) for one in [one for one in notes if not one.lesson][:NOTES]],
         lessons=lessons,
     )
-
-
-def event_data(data: str | None) -> dict[str, Any]:
-    """What an event's row holds."""
-    return msgspec.json.decode(data, type=dict[str, Any]) if data else {}
 
 
 class _Note(Struct, frozen=True):

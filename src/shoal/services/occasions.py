@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shoal.model.job import Cause, Job, Overlap, job_from_row
 from shoal.services import runs
-from shoal.services.firing import enter, trigger_slot
+from shoal.services.firing import enter, slot_of
 from shoal.services.slots import occasion
 from shoal.services.transaction import Tx
 
@@ -29,7 +29,7 @@ def commit(tx: Tx, *, job: str, head: str) -> bool:
     if _is_busy(tx, found):
         return False
     if tx.one("jobs.move_head", job=job, head=head) is not None:
-        enter(tx, found, trigger_slot(tx, job), Cause.COMMIT, under_way=runs.under_way(tx, job))
+        enter(tx, found, slot_of(tx, job, Cause.COMMIT), Cause.COMMIT, under_way=runs.under_way(tx, job))
     return True
 
 
@@ -42,7 +42,7 @@ def idle(tx: Tx, *, job: str) -> bool:
     wanted = occasion(found.definition.schedule)
     if row is not None and row[0] is not None and wanted is not None and tx.now - row[0] < wanted[1]:
         return False
-    return enter(tx, found, trigger_slot(tx, job), Cause.IDLE, under_way=runs.under_way(tx, job)) is not None
+    return enter(tx, found, slot_of(tx, job, Cause.IDLE), Cause.IDLE, under_way=runs.under_way(tx, job)) is not None
 
 
 def _waiting_for(tx: Tx, name: str, cause: Cause) -> Job | None:

@@ -58,9 +58,9 @@ LIMIT :limit
 -- The newest slot that a job of this name has had.
 SELECT MAX(slot) FROM runs WHERE job = :job AND cause <> 'trigger'
 
--- name: last_triggered
--- The newest time at which someone triggered a job, from a time on.
-SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = 'trigger'
+-- name: last_caused
+-- The newest slot of a cause, from a time on.
+SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = :cause
 
 -- name: last_occasion
 -- The newest time at which a job fired for a reason other than the clock or a person.
