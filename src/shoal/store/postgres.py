@@ -207,6 +207,9 @@ class Postgres(Database):
     def backup(self, target: str) -> None:
         partial = f"{target}.{secrets.token_hex(4)}.partial"  # another may be made in the same moment
         command = ["pg_dump", "--format=custom", f"--file={partial}", f"--dbname={self.url}"]
+        schema = self._patiently(lambda connection: connection.execute("SELECT current_schema()").fetchone())
+        if schema is not None and schema[0] != "public":  # beside those of others, which are not ours to lock and copy
+            command.append(f'--schema="{schema[0]}"')
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
         except FileNotFoundError:
