@@ -49,7 +49,10 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
     assert (kept.cost_usd_micros, kept.input_tokens, kept.output_tokens) == (1234, 900, 80)
     [event] = ledger.events.list(item=item, kind="item.assessed")
     assert event.changes["status"] == ["triaged", "assessed"]
-    assert event.data == {"version": 1, "model": "anthropic:claude-haiku-4-5", "cost_usd_micros": 1234}
+    told = {"version": 1, "model": "anthropic:claude-haiku-4-5", "cost_usd_micros": 1234}
+    assert event.data == told | {"files": ["src/login.py", "src/week.py"]}
+    ledger.items.assess(item, files=[{"path": "src/login.py"}, {"path": "src/new.py"}])
+    assert ledger.events.list(item=item)[0].data == {"version": 2, "files": ["src/new.py"]}
 
 
 def test_nothing_is_said_of_what_nobody_accepted_or_is_over(ledger: Ledger) -> None:
