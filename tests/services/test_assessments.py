@@ -22,7 +22,7 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
         title="Let the login survive Mondays",
         summary="The week's key is wrong.",
         files=[{"path": "src/login.py", "validated": True}, {"path": "src/week.py"}],
-        claimed_files=["src/gone.py"],
+        missing_files=["src/gone.py"],
         effort="small",
         risk="low",
         sub_tasks=["Find it", "Mend it"],
@@ -44,7 +44,7 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
     [kept] = ledger.items.assessments(item)
     assert kept == came.assessment
     assert kept.answer is not None
-    assert kept.answer["claimed_files"] == ["src/gone.py"]
+    assert kept.answer["missing_files"] == ["src/gone.py"]
     assert kept.answer["sub_tasks"] == ["Find it", "Mend it"]
     assert (kept.cost_usd_micros, kept.input_tokens, kept.output_tokens) == (1234, 900, 80)
     [event] = ledger.events.list(item=item, kind="item.assessed")

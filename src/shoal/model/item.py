@@ -200,9 +200,13 @@ def named(text: str) -> str:
 
 
 class ItemDetail(Item, frozen=True, kw_only=True):
-    """An item with what hangs on it: files, items before and after it, the tasks that it became."""
+    """An item with what hangs on it: files, items before and after it, the tasks that it became.
+
+    `missing_files` are those that its last assessment names, and that were not there.
+    """
 
     files: list[ItemFile]
+    missing_files: list[str]
     blocked_by: list[str]
     blocks: list[str]
     children: list[str]

@@ -119,7 +119,7 @@ def _answer(new: NewAssessment, waited_for: list[Matched], overlaps: list[Matche
         "title": new.title,
         "summary": new.summary,
         "files": new.files,
-        "claimed_files": new.claimed_files,
+        "missing_files": new.missing_files,
         "effort": new.effort,
         "risk": new.risk,
         "sub_tasks": new.sub_tasks,

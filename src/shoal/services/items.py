@@ -70,6 +70,7 @@ def get(tx: Tx, *, item: ItemRef) -> ItemDetail:
         files=[
             ItemFile(path, bool(validated)) for path, validated in tx.all("items.files", item=found.id, limit=LINKS)
         ],
+        missing_files=_missing_files(tx, found),
         blocked_by=[*map(shown, blockers(tx, found.id))],
         blocks=[*map(shown, dependents(tx, found.id))],
         children=[*map(shown, numbers("items.numbers_below", parent=found.id))],
@@ -250,6 +251,12 @@ def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment
         Assessment(**dict(zip(fields, row, strict=True)) | {"answer": row[10] and msgspec.json.decode(row[10])})
         for row in rows
     ]
+
+
+def _missing_files(tx: Tx, item: Item) -> list[str]:
+    row = tx.one("backlog.last_answer", item=item.id)
+    answer = {} if row is None else msgspec.json.decode(row[0])
+    return list(answer.get("missing_files", []))
 
 
 def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:
