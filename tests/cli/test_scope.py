@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -108,6 +109,24 @@ def test_ctrl_c_keeps_what_is_done(items: Shell, api: MessagesApi) -> None:
         process.kill()
     assert (process.returncode, "1 assessed, 1 left" in said, "you stopped it" in errors) == (130, True, True), errors
     assert "Traceback" not in errors
+
+
+def test_assessments_are_shown_with_what_they_said_and_cost(items: Shell, api: MessagesApi) -> None:
+    assert items("item", "assessments", "W1") == "Nobody has assessed it.\n"
+    api.script(FIRST, GIVEN)
+    items("scope", "W1", **KEY)
+    form = "effort: large\nconfidence: low\nfiles_involved: [src/week.py, src/gone.py]\nsub_tasks: [Find it, Mend it]\n"
+    items("scope", "W1", "--from", "-", stdin=f"{form}overlaps: [W2]\n")
+    header, _, last, first = items("item", "assessments", "W1").splitlines()
+    assert header.split() == ["Version", "When", "By", "Effort", "Risk", "Sure", "Sub-tasks", "Overlaps", "USD", "Said"]
+    assert [one in last for one in ("ana", "large", "low", "1. Find it; 2. Mend it", "W2")] == [True] * 5
+    assert [one in first for one in ("anthropic:", "small", "high", "0.0015", "Mend it")] == [True] * 5
+    whole = json.loads(items("item", "assessments", "W1", "--json"))["data"]
+    assert [one["version"] for one in whole] == [2, 1]
+    assert whole[0]["answer"]["sub_tasks"] == ["Find it", "Mend it"]
+    shown = items("item", "show", "W1")
+    assert "src/week.py, src/gone.py (not found)\n" in shown
+    assert "confidence   low" in shown
 
 
 def test_form_is_filled_in_by_hand(items: Shell, tmp_path: Path) -> None:

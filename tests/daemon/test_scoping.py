@@ -106,7 +106,7 @@ def test_answer_is_checked_against_the_checkout_and_kept(scoping: Scoping, ledge
     assert [(one.path, one.validated) for one in item.files] == [("src/paint.py", False), ("src/week.py", True)]
     [kept] = ledger.items.assessments(1)
     assert kept.answer is not None
-    assert kept.answer["claimed_files"] == ["src/gone.py", "etc/passwd", "../outside.py"]
+    assert kept.answer["missing_files"] == ["src/gone.py", "etc/passwd", "../outside.py"]
     assert item.blocked_by == ["W2"]
     assert [one["how"] for one in kept.answer["dependencies"]] == ["by number", "no such item"]
     assert (kept.model, kept.prompt_version, kept.input_tokens, kept.output_tokens) == (MODEL, 1, 1000, 100)
@@ -235,7 +235,7 @@ def test_person_says_it_in_any_of_three_languages(scoping: Scoping, ledger: Ledg
     came = scoping.by_hand(ledger.items.get(1), forms[0])
     assert (came.item.status, came.assessment.model, came.assessment.actor) == ("assessed", None, "ana")
     assert came.assessment.answer is not None
-    assert came.assessment.answer["claimed_files"] == ["no.py"]
+    assert came.assessment.answer["missing_files"] == ["no.py"]
     assert [(one.path, one.validated) for one in came.item.files] == [("src/week.py", True)]
 
 

@@ -22,7 +22,7 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
         title="Let the login survive Mondays",
         summary="The week's key is wrong.",
         files=[{"path": "src/login.py", "validated": True}, {"path": "src/week.py"}],
-        claimed_files=["src/gone.py"],
+        missing_files=["src/gone.py"],
         effort="small",
         risk="low",
         sub_tasks=["Find it", "Mend it"],
@@ -44,12 +44,15 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
     [kept] = ledger.items.assessments(item)
     assert kept == came.assessment
     assert kept.answer is not None
-    assert kept.answer["claimed_files"] == ["src/gone.py"]
+    assert kept.answer["missing_files"] == ["src/gone.py"]
     assert kept.answer["sub_tasks"] == ["Find it", "Mend it"]
     assert (kept.cost_usd_micros, kept.input_tokens, kept.output_tokens) == (1234, 900, 80)
     [event] = ledger.events.list(item=item, kind="item.assessed")
     assert event.changes["status"] == ["triaged", "assessed"]
-    assert event.data == {"version": 1, "model": "anthropic:claude-haiku-4-5", "cost_usd_micros": 1234}
+    told = {"version": 1, "model": "anthropic:claude-haiku-4-5", "cost_usd_micros": 1234}
+    assert event.data == told | {"files": ["src/login.py", "src/week.py"]}
+    ledger.items.assess(item, files=[{"path": "src/login.py"}, {"path": "src/new.py"}])
+    assert ledger.events.list(item=item)[0].data == {"version": 2, "files": ["src/new.py"]}
 
 
 def test_nothing_is_said_of_what_nobody_accepted_or_is_over(ledger: Ledger) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shoal import Ledger
-from shoal.errors import NotFound
+from shoal.errors import NotFound, Refused
 from tests.conftest import FakeClock
+from tests.rows import execute
 
 
 def test_audits_are_items_with_a_resolution(ledger: Ledger, clock: FakeClock) -> None:
@@ -33,3 +34,18 @@ def test_audits_are_items_with_a_resolution(ledger: Ledger, clock: FakeClock) ->
     by_hand = ledger.items.create(text="x")
     with pytest.raises(NotFound, match=f"{by_hand.item_id} was found by no audit"):
         ledger.audits.resolve(by_hand.id)
+
+
+def test_audit_is_not_resolved_while_tasks_are_under_way(ledger: Ledger) -> None:
+    ledger.audits.submit(type="security", message="open port")
+    ledger.items.accept(1)
+    ledger.items.run(1)
+    with pytest.raises(Refused, match=r"W1 has tasks under way \(T1\); finish or cancel them first"):
+        ledger.audits.resolve(1)
+    assert ledger.items.get(1).status == "in_progress"
+
+
+def test_stale_audit_is_not_open(ledger: Ledger, address: str) -> None:
+    ledger.audits.submit(type="security", message="open port")
+    execute(address, "UPDATE items SET status = 'stale' WHERE id = 1")
+    assert list(ledger.audits.list(resolution="open")) == []

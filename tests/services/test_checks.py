@@ -202,6 +202,16 @@ def test_finding_whose_task_is_under_way_waits_for_it(ledger: Ledger, look: Look
     assert look().resolved == ["W1"]
 
 
+def test_finding_with_tasks_under_way_below_it_waits_for_them(ledger: Ledger, look: Look) -> None:
+    look(DEAD)
+    ledger.items.accept(1)
+    ledger.items.create(text="a part", parent=1, accepted=True)
+    ledger.items.run(1)
+    assert look().resolved == []
+    ledger.tasks.complete(1)
+    assert look().resolved == ["W1"]
+
+
 def test_critical_finding_makes_a_fix_task_by_rule(open_at: Callable[..., Ledger]) -> None:
     rule = TriageSettings(then="accept", severities=["critical"], queue=True)
     ledger = open_at(triage={"critical": rule})

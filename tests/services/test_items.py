@@ -7,6 +7,8 @@ import pytest
 from shoal import Ledger
 from shoal.errors import BadInput, Cycle, NotFound, Refused, WrongStatus
 from shoal.model.item import Item, item_from_row, named
+from shoal.services import backlog
+from tests.rows import execute
 
 
 def kinds(ledger: Ledger, item: int) -> list[str]:
@@ -111,25 +113,45 @@ def test_item_is_below_another_and_never_below_itself(ledger: Ledger) -> None:
         ledger.items.update(1, parent=2)
 
 
-def test_merged_item_leaves_what_hangs_on_it_to_the_other(ledger: Ledger) -> None:
-    for text in "abcd":
-        ledger.items.create(text=text, files=[f"{text}.py"], labels=[text], refs={"old": text})
-    ledger.items.depend(1, on=3)
-    ledger.items.depend(4, on=1)
-    ledger.items.update(3, parent=1)
-    kept = ledger.items.merge(1, into="W2")
-    assert (kept.id, kept.labels, kept.refs) == (2, ["b", "a"], {"old": "b"})
-    whole = ledger.items.get(2)
-    assert ([file.path for file in whole.files], whole.blocked_by, whole.blocks, whole.children) == (
-        *(["a.py", "b.py"], ["W3"], ["W4"], ["W3"]),
-    )
-    assert [one.id for one in ledger.items.list()] == [4, 3, 2]
-    with pytest.raises(WrongStatus, match="W1 was merged into W2; decide about that one"):
-        ledger.items.accept(1)
-    with pytest.raises(Refused):
-        ledger.items.reopen(1)
-    with pytest.raises(BadInput, match="cannot be merged into itself"):
-        ledger.items.merge(2, into=2)
+def test_edit_that_is_taken_back_puts_no_item_below_itself(ledger: Ledger) -> None:
+    ledger.items.create(text="a")
+    ledger.items.create(text="b", parent=1)
+    ledger.items.update(2, parent=None)
+    ledger.items.update(1, parent=2)
+    with pytest.raises(Cycle, match="W1 is W2 or below it"):
+        ledger.items.undo(2)
+
+
+def test_walks_end_where_a_circle_came_into_the_data(ledger: Ledger, address: str) -> None:
+    for text in "abc":
+        ledger.items.create(text=text, accepted=True)
+    ledger.items.run(1)
+    for item, parent, status in ((1, 2, "in_progress"), (2, 1, "in_progress")):
+        execute(address, "UPDATE items SET parent = ?, status = ? WHERE id = ?", parent, status, item)
+        execute(address, "INSERT INTO item_deps (blocked, blocker) VALUES (?, ?)", item, parent)
+    assert ledger.items.update(3, parent=1).parent == 1
+    assert ledger.items.depend(3, on=1).blocked_by == ["W1"]
+    assert [task.task_id for task in ledger.items.run(1).tasks] == ["T1"]
+    with pytest.raises(Refused, match=r"W2 has tasks under way \(T1\)"):
+        ledger.items.done(2)
+    ledger.tasks.complete(1)
+    ledger.engine.write(backlog.follow)  # type: ignore[attr-defined]
+    assert ledger.items.get(1).status == "done"
+
+
+def test_item_above_follows_when_what_is_under_way_leaves_it(ledger: Ledger) -> None:
+    above = ledger.items.create(text="above", accepted=True).id
+    for text in "ab":
+        ledger.items.create(text=text, accepted=True, parent=above)
+    ledger.items.run(above)
+    ledger.items.update(2, parent=None)
+    assert ledger.items.get(above).status == "in_progress"
+    ledger.items.update(3, parent=None)
+    assert ledger.items.get(above).status == "triaged"
+    assert ledger.events.list(item=above)[0].data == {"reason": "nothing below it is done"}
+    ledger.items.undo(3)
+    with pytest.raises(Refused, match=r"W1 has tasks under way \(T2\)"):
+        ledger.items.done(above)
 
 
 def test_only_items_with_a_priority_come_next(ledger: Ledger) -> None:
@@ -151,6 +173,14 @@ def test_fields_stand_in_the_order_of_the_columns(ledger: Ledger) -> None:
 def test_assessments_are_empty_at_first(ledger: Ledger) -> None:
     ledger.items.create(text="x")
     assert ledger.items.assessments(1) == []
+
+
+def test_words_are_found_in_capitals_of_any_alphabet(ledger: Ledger) -> None:
+    ledger.items.create(text="Über die Straße")
+    ledger.tasks.create(title="Über die Straße")
+    for words in ("über", "ÜBER", "Über die Straße"):
+        assert [one.id for one in ledger.items.list(containing=words)] == [1]
+        assert [one.id for one in ledger.tasks.list(text=words)] == [1]
 
 
 def test_signs_of_patterns_in_words_mean_themselves(ledger: Ledger) -> None:

@@ -269,6 +269,22 @@ def test_item_below_another_never_comes_to_stand_below_itself(ledger: Ledger) ->
     assert (ledger.items.get(1).parent, ledger.items.get(2).parent) == (2, None)
 
 
+def test_refused_move_leaves_no_way_for_another_to_close_the_circle(ledger: Ledger) -> None:
+    scan(ledger, "- [ ] (b) Build it\n  - [ ] (a) Ask them\n- [ ] (x) Export it\n")
+    ledger.items.update(3, parent=2)
+    scan(ledger, "- [ ] (x) Export it\n  - [ ] (a) Ask them\n    - [ ] (b) Build it\n")
+    assert [ledger.items.get(item).parent for item in (1, 2, 3)] == [None, 1, 2]
+
+
+def test_item_follows_when_its_file_takes_what_is_under_way_out_of_it(ledger: Ledger) -> None:
+    scan(ledger, "- [ ] (a) Above\n  - [ ] (b) Below\n")
+    for item in (1, 2):
+        ledger.items.accept(item)
+    ledger.items.run(1)
+    scan(ledger, "- [ ] (a) Above\n- [ ] (b) Below\n")
+    assert [ledger.items.get(item).status.value for item in (1, 2)] == ["triaged", "in_progress"]
+
+
 def test_merged_item_counts_as_the_other_one(open_at: Callable[..., Ledger]) -> None:
     ledger = open_at(backlog=BacklogSettings(stale_after=1))
     scan(ledger, {"TODO.md": "- [ ] Fix the login\n", "ROADMAP.md": "- [ ] Repair how people log in\n"})

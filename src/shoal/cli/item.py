@@ -252,6 +252,22 @@ def history(session: Session, item: str, limit: int) -> None:
     session.answer(found, show, ids=[one.id for one in found])
 
 
+@item.command(epilog="Examples: shoal item assessments W17; shoal item assessments W17 --json")
+@click.argument("item")
+@click.option("-n", "--limit", type=int, default=50, show_default=True, help="How many assessments.")
+@command
+def assessments(session: Session, item: str, limit: int) -> None:
+    """Show what was said that an item takes, newest first, with what it cost; --json tells all of it."""
+    found = session.ledger.items.assessments(item, limit=limit)
+
+    def show() -> None:
+        from shoal.cli.items import assessed
+
+        assessed(found)
+
+    session.answer(found, show, ids=[one.version for one in found])
+
+
 @item.command(epilog="Examples: shoal item run W17; shoal item run W17 --with-blockers; shoal item run W17 W18 -q")
 @click.argument("items", nargs=-1, required=True)
 @click.option("--with-blockers", is_flag=True, help="Make tasks of what it waits for, too.")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli import moments
-from shoal.model.item import Item, ItemDetail, shown
+from shoal.model.cost import dollars
+from shoal.model.item import Assessment, Item, ItemDetail, shown
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -84,9 +85,38 @@ def whole(found: ItemDetail) -> None:
             out.print(Text.assemble((f"  {label}\n", "dim"), _indented(clean(text, lines=True))), soft_wrap=True)
 
 
+def assessed(found: Iterable[Assessment]) -> None:
+    """A list of assessments: what each said, or why there was nothing to say."""
+    from shoal.cli import output
+
+    output.table(
+        ["Version", "When", "By", "Effort", "Risk", "Sure", "Sub-tasks", "Overlaps", "USD", "Said"],
+        [
+            (
+                *(one.version, moments.shown(one.at), one.model or one.actor),
+                *_said(one.answer or {}),
+                "" if one.cost_usd_micros is None else dollars(one.cost_usd_micros),
+                clean(one.error or (one.answer or {}).get("title") or ""),
+            )
+            for one in found
+        ],
+        empty="Nobody has assessed it.",
+        grows="Said",
+    )
+
+
+def _said(answer: dict[str, Any]) -> tuple[str, ...]:
+    known = [answer.get(name) for name in ("effort", "risk", "confidence")]
+    overlaps = [one["item"] or one["text"] for one in answer.get("overlaps", [])]
+    sub_tasks = "; ".join(f"{place}. {one}" for place, one in enumerate(answer.get("sub_tasks", []), start=1))
+    return *("" if one in (None, "unknown") else one for one in known), clean(sub_tasks), clean(", ".join(overlaps))
+
+
 def _details(found: ItemDetail) -> list[tuple[str, Any]]:
     by = f", by {found.prioritised_by}" if found.prioritised_by is not None else ""
     known = {"unknown": None}
+    there = [one.path for one in found.files]
+    files = [*there, *(f"{path} (not found)" for path in found.missing_files if path not in there)]
     return [
         ("project", found.project),
         ("where", place(found)),
@@ -96,6 +126,7 @@ def _details(found: ItemDetail) -> list[tuple[str, Any]]:
         ("priority", "" if found.priority is None else f"P{found.priority}{by}"),
         ("effort", known.get(found.effort, found.effort.value)),
         ("risk", known.get(found.risk, found.risk.value)),
+        ("confidence", found.confidence and found.confidence.value),
         ("tier", known.get(found.tier, found.tier.value)),
         ("type", found.type),
         ("labels", ", ".join(found.labels)),
@@ -105,7 +136,7 @@ def _details(found: ItemDetail) -> list[tuple[str, Any]]:
         ("parts", ", ".join(found.children)),
         ("waits for", ", ".join(found.blocked_by)),
         ("blocks", ", ".join(found.blocks)),
-        ("files", ", ".join(one.path + ("" if one.validated else " (claimed)") for one in found.files)),
+        ("files", ", ".join(files)),
         ("tasks", ", ".join(found.tasks)),
         ("elsewhere", ", ".join(f"{system}={name}" for system, name in found.refs.items())),
         ("origin", found.origin.value + (f", check {found.check_name}" if found.check_name is not None else "")),

@@ -154,8 +154,8 @@ def _unmatched(assessed: Assessed | None) -> list[str]:
         for one in mentioned
         if one.how in ("no such item", "would make a circle")
     ]
-    claimed = (assessed.assessment.answer or {}).get("claimed_files", [])
-    return [*lines, *([f"names files that are not there: {', '.join(claimed)}"] if claimed else [])]
+    missing = (assessed.assessment.answer or {}).get("missing_files", [])
+    return [*lines, *([f"names files that are not there: {', '.join(missing)}"] if missing else [])]
 
 
 def _dry_run(session: Session, scoping: Scoping, items: list[Item]) -> int:

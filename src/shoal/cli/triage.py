@@ -10,7 +10,7 @@ import click
 
 from shoal.cli.session import Session, command, given
 from shoal.errors import ShoalError
-from shoal.model.item import Form, Item, ItemDetail, Severity
+from shoal.model.item import NO_WORK, Item, ItemDetail, Severity
 
 if TYPE_CHECKING:
     from shoal.cli.keys import Keys
@@ -27,7 +27,6 @@ KEYS = {
     "?": "this",
 }
 PAGE = 1000
-NO_WORK = (Form.DECISION, Form.QUESTION)
 RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, None: 2, Severity.INFO: 3}
 DONE = {"accept": "accepted", "reject": "rejected", "leave": "left to you"}
 

@@ -196,15 +196,15 @@ class Scoping:
         return self._others[project]
 
     def _checked(self, item: Item, said: scoper.Suggestion | Form, provenance: dict[str, object]) -> NewAssessment:
-        """What was said, its files parted into those that are there and those that are only claimed."""
+        """What was said, its files parted into those that are there and those that are not."""
         sources = self.sources(item.project)
         words = words_of(item)
         there: list[AssessedFile] = []
-        claimed: list[str] = []
+        missing: list[str] = []
         for name in dict.fromkeys(map(_plain, said.files_involved)):
             text = sources.text(name) if sources is not None else None
             if sources is None or name not in sources.files:
-                claimed += [name] if name else []
+                missing += [name] if name else []
             else:
                 named = name == item.source_file or any(name == one or name.endswith(f"/{one}") for one in words.paths)
                 there.append(AssessedFile(name, named or (text is not None and says(text, words.telling))))
@@ -212,7 +212,7 @@ class Scoping:
             title=" ".join((said.title or "").split()) or None,
             summary=said.summary or None,
             files=there[:MOST_FILES],
-            claimed_files=claimed[:MOST_FILES],
+            missing_files=missing[:MOST_FILES],
             effort=said.effort,
             risk=said.risk,
             sub_tasks=said.sub_tasks,

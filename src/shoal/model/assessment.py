@@ -33,14 +33,14 @@ class AssessedFile(Struct, frozen=True, forbid_unknown_fields=True):
 class NewAssessment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an item takes; or, with `error`, why that could not be had.
 
-    `files` are there, as the caller has looked; `claimed_files` were named and are not, and are kept in the answer
+    `files` are there, as the caller has looked; `missing_files` were named and are not, and are kept in the answer
     alone. `dependencies` and `overlaps` name other items in words. Money and tokens are those of all calls it took.
     """
 
     title: Title | None = None
     summary: Text | None = None
     files: Annotated[list[AssessedFile], Meta(max_length=MOST_FILES)] = []
-    claimed_files: Annotated[list[Path], Meta(max_length=MOST_FILES)] = []
+    missing_files: Annotated[list[Path], Meta(max_length=MOST_FILES)] = []
     effort: Effort = Effort.UNKNOWN
     risk: Risk = Risk.UNKNOWN
     sub_tasks: Annotated[list[SubTask], Meta(max_length=MOST_SUB_TASKS)] = []

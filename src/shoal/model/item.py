@@ -76,6 +76,9 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+BY_SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 3}  # the priority of a finding
+
+
 class Effort(StrEnum):
     """How long it takes: small is less than half an hour, medium up to two, large more."""
 
@@ -120,6 +123,9 @@ class Form(StrEnum):
     NOTE = "note"
     DECISION = "decision"
     QUESTION = "question"
+
+
+NO_WORK = frozenset({Form.DECISION, Form.QUESTION})
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -194,9 +200,13 @@ def named(text: str) -> str:
 
 
 class ItemDetail(Item, frozen=True, kw_only=True):
-    """An item with what hangs on it: files, items before and after it, the tasks that it became."""
+    """An item with what hangs on it: files, items before and after it, the tasks that it became.
+
+    `missing_files` are those that its last assessment names, and that were not there.
+    """
 
     files: list[ItemFile]
+    missing_files: list[str]
     blocked_by: list[str]
     blocks: list[str]
     children: list[str]

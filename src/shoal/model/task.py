@@ -76,6 +76,7 @@ TRANSITIONS: dict[str, tuple[frozenset[Status], frozenset[Status]]] = {
     "reopen": (FINISHED, WAITING),
 }
 
+NORMAL = 2
 PRIORITY_WORDS = {
     "urgent": 0,
     "critical": 0,
@@ -178,7 +179,7 @@ class NewTask(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     title: Title
     type: Name = "swe"
-    priority: PriorityInput = 2
+    priority: PriorityInput = NORMAL
     queue: Name = "default"
     labels: Annotated[list[Name], Meta(max_length=50)] = []
     parent: TaskRef | None = None

@@ -15,6 +15,7 @@ from shoal.model.event import Kind
 from shoal.model.item import Assessment, Effort, Item, ItemRef, ItemStatus, Risk
 from shoal.services import items
 from shoal.services.item_changes import change_item, require_open
+from shoal.services.item_graph import MOST
 from shoal.services.item_names import Names
 from shoal.services.item_refs import item_number, lock_item
 from shoal.services.transaction import Tx
@@ -36,7 +37,8 @@ def assess(tx: Tx, new: NewAssessment, *, item: ItemRef) -> Assessed:
     require_accepted(found)
     if new.error is not None:
         return _failed(tx, found, new)
-    changed = _change(tx, found, new)
+    known = {path for path, _ in tx.all("items.files", item=found.id, limit=MOST)}
+    changed = _change(tx, found, new, files=[file.path for file in new.files if file.path not in known])
     for file in new.files:
         tx.all("items.put_file", item=found.id, path=file.path, validated=int(file.validated))
     names = Names(tx, found) if new.dependencies or new.overlaps else None
@@ -56,8 +58,8 @@ def require_accepted(item: Item) -> None:
         )
 
 
-def _change(tx: Tx, item: Item, new: NewAssessment) -> Item:
-    """The item with what was said of it, and an event of it."""
+def _change(tx: Tx, item: Item, new: NewAssessment, *, files: list[str]) -> Item:
+    """The item with what was said of it, and an event of it, also of the files that it was not about before."""
     fields: dict[str, Any] = {
         "assessed_at": tx.now,
         "assessed_by": new.model or tx.actor,
@@ -75,7 +77,8 @@ def _change(tx: Tx, item: Item, new: NewAssessment) -> Item:
         fields["risk"] = new.risk
     if item.status in DECIDED:
         fields["status"] = ItemStatus.ASSESSED
-    return change_item(tx, item, Kind.ITEM_ASSESSED, fields, data=_told(new, fields["assessment_version"]))
+    data = _told(new, fields["assessment_version"]) | ({"files": files} if files else {})
+    return change_item(tx, item, Kind.ITEM_ASSESSED, fields, data=data)
 
 
 def _may_name(tx: Tx, item: Item) -> bool:
@@ -116,7 +119,7 @@ def _answer(new: NewAssessment, waited_for: list[Matched], overlaps: list[Matche
         "title": new.title,
         "summary": new.summary,
         "files": new.files,
-        "claimed_files": new.claimed_files,
+        "missing_files": new.missing_files,
         "effort": new.effort,
         "risk": new.risk,
         "sub_tasks": new.sub_tasks,

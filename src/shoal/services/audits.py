@@ -12,6 +12,7 @@ from shoal.model.fields import Limit, Moment, Name, Positive, Text, Title
 from shoal.model.item import Item, ItemRef, ItemText, Path, Project, Severity, item_from_row
 from shoal.model.page import Page, position
 from shoal.services import checks, items
+from shoal.services.item_ends import finish
 from shoal.services.item_refs import get_item, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
@@ -80,7 +81,7 @@ def list_(
 @verb("POST /audits/{item}/resolve", repeatable=True)
 def resolve(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
     """Say that what an audit found is mended. It stays so, also when it is submitted again: reopen it then."""
-    return items.finish(tx, _audit(tx, item), reason=reason)
+    return finish(tx, _audit(tx, item), reason=reason)
 
 
 @verb("POST /audits/{item}/reopen", repeatable=True)

@@ -1,12 +1,8 @@
-"""What becomes of items when their tasks end: done, or back among those that wait. Read from the log, in its order."""
+"""Items follow their tasks: what happened to these is read from the log, in its order. What follows: item_ends.py."""
 
 from __future__ import annotations
 
-from shoal.model.event import Kind
-from shoal.model.item import Item, ItemStatus
-from shoal.model.task import Status
-from shoal.services import events, item_tasks, items
-from shoal.services.item_changes import change_item, status_of
+from shoal.services import events, item_ends
 from shoal.services.item_refs import lock_item
 from shoal.services.transaction import Tx
 
@@ -39,53 +35,6 @@ def follow(tx: Tx) -> tuple[list[str], bool]:
         return [], False
     done: list[str] = []
     for number, reopened in tx.all("backlog.moved", after=after, upto=upto):
-        done += _settle(tx, lock_item(tx, number), reopened=bool(reopened))
+        done += item_ends.settle(tx, lock_item(tx, number), reopened=bool(reopened))
     events.move_cursor(tx, CURSOR, upto)
     return done, more
-
-
-def _settle(tx: Tx, item: Item, *, reopened: bool) -> list[str]:
-    """Put an item where its tasks say that it belongs, and then the one above it."""
-    if item.merged_into is not None:
-        return []
-    said = _resume(tx, item) if item_tasks.live(tx, item) and reopened else _conclude(tx, item)
-    if item.parent is None:
-        return said
-    above = lock_item(tx, item.parent)
-    if above.status is ItemStatus.IN_PROGRESS:
-        return said + _settle(tx, above, reopened=False)
-    if above.status is ItemStatus.DONE and reopened and not item_tasks.parts(tx, above):
-        return said + _settle(tx, above, reopened=True)
-    return said
-
-
-def _resume(tx: Tx, item: Item) -> list[str]:
-    """A task of it was reopened."""
-    if item.status is ItemStatus.IN_PROGRESS:
-        return []
-    fields = {"status": ItemStatus.IN_PROGRESS, "accepted": True, "done_at": None, "done_commit": None}
-    change_item(tx, item, Kind.ITEM_REOPENED, fields, data={"reason": "a task of it was reopened"})
-    return [f"{item.item_id}: in progress again"]
-
-
-def _conclude(tx: Tx, item: Item) -> list[str]:
-    if item.status not in (ItemStatus.IN_PROGRESS, ItemStatus.STALE) or item_tasks.live(tx, item):
-        return []
-    own = item_tasks.parts(tx, item)
-    if own:
-        bad = [f"{tx.shown(one.task)} {one.status.value}" for one in own if one.status is not Status.COMPLETED]
-    else:
-        below = {(status, count) for status, _, count in tx.all("backlog.statuses_below", parent=item.id)}
-        closed = {ItemStatus.DONE.value, ItemStatus.WONTFIX.value}
-        bad = [f"{count} below it {status}" for status, count in sorted(below) if status not in closed]
-        if not any(status == ItemStatus.DONE.value for status, _ in below):
-            bad = bad or ["nothing below it is done"]
-    if not bad:
-        items.finish(tx, item, reason="its tasks are completed")
-        return [f"{item.item_id}: done"]
-    if item.status is ItemStatus.STALE:
-        return []
-    fields = {"status": status_of(item, accepted=item.accepted)}
-    reason = ", ".join(bad)
-    change_item(tx, item, Kind.ITEM_UPDATED, fields, data={"reason": reason})
-    return [f"{item.item_id}: {fields['status'].value} again, {reason}"]

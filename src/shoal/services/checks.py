@@ -14,18 +14,18 @@ from msgspec import Struct
 from shoal.model.check import CheckState, Finding, Findings, FindingsReport
 from shoal.model.event import Kind
 from shoal.model.fields import Limit
-from shoal.model.item import Item, ItemStatus, Origin, Tier, shown
+from shoal.model.item import CLOSED, Item, ItemStatus, Origin, Tier, shown
 from shoal.model.job import Run, RunStatus
-from shoal.services import runs, triage
+from shoal.services import item_tasks, runs, triage
 from shoal.services.item_changes import change_item, status_of, text_hash
+from shoal.services.item_ends import finish
 from shoal.services.item_refs import lock_item
-from shoal.services.items import finish, insert
+from shoal.services.items import insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 SHARED = 0.6  # of their words: above it two messages may be the same finding of two versions
 _WORD = re.compile(r"\w+")
-_LEFT_ALONE = frozenset({ItemStatus.DONE, ItemStatus.WONTFIX})
 
 Key = tuple[str, str, str]
 
@@ -270,10 +270,10 @@ def _bring(tx: Tx, found: Findings, finding: Finding) -> Item:
 
 def _resolve(tx: Tx, found: Findings, one: _Known, report: FindingsReport) -> None:
     """A complete look has not seen it: it is done, unless somebody is at it."""
-    if one.status in _LEFT_ALONE or tx.one("checks.tasks_under_way", item=one.item) is not None:
+    if one.status in CLOSED:
         return
     item = lock_item(tx, one.item)
-    if item.merged_into is not None or item.status in _LEFT_ALONE:
+    if item.merged_into is not None or item.status in CLOSED or item_tasks.live(tx, item):
         return
     finish(tx, item, reason=f"check {found.check} no longer reports it")
     tx.all("checks.close", item=item.id, now=tx.now)

@@ -12,10 +12,11 @@ from msgspec import Meta, Struct
 from shoal.errors import Refused
 from shoal.model.backlog import Execution
 from shoal.model.event import Kind
-from shoal.model.item import Effort, Form, Item, ItemRef, ItemStatus, Severity, shown
-from shoal.model.task import Criterion, NewTask, Status, Task
+from shoal.model.item import BY_SEVERITY, NO_WORK, Effort, Item, ItemRef, ItemStatus, item_from_row, shown
+from shoal.model.task import NORMAL, Criterion, NewTask, Status, Task
 from shoal.services import backlog, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
+from shoal.services.item_graph import ancestors, blockers
 from shoal.services.item_refs import get_item, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -26,9 +27,6 @@ DEEPEST = 100
 TITLE_LIMIT = 300
 TYPE = "swe"
 MINUTES = {Effort.SMALL: 20, Effort.MEDIUM: 75, Effort.LARGE: 240}
-BY_SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 3}
-NORMAL = 2
-NO_WORK = frozenset({Form.DECISION, Form.QUESTION})
 
 
 class Step(Struct, frozen=True):
@@ -122,9 +120,9 @@ class _Work:
     def _blockers(self, item: Item) -> list[int]:
         """The tasks of what an item waits for."""
         tx, waits, missing = self._tx, [], []
-        for (number,) in tx.all("items.blockers", blocked=item.id, limit=LINKS):
+        for number in blockers(tx, item.id):
             blocker = get_item(tx, number)
-            if blocker.status is ItemStatus.DONE or _is_below(tx, blocker, item):
+            if blocker.status is ItemStatus.DONE or item.id in ancestors(tx, blocker.parent):
                 continue
             if blocker.id in self._above:
                 raise Refused(
@@ -188,13 +186,9 @@ class _Work:
 
 def _tasks(tx: Tx, item: Item) -> list[Task]:
     """The tasks of an item's last round, else of what is below it."""
-    numbers = [one.task for one in item_tasks.parts(tx, item)]
-    found = tasks.by_numbers(tx, numbers)
-    for (number,) in tx.all("items.children", parent=item.id, limit=LINKS):
-        child = get_item(tx, number)
-        if child.accepted:
-            found += _tasks(tx, child)
-    return sorted(found, key=lambda task: task.id)
+    family = map(item_from_row, tx.all("backlog.accepted_family", item=item.id))
+    numbers = [part.task for one in family for part in item_tasks.parts(tx, one)]
+    return sorted(tasks.by_numbers(tx, numbers), key=lambda task: task.id)
 
 
 def _undecided(tx: Tx, item: Item) -> int:
@@ -220,7 +214,7 @@ def _in_order(tx: Tx, children: list[Item]) -> list[Item]:
     after: dict[int, list[int]] = {one.id: [] for one in children}
     waits = dict.fromkeys(places, 0)
     for one in children:
-        for (blocker,) in tx.all("items.blockers", blocked=one.id, limit=LINKS):
+        for blocker in blockers(tx, one.id):
             if blocker in places:
                 after[blocker].append(one.id)
                 waits[one.id] += 1
@@ -234,15 +228,6 @@ def _in_order(tx: Tx, children: list[Item]) -> list[Item]:
             if not waits[number]:
                 heapq.heappush(free, places[number])
     return placed
-
-
-def _is_below(tx: Tx, item: Item, other: Item) -> bool:
-    above = item.parent
-    while above is not None:
-        if above == other.id:
-            return True
-        above = get_item(tx, above).parent
-    return False
 
 
 def _steps(tx: Tx, item: Item) -> list[Step]:

@@ -19,10 +19,12 @@ from shoal.model.item_import import (
     RecordsImported,
     RowOutcome,
 )
+from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, status_of, text_hash
+from shoal.services.item_ends import finish
 from shoal.services.item_links import LinkKind, Links, remaining
 from shoal.services.item_refs import get_item, lock_item
-from shoal.services.items import decide, finish, insert
+from shoal.services.items import decide, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
@@ -222,7 +224,7 @@ class _Batch:
                 fields = {"status": status_of(item, accepted=item.accepted), "done_at": None, "done_commit": None}
                 change_item(self.tx, item, Kind.ITEM_REOPENED, fields, data={"reason": reason})
             return True
-        if item.status is ItemStatus.IN_PROGRESS:
+        if item.status is ItemStatus.IN_PROGRESS or item_tasks.live(self.tx, item):
             row.reasons.append(f"it is {status} there, and has tasks under way here: {item.item_id} stays open")
             return False
         if item.status not in OPEN and item.status is not ItemStatus.STALE and item.status is not STATUSES[before]:

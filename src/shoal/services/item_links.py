@@ -8,10 +8,11 @@ from shoal.model.event import Kind
 from shoal.model.item import shown
 from shoal.model.item_import import ItemSource
 from shoal.services.item_changes import change_item
+from shoal.services.item_ends import left
+from shoal.services.item_graph import blockers, upwards, wait, wait_no_more, way
 from shoal.services.item_refs import get_item, lock_item
 from shoal.services.transaction import Tx
 
-MANY = 100_000
 LinkKind = Literal["blocker", "parent"]
 
 
@@ -79,42 +80,39 @@ class Links:
             where = {"project": self._project, "system": ref.system, "ref": ref.id}
             self._tx.all("item_imports.wait_no_more", **where, item=item, kind=kind)
         elif kind == "blocker":
-            if self._tx.one("items.drop_dependency", blocked=item, blocker=other) is not None:
-                self._tx.emit(Kind.ITEM_LINKED, data={"waits_no_more_for": shown(other)}, item=item)
-        elif (found := lock_item(self._tx, item)).parent == other:
-            change_item(self._tx, found, Kind.ITEM_UPDATED, {"parent": None})
-            self._parents[item] = None
+            wait_no_more(self._tx, item, other)
+        elif get_item(self._tx, item).parent == other:
+            self._put_below(item, None)
 
     def _add_blocker(self, item: int, blocker: int) -> str | None:
         # What nobody waits for closes no circle: most records of a file, which need no search.
-        if (item == blocker or self._is_waited_for(item)) and (way := self._way(blocker, item)) is not None:
-            return f"it cannot wait for {self._name(blocker)}, which waits for it: {self._names([item, *way])}"
+        if (item == blocker or self._is_waited_for(item)) and (path := way(blocker, item, self._of)) is not None:
+            return f"it cannot wait for {self._name(blocker)}, which waits for it: {self._names([item, *path])}"
         if blocker in self._of(item):
             return None
         self._of(item).add(blocker)
         self._waited_for[blocker] = True
         if not self._dry_run:
-            self._tx.all("items.add_dependency", blocked=item, blocker=blocker)
-            self._tx.emit(Kind.ITEM_LINKED, data={"waits_for": shown(blocker)}, item=item)
+            wait(self._tx, item, blocker)
         return None
 
     def _add_parent(self, item: int, parent: int) -> str | None:
-        above: int | None = parent
-        while above is not None:
-            if above == item:
-                return f"it cannot be below {self._name(parent)}, which is below it"
-            above = self._above(above)
-        if self._above(item) == parent:
-            return None
+        if item in upwards(parent, self._above):
+            return f"it cannot be below {self._name(parent)}, which is below it"
+        if self._above(item) != parent:
+            self._put_below(item, parent)
+        return None
+
+    def _put_below(self, item: int, parent: int | None) -> None:
         self._parents[item] = parent
         if not self._dry_run:
-            change_item(self._tx, lock_item(self._tx, item), Kind.ITEM_UPDATED, {"parent": parent})
-        return None
+            found = lock_item(self._tx, item)
+            change_item(self._tx, found, Kind.ITEM_UPDATED, {"parent": parent})
+            left(self._tx, found.parent)
 
     def _of(self, item: int) -> set[int]:
         if item not in self._blockers:
-            rows = self._tx.all("items.blockers", blocked=item, limit=MANY) if item > 0 else []
-            self._blockers[item] = {int(row[0]) for row in rows}
+            self._blockers[item] = set(blockers(self._tx, item)) if item > 0 else set()
         return self._blockers[item]
 
     def _is_waited_for(self, item: int) -> bool:
@@ -127,27 +125,6 @@ class Links:
             self._parents[item] = get_item(self._tx, item).parent if item > 0 else None
         return self._parents[item]
 
-    def _way(self, start: int, goal: int) -> list[int] | None:
-        """A path along what waits for what, the shortest; None when there is none."""
-        came: dict[int, int | None] = {start: None}
-        row = [start]
-        while row:
-            following = []
-            for one in row:
-                if one == goal:
-                    path = []
-                    at: int | None = one
-                    while at is not None:
-                        path.append(at)
-                        at = came[at]
-                    return path[::-1]
-                for blocker in self._of(one):
-                    if blocker not in came:
-                        came[blocker] = one
-                        following.append(blocker)
-            row = following
-        return None
-
     def _name(self, number: int) -> str:
         known = self.names.get(number)
         return shown(number) if known is None else known.id
@@ -158,6 +135,5 @@ class Links:
 
 def remaining(tx: Tx, number: int) -> int:
     """The item that an item was merged into, and so on; itself when it was not."""
-    while (into := get_item(tx, number).merged_into) is not None:
-        number = into
-    return number
+    *_, last = upwards(number, lambda one: get_item(tx, one).merged_into)
+    return last

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from shoal.model.item import Item, ItemStatus, item_from_row
-from shoal.model.task import LIVE, Status
+from shoal.model.item import Item, item_from_row
+from shoal.model.task import Status
 from shoal.services.transaction import Tx
 
 
@@ -32,13 +32,9 @@ def parts(tx: Tx, item: Item) -> list[Part]:
 
 def children(tx: Tx, item: Item) -> list[Item]:
     """The accepted items below one that are not closed, in their order."""
-    return [item_from_row(row) for row in tx.all("backlog.children", parent=item.id)]
+    return [item_from_row(row) for row in tx.all("backlog.runnable_below", parent=item.id)]
 
 
 def live(tx: Tx, item: Item) -> list[int]:
-    """The tasks of an item, and of those below it, that are not finished."""
-    found = {task for _, _, task, status, _ in tx.all("backlog.tasks_of", item=item.id) if Status(status) in LIVE}
-    for child in children(tx, item):
-        if child.status is ItemStatus.IN_PROGRESS:
-            found |= set(live(tx, child))
-    return sorted(found)
+    """The tasks of an item, and of those below it that are in progress, that are not finished."""
+    return [int(row[0]) for row in tx.all("backlog.live_tasks", item=item.id)]

@@ -19,6 +19,7 @@ from shoal.model.item import OPEN, Form, Item, ItemChanges, ItemStatus, NewItem,
 from shoal.model.task import priority_of
 from shoal.services import items
 from shoal.services.item_changes import change_item, status_of, text_hash
+from shoal.services.item_graph import blockers
 from shoal.services.item_refs import get_item, item_number
 from shoal.services.transaction import Tx
 from shoal.services.verb import bad_input, verb
@@ -138,7 +139,7 @@ def _row(tx: Tx, item: Item) -> dict[str, Any]:
     row: dict[str, Any] = msgspec.to_builtins(item)
     row["parent"] = None if item.parent is None else shown(item.parent)
     row["files"] = [path for path, _ in tx.all("items.files", item=item.id, limit=LINKS)]
-    row["blocked_by"] = [shown(number) for (number,) in tx.all("items.blockers", blocked=item.id, limit=LINKS)]
+    row["blocked_by"] = [*map(shown, blockers(tx, item.id))]
     return row
 
 

@@ -1,16 +1,18 @@
-"""Work items: made, read, edited, accepted, rejected, linked, merged. What scans do to them: scans.py."""
+"""Work items: made, read, edited, accepted, rejected, linked. Merged: merging.py. What scans do to them: scans.py."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta
 
-from shoal.errors import BadInput, Cycle, NotFound, Refused
+from shoal.errors import Cycle, NotFound, Refused
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, PriorityInput, Text
 from shoal.model.item import (
+    NO_WORK,
     Assessment,
     Form,
     Item,
@@ -30,6 +32,8 @@ from shoal.model.page import Page, position
 from shoal.model.task import priority_of
 from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, require_open, status_of, stored, text_hash
+from shoal.services.item_ends import finish, left
+from shoal.services.item_graph import blockers, checked_parent, dependents, wait, wait_no_more, way
 from shoal.services.item_refs import get_item, item_number, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
@@ -44,7 +48,7 @@ def create(tx: Tx, new: NewItem) -> Item:
     """Make a work item by hand."""
     given = {name: getattr(new, name) for name in new.__struct_fields__ if name not in {"files", "accepted", "parent"}}
     given["priority"] = None if new.priority is None else priority_of(new.priority)
-    given["parent"] = None if new.parent is None else get_item(tx, new.parent).id
+    given["parent"] = None if new.parent is None else checked_parent(tx, None, new.parent)
     made = insert(tx, origin=Origin.MANUAL, accepted=new.accepted, **given)
     for path in new.files:
         tx.all("items.put_file", item=made.id, path=path, validated=0)
@@ -66,9 +70,10 @@ def get(tx: Tx, *, item: ItemRef) -> ItemDetail:
         files=[
             ItemFile(path, bool(validated)) for path, validated in tx.all("items.files", item=found.id, limit=LINKS)
         ],
-        blocked_by=[*map(shown, numbers("items.blockers", blocked=found.id))],
-        blocks=[*map(shown, numbers("items.dependents", blocker=found.id))],
-        children=[*map(shown, numbers("items.children", parent=found.id))],
+        missing_files=_missing_files(tx, found),
+        blocked_by=[*map(shown, blockers(tx, found.id))],
+        blocks=[*map(shown, dependents(tx, found.id))],
+        children=[*map(shown, numbers("items.numbers_below", parent=found.id))],
         tasks=[*map(tx.shown, numbers("items.tasks", item=found.id))],
     )
 
@@ -101,7 +106,7 @@ def list_(
     filters["priority"] = None if priority is None else priority_of(priority)
     filters["parent"] = None if parent is None else item_number(parent)
     if containing is not None:
-        escaped = containing.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        escaped = containing.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         filters["like"] = f"%{escaped}%"
     given = {name: value for name, value in filters.items() if value is not None}
     before = LARGEST_ID if cursor is None else position(cursor)
@@ -126,13 +131,18 @@ def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
     if "priority" in fields and fields["priority"] is not None:
         fields["priority"] = priority_of(fields["priority"])
     if fields.get("parent") is not None:
-        fields["parent"] = _parent(tx, found, fields["parent"])
+        fields["parent"] = checked_parent(tx, found, fields["parent"])
     if "text" in fields:
         fields["text_hash"] = text_hash(fields["text"])
     if "priority" in fields:
         fields["prioritised_by"] = None
     fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
-    return change_item(tx, found, Kind.ITEM_UPDATED, fields) if fields else found
+    if not fields:
+        return found
+    changed = change_item(tx, found, Kind.ITEM_UPDATED, fields)
+    if "parent" in fields:
+        left(tx, found.parent)
+    return changed
 
 
 @verb("POST /items/{item}/accept", repeatable=True)
@@ -164,13 +174,8 @@ def reopen(tx: Tx, *, item: ItemRef) -> Item:
 
 @verb("POST /items/{item}/done", repeatable=True)
 def done(tx: Tx, *, item: ItemRef, reason: Text | None = None) -> Item:
-    """Say that an item is done. Refused while tasks of it are under way."""
-    found = lock_item(tx, item)
-    if found.status is not ItemStatus.DONE and (live := item_tasks.live(tx, found)):
-        raise Refused(
-            f"{found.item_id} has tasks under way ({tx.shown(live[0])}); finish or cancel them first", field="item"
-        )
-    return finish(tx, found, reason=reason)
+    """Say that an item is done. Refused while tasks of it, or below it, are under way."""
+    return finish(tx, lock_item(tx, item), reason=reason)
 
 
 @verb("POST /items/credit", repeatable=True)
@@ -217,9 +222,13 @@ def depend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
     """Make an item wait for another; its tasks will wait for the other's. Raises Cycle, with the path."""
     tx.all("dependencies.lock_edges")  # two who look at once would not see each other's circle
     found, blocker = lock_item(tx, item), get_item(tx, on)
-    _refuse_circle(tx, found, blocker)
-    if tx.one("items.add_dependency", blocked=found.id, blocker=blocker.id) is not None:
-        tx.emit(Kind.ITEM_LINKED, data={"waits_for": blocker.item_id}, item=found.id)
+    if blocker.merged_into is not None:
+        require_open(blocker, "wait for")
+    path = way(blocker.id, found.id, partial(blockers, tx))
+    if path is not None:
+        circle = " -> ".join(map(shown, [found.id, *path]))
+        raise Cycle(f"{found.item_id} cannot wait for {blocker.item_id}, which waits for it: {circle}", field="on")
+    wait(tx, found.id, blocker.id)
     return get(tx, item=found.id)
 
 
@@ -227,47 +236,9 @@ def depend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
 def undepend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
     """Let an item wait for another no more. Raises NotFound when it did not."""
     found = lock_item(tx, item)
-    if tx.one("items.drop_dependency", blocked=found.id, blocker=item_number(on)) is None:
+    if not wait_no_more(tx, found.id, item_number(on)):
         raise NotFound(f"{found.item_id} does not wait for {on}", field="on")
-    tx.emit(Kind.ITEM_LINKED, data={"waits_no_more_for": shown(item_number(on))}, item=found.id)
     return get(tx, item=found.id)
-
-
-@verb("POST /items/{item}/merge", repeatable=True)
-def merge(tx: Tx, *, item: ItemRef, into: ItemRef) -> Item:
-    """Say that an item is the same as another: what hangs on it goes over, and it is left out of lists.
-
-    A scan that sees it again counts it as the other one. Refused for an item that has tasks.
-    """
-    tx.all("dependencies.lock_edges")
-    number, target_number = item_number(item), item_number(into)
-    if number == target_number:
-        raise BadInput(f"{shown(number)} cannot be merged into itself", field="into")
-    locked = {one: lock_item(tx, one) for one in sorted((number, target_number))}
-    found, target = locked[number], locked[target_number]
-    if found.merged_into == target.id:
-        return target
-    require_open(found, "merge")
-    if target.merged_into is not None:
-        raise Refused(
-            f"{target.item_id} was merged into {shown(target.merged_into)}; merge into that one", field="into"
-        )
-    if tasks := tx.all("items.tasks", item=found.id, limit=1):
-        raise Refused(f"{found.item_id} has tasks ({tx.shown(tasks[0][0])}); finish or cancel them first", field="item")
-    for path, validated in tx.all("items.files", item=found.id, limit=LINKS):
-        tx.all("items.put_file", item=target.id, path=path, validated=validated)
-    for (blocker,) in tx.all("items.blockers", blocked=found.id, limit=LINKS):
-        tx.all("items.drop_dependency", blocked=found.id, blocker=blocker)
-        _take_over(tx, get_item(tx, target.id), get_item(tx, blocker))
-    for (blocked,) in tx.all("items.dependents", blocker=found.id, limit=LINKS):
-        tx.all("items.drop_dependency", blocked=blocked, blocker=found.id)
-        _take_over(tx, get_item(tx, blocked), get_item(tx, target.id))
-    tx.all("items.move_links", **{"from": found.id, "to": target.id})
-    data = {"into": target.item_id}
-    change_item(tx, found, Kind.ITEM_MERGED, {"merged_into": target.id, "status": ItemStatus.WONTFIX}, data=data)
-    fields = {"labels": list(dict.fromkeys([*target.labels, *found.labels])), "refs": found.refs | target.refs}
-    fields = {name: value for name, value in fields.items() if value != getattr(target, name)}
-    return change_item(tx, target, Kind.ITEM_UPDATED, fields) if fields else target
 
 
 @verb("GET /items/{item}/assessments")
@@ -280,6 +251,12 @@ def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment
         Assessment(**dict(zip(fields, row, strict=True)) | {"answer": row[10] and msgspec.json.decode(row[10])})
         for row in rows
     ]
+
+
+def _missing_files(tx: Tx, item: Item) -> list[str]:
+    row = tx.one("backlog.last_answer", item=item.id)
+    answer = {} if row is None else msgspec.json.decode(row[0])
+    return list(answer.get("missing_files", []))
 
 
 def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:
@@ -316,7 +293,7 @@ def decide(tx: Tx, item: Item, *, accepted: bool, by: str, reason: str | None = 
         require_open(item, "decide about")
     data = {"by": by} | ({"reason": reason} if reason else {})
     if accepted:
-        if item.form in (Form.DECISION, Form.QUESTION):
+        if item.form in NO_WORK:
             raise Refused(f"{item.item_id} is a {item.form.value}, and no work; add what is to be done", field="item")
         if item.accepted and item.status is not ItemStatus.WONTFIX:
             return item
@@ -331,59 +308,3 @@ def decide(tx: Tx, item: Item, *, accepted: bool, by: str, reason: str | None = 
         )
     fields = {"accepted": False, "decided_by": by, "status": ItemStatus.WONTFIX}
     return change_item(tx, item, Kind.ITEM_REJECTED, fields, data=data)
-
-
-def finish(tx: Tx, item: Item, *, reason: str | None = None, commit: str | None = None) -> Item:
-    """Make a locked item done; one that is stays as it is."""
-    if item.status is ItemStatus.DONE:
-        return item
-    if item.merged_into is not None:
-        require_open(item, "finish")
-    fields = {"status": ItemStatus.DONE, "done_at": tx.now, "done_commit": commit}
-    return change_item(tx, item, Kind.ITEM_DONE, fields, data={"reason": reason} if reason else None)
-
-
-def _parent(tx: Tx, item: Item, ref: str | int) -> int:
-    parent = get_item(tx, ref)
-    above: Item | None = parent
-    while above is not None:
-        if above.id == item.id:
-            raise Cycle(f"{parent.item_id} is {item.item_id} or below it, and cannot be above it", field="parent")
-        above = None if above.parent is None else get_item(tx, above.parent)
-    return parent.id
-
-
-def _refuse_circle(tx: Tx, item: Item, blocker: Item) -> None:
-    """Refuse a dependency by which an item would wait for itself."""
-    path = _way(tx, blocker.id, item.id)
-    if path is not None:
-        way = " -> ".join(shown(number) for number in [item.id, *path])
-        raise Cycle(f"{item.item_id} cannot wait for {blocker.item_id}, which waits for it: {way}", field="on")
-
-
-def _take_over(tx: Tx, item: Item, blocker: Item) -> None:
-    """A dependency of a merged item, unless it would make a circle."""
-    if item.id != blocker.id and _way(tx, blocker.id, item.id) is None:
-        tx.all("items.add_dependency", blocked=item.id, blocker=blocker.id)
-
-
-def _way(tx: Tx, start: int, goal: int) -> list[int] | None:
-    """A path along what items wait for, from one to another; None when there is none."""
-    came: dict[int, int | None] = {start: None}
-    row: list[int] = [start]
-    while row:
-        following: list[int] = []
-        for number in row:
-            if number == goal:
-                path: list[int] = []
-                at: int | None = number
-                while at is not None:
-                    path.append(at)
-                    at = came[at]
-                return path[::-1]
-            for (blocker,) in tx.all("items.blockers", blocked=number, limit=LINKS):
-                if blocker not in came:
-                    came[blocker] = number
-                    following.append(blocker)
-        row = following
-    return None

@@ -13,7 +13,8 @@ from shoal.errors import Refused
 from shoal.model.backlog import RULES, NewPriority, Prioritised, Rated
 from shoal.model.event import Kind
 from shoal.model.fields import Name
-from shoal.model.item import CLOSED, Effort, Item, ItemRef, Risk, Severity, item_from_row
+from shoal.model.item import BY_SEVERITY, CLOSED, Effort, Item, ItemRef, Risk, Severity, item_from_row
+from shoal.model.task import NORMAL
 from shoal.services.item_changes import change_item
 from shoal.services.item_refs import item_number, lock_item
 from shoal.services.transaction import Tx
@@ -23,8 +24,7 @@ PAGE = 1000
 MIDDLE = 1000  # of the places within a priority: what is worth more comes before it
 POINT = 100
 MANY = 2  # that so many items wait for one is a reason to do it first
-START = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 3}
-NORMAL, HIGHEST, LOWEST = 2, 1, 3  # P0 is for what is critical, and for people to say
+HIGHEST, LOWEST = 1, 3  # P0 is for what is critical, and for people to say
 
 
 class Rating(Struct):
@@ -125,8 +125,8 @@ def rate(tx: Tx, *, project: str | None = None) -> list[Rating]:
 
 
 def _rating(item: Item, goals: list[str], waiting: int) -> Rating:
-    start = NORMAL if item.severity is None else START[item.severity]
-    reasons = ["P2 to begin with" if item.severity is None else f"{item.severity.value}: P{start}"]
+    start = NORMAL if item.severity is None else BY_SEVERITY[item.severity]
+    reasons = [f"P{NORMAL} to begin with" if item.severity is None else f"{item.severity.value}: P{start}"]
     points = 0
 
     def count(number: int, reason: str) -> None:

@@ -13,13 +13,14 @@ import msgspec
 
 from shoal.model.event import Kind
 from shoal.model.found import Became, Found, Mark, Scan, ScanChange, ScanReport
-from shoal.model.item import OPEN, Item, ItemStatus, item_from_row, shown
+from shoal.model.item import NO_WORK, OPEN, Item, ItemStatus, item_from_row, shown
 from shoal.services.item_changes import stored, text_hash
+from shoal.services.item_ends import left
+from shoal.services.item_graph import upwards
 from shoal.services.matching import Matching, Pair, Place
 from shoal.services.scan_changes import Change, Seen, change_mark, change_seen, change_unseen
 from shoal.services.sightings import (
     LONGEST_NAME,
-    NO_WORK,
     WAITS,
     Known,
     Sighting,
@@ -110,6 +111,7 @@ class Record:
         number = self.known.number
         if self.something or self.scan.head != self.known.head:
             if self.writing:
+                self.tx.all("dependencies.lock_edges")  # two who look at once would not see each other's circle
                 row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, head=self.scan.head, **self.whose)
                 if row is None:
                     return None
@@ -173,7 +175,7 @@ class Record:
             became = "done" if found.mark is Mark.DONE else "declined"
             why = "ticked when it was first seen" if found.mark is Mark.DONE else "declined when it was first seen"
         elif found.form in NO_WORK:
-            why = f"a {NO_WORK[found.form]}, and no work"
+            why = f"a {found.form.value}, and no work"
         self._tell(item, became, at, found, why)
         if self.writing:
             data: dict[str, Any] = {"text": found.text.split("\n", 1)[0], "path": at.path, "line": found.line}
@@ -271,6 +273,9 @@ class Record:
                 self.tx.emit(kind, changes=told, data=data, item=number)
         if rows:
             self.tx.all("scans.change", rows=rows_of(rows), now=self.tx.now)
+        for number, change in sorted(changes.items()):
+            if "parent" in change.fields:
+                left(self.tx, items[number].parent)
 
     def _finish_merged(self, merged: list[Pair]) -> None:
         """Whoever ticks a line whose item was merged into another one has done that one."""
@@ -299,23 +304,21 @@ class Record:
 
     def _refuse_circles(self, changes: dict[int, Change]) -> None:
         """An item never comes to stand below itself, whatever people moved and files say."""
-        asked = {number: one.fields["parent"] for number, one in changes.items() if one.fields.get("parent")}
+        asked = {number: one.fields["parent"] for number, one in changes.items() if "parent" in one.fields}
         parents: dict[int, int | None] = {}
-        frontier = set(asked.values())
+        frontier = {*asked, *asked.values()} - {None}
         while frontier:
             rows = self.tx.all("scans.parents", rows=rows_of([{"id": one} for one in sorted(frontier)]))
             parents |= dict.fromkeys(frontier) | dict(rows)
             frontier = {parent for _, parent in rows} - parents.keys()
-        parents |= asked
+        tried = 0
+        while len(asked) != tried:  # again, for what stood in the way of one may have been moved since
+            tried = len(asked)
+            for number, parent in [*asked.items()]:
+                if number not in upwards(parent, parents.get):
+                    parents[number] = asked.pop(number)
         for number in asked:
-            met: set[int] = set()
-            at: int | None = number
-            while at is not None and at not in met:
-                met.add(at)
-                at = parents.get(at)
-            if at is not None:
-                del changes[number].fields["parent"]
-                parents[number] = None
+            del changes[number].fields["parent"]
 
     def _write_sightings(self) -> None:
         if not self.writing:

@@ -8,13 +8,12 @@ import msgspec
 from msgspec import Struct
 
 from shoal.model.found import Found, Mark, Scan
-from shoal.model.item import Effort, Form, ItemStatus
+from shoal.model.item import NO_WORK, Effort, ItemStatus
 from shoal.services.matching import KnownItem, Place
 from shoal.services.transaction import Tx
 
 SMALL_MINUTES, MEDIUM_MINUTES = 30, 120
 WAITS = "blocked-by"  # under this name an item's refs keep what it waits for and nobody knows
-NO_WORK = {Form.DECISION: "decision", Form.QUESTION: "question"}
 LONGEST_NAME = 200
 _encode = msgspec.json.Encoder().encode
 
@@ -113,7 +112,7 @@ def rows_of(rows: list[dict[str, Any]]) -> str:
 
 def said_by(found: Found) -> Said:
     """What a file says of what was found in it."""
-    label = NO_WORK.get(found.form)
+    label = found.form.value if found.form in NO_WORK else None
     labels = [*found.labels, label] if label and label not in found.labels else list(found.labels)
     return Said(
         labels=labels,

@@ -131,7 +131,7 @@ def list_(
     if parent is not None:
         filters["parent"] = task_number(tx, parent)
     if text is not None:
-        escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         filters["text"] = f"%{escaped}%"
     if order == "claim":
         if status not in {None, Status.QUEUED}:

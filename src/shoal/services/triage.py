@@ -16,6 +16,7 @@ from shoal.model.backlog import Decision, Triaged
 from shoal.model.fields import Count, Limit, Moment, Name
 from shoal.model.item import Item, ItemStatus, Origin, Path, Project, Tier, item_from_row
 from shoal.services import decomposition, items
+from shoal.services.item_graph import blockers
 from shoal.services.item_refs import get_item, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -111,8 +112,8 @@ def _may_run(item: Item) -> bool:
 
 def _queue(tx: Tx, item: Item, notes: list[str]) -> list[str]:
     """Make the tasks of a simple item; what others hang on is left to people, so that nothing is made by halves."""
-    blockers = [get_item(tx, number) for (number,) in tx.all("items.blockers", blocked=item.id, limit=LINKS)]
-    if tx.all("items.children", parent=item.id, limit=1) or any(one.status is not ItemStatus.DONE for one in blockers):
+    waits = any(get_item(tx, number).status is not ItemStatus.DONE for number in blockers(tx, item.id))
+    if waits or tx.all("items.numbers_below", parent=item.id, limit=1):
         notes.append(f"{item.item_id} was not queued, other items hang on it: `shoal item run {item.item_id}`")
         return []
     try:

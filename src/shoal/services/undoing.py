@@ -11,6 +11,8 @@ from shoal.model.event import Kind, event_from_row
 from shoal.model.fields import Positive
 from shoal.model.item import Item, ItemRef, ItemStatus
 from shoal.services.item_changes import change_item, text_hash
+from shoal.services.item_ends import left
+from shoal.services.item_graph import checked_parent
 from shoal.services.item_refs import lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -28,8 +30,9 @@ def undo(
 ) -> Item:
     """Take back a decision, an edit or a priority: every field that it changed is as it was.
 
-    Refused when something has changed these fields since.
+    Refused when something has changed these fields since; raises Cycle when it would be put below itself.
     """
+    tx.all("dependencies.lock_edges")  # for it may put the item below another
     found = lock_item(tx, item)
     if event is None:
         rows = tx.all("events.newest", before=2**63 - 1, limit=1, item=found.id)
@@ -52,4 +55,9 @@ def undo(
         fields[name] = old
     if "text" in fields:
         fields["text_hash"] = text_hash(fields["text"])
-    return change_item(tx, found, Kind.ITEM_UPDATED, fields, data={"undoes": told.id})
+    if fields.get("parent") is not None:
+        checked_parent(tx, found, fields["parent"])
+    changed = change_item(tx, found, Kind.ITEM_UPDATED, fields, data={"undoes": told.id})
+    if "parent" in fields:
+        left(tx, found.parent)
+    return changed

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from shoal.model.found import FoundFile
+from shoal.services.item_graph import way
 from shoal.services.likeness import Words
 from shoal.services.matching import Place
 from shoal.services.sightings import rows_of
@@ -60,20 +61,7 @@ def without_circles(tx: Tx, wanted: list[tuple[int, int]]) -> list[tuple[int, in
         frontier = {blocker for one in frontier for blocker in waits[one]} - met
     added = []
     for blocked, blocker in wanted:
-        if not _reaches(waits, blocker, blocked):
+        if way(blocker, blocked, lambda one: waits.get(one, ())) is None:
             waits[blocked].add(blocker)
             added.append((blocked, blocker))
     return added
-
-
-def _reaches(waits: Mapping[int, set[int]], start: int, goal: int) -> bool:
-    met, frontier = {start}, [start]
-    while frontier:
-        one = frontier.pop()
-        if one == goal:
-            return True
-        for following in waits.get(one, ()):
-            if following not in met:
-                met.add(following)
-                frontier.append(following)
-    return False

@@ -225,6 +225,8 @@ class SQLite(Database):
         connection.pragma("cache_size", -1024 * (4 if read_only else 64))
         connection.pragma("temp_store", "memory")
         connection.register_fts5_function("match_score", match_score)
+        # SQLite's own knows no letters but ASCII's. No index may use it: other programs would make another one.
+        connection.create_scalar_function("lower", str.lower, 1, deterministic=True)  # type: ignore[arg-type]
         if read_only:
             connection.pragma("query_only", "on")
         return connection

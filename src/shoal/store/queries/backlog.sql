@@ -1,3 +1,7 @@
+-- part: open
+-- The statuses of items that are open.
+('new', 'triaged', 'assessed', 'in_progress')
+
 -- name: undecided
 -- New items that nobody has decided about, in the order of their numbers.
 SELECT * FROM items
@@ -28,11 +32,11 @@ LIMIT :limit
 -- name: open_waits
 -- What open items wait for, as far as that is open too.
 SELECT d.blocked, d.blocker FROM item_deps AS d
-JOIN items AS b ON b.id = d.blocker AND b.status IN ('new', 'triaged', 'assessed', 'in_progress')
-JOIN items AS w ON w.id = d.blocked AND w.status IN ('new', 'triaged', 'assessed', 'in_progress')
+JOIN items AS b ON b.id = d.blocker AND b.status IN {{open}}
+JOIN items AS w ON w.id = d.blocked AND w.status IN {{open}}
 ORDER BY d.blocked, d.blocker
 
--- name: children
+-- name: runnable_below
 -- The accepted items below one that are not closed, in their order.
 SELECT * FROM items
 WHERE parent = :parent AND merged_into IS NULL AND accepted = 1 AND status IN ('triaged', 'assessed', 'in_progress')
@@ -53,6 +57,28 @@ INSERT INTO item_tasks (task, item, place, round) VALUES (:task, :item, :place, 
 SELECT l.round, l.place, t.id, t.status, t.title FROM item_tasks AS l JOIN tasks AS t ON t.id = l.task
 WHERE l.item = :item
 ORDER BY l.round, l.place, t.id
+
+-- name: live_tasks
+-- The tasks of an item, and of those below it that are in progress, that are not finished.
+WITH RECURSIVE family (id) AS (
+  SELECT CAST(:item AS BIGINT)
+  UNION
+  SELECT i.id FROM items AS i JOIN family ON i.parent = family.id
+  WHERE i.merged_into IS NULL AND i.accepted = 1 AND i.status = 'in_progress'
+)
+SELECT t.id FROM family JOIN item_tasks AS l ON l.item = family.id JOIN tasks AS t ON t.id = l.task
+WHERE t.status NOT IN ('completed', 'failed', 'cancelled')
+ORDER BY t.id
+
+-- name: accepted_family
+-- An item and the accepted ones below it.
+WITH RECURSIVE family (id) AS (
+  SELECT CAST(:item AS BIGINT)
+  UNION
+  SELECT i.id FROM items AS i JOIN family ON i.parent = family.id WHERE i.merged_into IS NULL AND i.accepted = 1
+)
+SELECT i.* FROM family JOIN items AS i ON i.id = family.id
+ORDER BY i.id
 
 -- name: moved
 -- The items whose tasks ended in a stretch of the log, or were reopened: then 1.
@@ -104,7 +130,7 @@ SELECT * FROM items
 WHERE id > :after AND merged_into IS NULL
   AND project = :project                                                   -- if project
   AND status = :status                                                     -- if status
-  AND status IN ('new', 'triaged', 'assessed', 'in_progress')              -- if open
+  AND status IN {{open}}                                                   -- if open
 ORDER BY id
 LIMIT :limit
 

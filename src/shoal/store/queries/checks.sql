@@ -1,3 +1,7 @@
+-- part: open
+-- The statuses of items that are open.
+('new', 'triaged', 'assessed', 'in_progress')
+
 -- name: begin
 -- A check has looked at a project, for the first time or again; its row stays locked until the transaction ends.
 INSERT INTO checks (check_name, project, version, last_at) VALUES (:check_name, :project, :version, :now)
@@ -19,7 +23,7 @@ SELECT c.check_name, c.project, c.version, c.last_at, c.completed_at,
   COALESCE(SUM(CASE WHEN t.severity = 'critical' THEN 1 ELSE 0 END), 0)
 FROM checks AS c
 LEFT JOIN items AS t ON t.check_name = c.check_name AND t.project = c.project
-  AND t.status IN ('new', 'triaged', 'assessed', 'in_progress') AND t.merged_into IS NULL
+  AND t.status IN {{open}} AND t.merged_into IS NULL
 GROUP BY c.check_name, c.project, c.version, c.last_at, c.completed_at
 ORDER BY c.check_name, c.project
 LIMIT :limit
@@ -58,12 +62,6 @@ WHERE id = :item
 -- Its check has closed it.
 UPDATE findings SET closed_at = :now WHERE item = :item
 
--- name: tasks_under_way
--- Whether a task of an item is not finished yet.
-SELECT 1 FROM item_tasks AS i JOIN tasks AS t ON t.id = i.task
-WHERE i.item = :item AND t.status NOT IN ('completed', 'failed', 'cancelled')
-LIMIT 1
-
 -- name: audits
 -- The newest findings from outside before one.
 SELECT t.* FROM items AS t
@@ -73,7 +71,7 @@ WHERE t.id < :before AND t.check_name LIKE 'audit:%' AND t.merged_into IS NULL
   AND t.severity = :severity                                               -- if severity
   AND t.first_seen_at >= :since                                            -- if since
   AND t.first_seen_at < :until                                             -- if until
-  AND t.status IN ('new', 'triaged', 'assessed', 'in_progress', 'stale')   -- if open
+  AND t.status IN {{open}}                                                 -- if open
   AND t.status = 'done'                                                    -- if resolved
   AND t.status = 'wontfix'                                                 -- if rejected
 ORDER BY t.id DESC

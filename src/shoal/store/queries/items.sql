@@ -1,3 +1,11 @@
+-- part: open
+-- The statuses of items that are open.
+('new', 'triaged', 'assessed', 'in_progress')
+
+-- part: no_work
+-- The forms of items that are no work.
+('decision', 'question')
+
 -- name: insert
 -- One new work item.
 INSERT INTO items (
@@ -71,7 +79,7 @@ SELECT t.* FROM items AS t
 WHERE t.id < :before AND t.merged_into IS NULL
   AND t.project = :project                                                 -- if project
   AND t.status = :status                                                   -- if status
-  AND t.status IN ('new', 'triaged', 'assessed', 'in_progress')            -- if open
+  AND t.status IN {{open}}                                                 -- if open
   AND t.accepted = :accepted                                               -- if accepted
   AND t.origin = :origin                                                   -- if origin
   AND t.check_name = :check_name                                           -- if check_name
@@ -81,7 +89,7 @@ WHERE t.id < :before AND t.merged_into IS NULL
   AND t.type = :type                                                       -- if type
   AND t.parent = :parent                                                   -- if parent
   AND t.source_file = :source_file                                         -- if source_file
-  AND LOWER(t.text) LIKE :like ESCAPE '\'                                  -- if like
+  AND LOWER(t.text) LIKE LOWER(:like) ESCAPE '\'                           -- if like
   AND (t.source_file = :file OR EXISTS (SELECT 1 FROM item_files AS f WHERE f.item = t.id AND f.path = :file))  -- if file
 ORDER BY t.id DESC
 LIMIT :limit
@@ -90,13 +98,13 @@ LIMIT :limit
 -- The open items that have a priority, in the order in which they are to be done. Decisions and questions are no work.
 SELECT t.* FROM items AS t
 WHERE t.status IN ('triaged', 'assessed') AND t.priority IS NOT NULL AND t.merged_into IS NULL
-  AND t.form NOT IN ('decision', 'question')
+  AND t.form NOT IN {{no_work}}
   AND t.project = :project                                                 -- if project
 ORDER BY t.priority, t.sort_order, t.id
 LIMIT :limit
 
--- name: children
--- The items below one, in their order.
+-- name: numbers_below
+-- The numbers of the items directly below one, in their order.
 SELECT id FROM items WHERE parent = :parent AND merged_into IS NULL ORDER BY sort_order, id LIMIT :limit
 
 -- name: put_file
@@ -132,10 +140,6 @@ SELECT blocker FROM item_deps WHERE blocked = :blocked ORDER BY blocker LIMIT :l
 -- What waits for an item.
 SELECT blocked FROM item_deps WHERE blocker = :blocker ORDER BY blocked LIMIT :limit
 
--- name: move_links
--- What hung on one item hangs on another.
-UPDATE items SET parent = :to WHERE parent = :from AND id <> :to
-
 -- name: tasks
 -- The tasks that an item became.
 SELECT task FROM item_tasks WHERE item = :item ORDER BY round, place, task LIMIT :limit
@@ -165,6 +169,6 @@ LIMIT 1
 -- name: open_names
 -- What the newest open items of a project are called.
 SELECT id, title, SUBSTR(text, 1, 500) FROM items
-WHERE project = :project AND status IN ('new', 'triaged', 'assessed', 'in_progress') AND merged_into IS NULL
+WHERE project = :project AND status IN {{open}} AND merged_into IS NULL
 ORDER BY id DESC
 LIMIT :limit

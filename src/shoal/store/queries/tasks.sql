@@ -112,7 +112,7 @@ WHERE id < :before
   AND assignee = :assignee                                                 -- if assignee
   AND parent = :parent                                                     -- if parent
   AND id IN (SELECT task_id FROM task_labels WHERE label = :label)         -- if label
-  AND LOWER(title) LIKE :text ESCAPE '\'                                   -- if text
+  AND LOWER(title) LIKE LOWER(:text) ESCAPE '\'                            -- if text
 ORDER BY
   status DESC,                                                             -- if status
   id DESC
@@ -127,7 +127,7 @@ WHERE queue = :queue
   AND assignee = :assignee                                                 -- if assignee
   AND parent = :parent                                                     -- if parent
   AND id IN (SELECT task_id FROM task_labels WHERE label = :label)         -- if label
-  AND LOWER(title) LIKE :text ESCAPE '\'                                   -- if text
+  AND LOWER(title) LIKE LOWER(:text) ESCAPE '\'                            -- if text
   AND (priority, run_at, id) > (:after_priority, :after_run_at, :after_id) -- if after_id
 ORDER BY priority, run_at, id
 LIMIT :limit

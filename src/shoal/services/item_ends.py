@@ -1,0 +1,79 @@
+"""How an item ends: done, or back among those that wait, and what that means for those above it."""
+
+from __future__ import annotations
+
+from shoal.errors import Refused
+from shoal.model.event import Kind
+from shoal.model.item import CLOSED, Item, ItemStatus
+from shoal.model.task import Status
+from shoal.services import item_tasks
+from shoal.services.item_changes import change_item, require_open, status_of
+from shoal.services.item_graph import ancestors
+from shoal.services.item_refs import lock_item
+from shoal.services.transaction import Tx
+
+
+def finish(tx: Tx, item: Item, *, reason: str | None = None) -> Item:
+    """Make a locked item done; one that is stays as it is. Refused while tasks of it, or below it, are under way."""
+    if item.status is ItemStatus.DONE:
+        return item
+    if item.merged_into is not None:
+        require_open(item, "finish")
+    if live := item_tasks.live(tx, item):
+        raise Refused(
+            f"{item.item_id} has tasks under way ({tx.shown(live[0])}); finish or cancel them first", field="item"
+        )
+    fields = {"status": ItemStatus.DONE, "done_at": tx.now, "done_commit": None}
+    return change_item(tx, item, Kind.ITEM_DONE, fields, data={"reason": reason} if reason else None)
+
+
+def settle(tx: Tx, item: Item, *, reopened: bool) -> list[str]:
+    """Put an item where its tasks say that it belongs, and then those above it; what was done, a line each."""
+    said: list[str] = []
+    for number in ancestors(tx, item.id):
+        one = lock_item(tx, number)
+        if one.merged_into is not None:
+            break
+        if number != item.id:
+            reopened = reopened and one.status is ItemStatus.DONE and not item_tasks.parts(tx, one)
+            if one.status is not ItemStatus.IN_PROGRESS and not reopened:
+                break
+        said += _resume(tx, one) if reopened and item_tasks.live(tx, one) else _conclude(tx, one)
+    return said
+
+
+def left(tx: Tx, number: int | None) -> None:
+    """Something is no part of an item any more: if it was under way for that, it stands where the rest says."""
+    if number is not None and (item := lock_item(tx, number)).status is ItemStatus.IN_PROGRESS:
+        settle(tx, item, reopened=False)
+
+
+def _resume(tx: Tx, item: Item) -> list[str]:
+    """A task of it was reopened."""
+    if item.status is ItemStatus.IN_PROGRESS:
+        return []
+    fields = {"status": ItemStatus.IN_PROGRESS, "accepted": True, "done_at": None, "done_commit": None}
+    change_item(tx, item, Kind.ITEM_REOPENED, fields, data={"reason": "a task of it was reopened"})
+    return [f"{item.item_id}: in progress again"]
+
+
+def _conclude(tx: Tx, item: Item) -> list[str]:
+    if item.status not in (ItemStatus.IN_PROGRESS, ItemStatus.STALE) or item_tasks.live(tx, item):
+        return []
+    own = item_tasks.parts(tx, item)
+    if own:
+        bad = [f"{tx.shown(one.task)} {one.status.value}" for one in own if one.status is not Status.COMPLETED]
+    else:
+        below = {(status, count) for status, _, count in tx.all("backlog.statuses_below", parent=item.id)}
+        bad = [f"{count} below it {status}" for status, count in sorted(below) if status not in CLOSED]
+        if not any(status == ItemStatus.DONE.value for status, _ in below):
+            bad = bad or ["nothing below it is done"]
+    if not bad:
+        finish(tx, item, reason="its tasks are completed")
+        return [f"{item.item_id}: done"]
+    if item.status is ItemStatus.STALE:
+        return []
+    fields = {"status": status_of(item, accepted=item.accepted)}
+    reason = ", ".join(bad)
+    change_item(tx, item, Kind.ITEM_UPDATED, fields, data={"reason": reason})
+    return [f"{item.item_id}: {fields['status'].value} again, {reason}"]
