@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.adapters.scanners.tree import Note, Tree
 from shoal.clock import SystemClock
+from shoal.daemon.projects import place_meant, project_of
 from shoal.errors import BadInput
 from shoal.model.found import FoundFile, ScanReport
 from shoal.model.item import Form
@@ -55,18 +56,15 @@ class Done:
 def asks(
     home: Home, settings: Settings, paths: Sequence[Path], project: str | None, *, markdown: bool, comments: bool
 ) -> list[Ask]:
-    """What people mean by paths: each belongs to the project whose folder it is in, else to its repository's.
+    """What people mean by paths, each with the project that it belongs to (projects.py).
 
     Raises BadInput for what is not there, or is outside of a project that was named.
     """
-    folders = {
-        name: Path(home.folder, Path(one.path).expanduser()).resolve() for name, one in settings.projects.items()
-    }
     meant: dict[tuple[str, Path], list[str]] = {}
-    for path in paths or ([folders[project]] if project in folders else [Path.cwd()]):
+    for path in paths or [place_meant(home, settings, project)]:
         if not path.exists():
             raise BadInput(f"there is no {path}", field="path")
-        name, root = _project_of(path.resolve(), folders, project)
+        name, root = project_of(home, settings, path, project)
         inner = path.resolve().relative_to(root).as_posix()
         meant.setdefault((name, root), []).append(inner)
     found = []
@@ -76,19 +74,6 @@ def asks(
         if comments:
             found.append(Ask(name, root, under, scanner=COMMENTS))
     return found
-
-
-def _project_of(path: Path, folders: Mapping[str, Path], named: str | None) -> tuple[str, Path]:
-    if named is not None and named in folders:
-        root = folders[named]
-        if path != root and root not in path.parents:
-            raise BadInput(f"{path} is not in {root}, the folder of [projects.{named}]", field="path")
-        return named, root
-    around = [(name, root) for name, root in folders.items() if path == root or root in path.parents]
-    if around and named is None:
-        return max(around, key=lambda one: len(one[1].parts))
-    root = tree.top_of(path if path.is_dir() else path.parent) or (path if path.is_dir() else path.parent)
-    return named or root.name or "default", root
 
 
 def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
