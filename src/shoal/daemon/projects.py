@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shoal.adapters.scanners import tree
+from shoal.adapters.git.files import top_of
 from shoal.errors import BadInput
 from shoal.settings import Home, Settings
 
@@ -37,5 +37,5 @@ def project_of(home: Home, settings: Settings, path: Path, named: str | None = N
     if around and named is None:
         return max(around, key=lambda one: len(one[1].parts))
     folder = path if path.is_dir() else path.parent
-    root = tree.top_of(folder) or folder
+    root = top_of(folder) or folder
     return named or root.name or "default", root
