@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shoal.adapters.git.files import Note, Reader, look
 from shoal.adapters.scanners import credit, markdown_files, tree
-from shoal.adapters.scanners.tree import Note
 from shoal.model.found import FoundFile
 
 NAMES = ["TODO.md", "TODO", "BACKLOG.md", "ROADMAP.md", "docs/plans/**"]
@@ -42,14 +42,14 @@ def test_files_are_those_that_git_has_or_would_take(repository: Path) -> None:
     git(repository, "add", "TODO.md", "gone.md")
     (repository / "gone.md").unlink()
     git(repository / "nested", "init", "-q")
-    found = tree.look(repository)
+    found = look(repository)
     assert found.paths == [".gitignore", "TODO.md", "docs/TODO.md", "gone.md"]
     assert (found.in_git, found.head) == (True, None)
-    assert tree.read(found.root, "gone.md", 100) is None
-    assert tree.look(repository, ["docs"]).paths == ["docs/TODO.md"]
-    assert tree.look(repository / "docs").paths == ["TODO.md"]
+    assert Reader(found.root, 100).read("gone.md") is None
+    assert look(repository, ["docs"]).paths == ["docs/TODO.md"]
+    assert look(repository / "docs").paths == ["TODO.md"]
     git(repository, "commit", "-qm", "One")
-    assert tree.look(repository).head == git(repository, "rev-parse", "HEAD")
+    assert look(repository).head == git(repository, "rev-parse", "HEAD")
 
 
 def test_without_git_the_same_rules_hold(tmp_path: Path) -> None:
@@ -61,11 +61,23 @@ def test_without_git_the_same_rules_hold(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("")
     (tmp_path / "nested/.git").mkdir(parents=True)
     (tmp_path / "nested/TODO.md").write_text("")
-    found = tree.look(tmp_path)
+    found = look(tmp_path)
     assert found.paths == [".gitignore", "TODO.md", "docs/.gitignore", "docs/TODO.md", "x/keep.md"]
     assert found.notes == [Note("nested", "is a repository of its own; scan it by itself")]
-    assert tree.look(tmp_path, ["docs"]).paths == ["docs/.gitignore", "docs/TODO.md"]
-    assert [note.why for note in tree.look(tmp_path / "none").notes] == ["is no folder"]
+    assert look(tmp_path, ["docs"]).paths == ["docs/.gitignore", "docs/TODO.md"]
+    assert [note.why for note in look(tmp_path / "none").notes] == ["is no folder"]
+
+
+def test_links_are_listed_alike_and_folders_of_others_are_not_entered_without_git(repository: Path) -> None:
+    write(repository, TODO_md="", node_modules__a__TODO_md="")
+    (repository / "also.md").symlink_to("TODO.md")
+    (repository / ".gitignore").write_text("node_modules/\n")
+    in_git = look(repository).paths
+    (repository / ".gitignore").write_text("")
+    (repository / ".git").rename(repository.parent / "git")
+    assert look(repository).paths == in_git == [".gitignore", "TODO.md", "also.md"]
+    read = Reader(repository, 100).read
+    assert (read("also.md"), read("TODO.md"), read("node_modules")) == (Note("also.md", "is a link"), b"", None)
 
 
 def test_links_lead_nowhere(repository: Path) -> None:
@@ -77,7 +89,7 @@ def test_links_lead_nowhere(repository: Path) -> None:
     (repository / "inner").rmdir()
     (repository / "inner").symlink_to(outside)  # git's list still has a file below it
     (repository / "BACKLOG.md").symlink_to(outside / "TODO.md")
-    found = tree.look(repository)
+    found = look(repository)
     seen = [*markdown_files.scan_files(found.root, tree.wanted(found.paths, NAMES), {}, max_bytes=1000)]
     assert seen == [Note("BACKLOG.md", "is a link"), Note("inner/TODO.md", "stands behind a link")]
 
@@ -91,13 +103,13 @@ def test_hostile_names_are_told_and_left_out(repository: Path, in_git: bool) -> 
     (root / "*.md").write_text("")
     with open(os.fsencode(root) + b"/b\xffd.md", "w"):
         pass
-    found = tree.look(root)
+    found = look(root)
     assert found.paths == ["*.md", "-rf TODO.md"]
     assert {note.why for note in found.notes} == {
         "has a name that is no UTF-8",
         "has a name that is too long or cannot be shown",
     }
-    assert tree.look(root, ["*.md"]).paths == ["*.md"]
+    assert look(root, ["*.md"]).paths == ["*.md"]
 
 
 def test_names_and_patterns_say_what_is_read() -> None:
@@ -115,7 +127,10 @@ def test_binary_and_huge_files_are_told_and_not_read(tmp_path: Path) -> None:
     (tmp_path / "c.md").write_text("- [ ] c\n")
     os.mkfifo(tmp_path / "d.md")
     first, second, third = markdown_files.scan_files(tmp_path, ["a.md", "b.md", "c.md", "d.md"], {}, max_bytes=500)
-    assert (first, second) == (Note("a.md", "is binary"), Note("b.md", "has more than 500 bytes (max_file_bytes)"))
+    assert (first, second) == (
+        Note("a.md", "is binary"),
+        Note("b.md", "has 800 bytes; files with more than 500 are not read"),
+    )
     assert isinstance(third, FoundFile)
     assert [one.text for one in third.found] == ["c"]
     again = [*markdown_files.scan_files(tmp_path, ["c.md"], {"c.md": third.hash}, max_bytes=500)]
@@ -130,7 +145,7 @@ def test_git_tells_what_was_renamed_since_a_commit(repository: Path) -> None:
     git(repository, "mv", "TODO.md", "BACKLOG.md")
     git(repository, "commit", "-qm", "Two")
     git(repository, "mv", "docs/b.md", "docs/c.md")
-    now = tree.look(repository).paths
+    now = look(repository).paths
     assert tree.renamed(repository, head, now, {"TODO.md", "docs/b.md"}) == {
         "BACKLOG.md": "TODO.md",
         "docs/c.md": "docs/b.md",

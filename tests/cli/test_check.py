@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 from tests.cli.shell import Shell
@@ -104,3 +105,43 @@ def test_check_in_the_manifest_looks_at_its_project(shell: Shell, tmp_path: Path
     found = shell.json("check", "run", "where")
     assert [one["message"] for one in found["findings"]] == ["web web"]
     assert found["report"]["project"] == "web"
+
+
+def repository(folder: Path) -> None:
+    """A repository with a page whose link leads nowhere, and something to do."""
+    (folder / "docs").mkdir(parents=True)
+    (folder / "docs/guide.md").write_text("[there](nowhere.md)\n")
+    (folder / "TODO.md").write_text("- [ ] Oil the pump\n")
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+
+
+def test_checks_look_where_people_are_and_call_it_as_scans_do(shell: Shell, tmp_path: Path) -> None:
+    repository(tmp_path / "pump")
+    shell.folder = tmp_path / "pump/docs"
+    assert shell("check", "run", "doc-health", "-q") == "W1\n"
+    shell.folder = tmp_path / "pump"
+    assert shell("scan", "-q") == "W2\n"
+    found = {one["source_file"]: one["project"] for one in shell.json("backlog", "list")}
+    assert found == {"docs/guide.md": "pump", "TODO.md": "pump"}
+    assert shell("check", "run", "doc-health", "--project", "well", "-q") == "W3\n"
+    assert shell.json("check", "run", "doc-health", "--path", ".")["report"]["project"] == "pump"
+    assert shell.json("check", "run", "doc-health", "--path", "docs")["report"]["project"] == "default"
+    assert shell.json("check", "run", "stale-work")["report"]["project"] == "default"
+    (shell.home / "shoal.toml").write_text('[projects.waterworks]\npath = "../pump"\n')
+    assert shell.json("check", "run", "doc-health")["report"]["project"] == "waterworks"
+
+
+def test_enabled_check_looks_at_the_repository_around(shell: Shell, tmp_path: Path) -> None:
+    for name in ("pump", "well"):
+        repository(tmp_path / name)
+        shell.folder = tmp_path / name
+        assert shell("check", "enable", "doc-health", "-o", 'off=["broken-link"]') == (
+            f"doc-health.{name} runs daily in {tmp_path / name}\n"
+        )
+    assert shell("check", "enable", "stale-work") == "stale-work runs daily\n"
+    # The job that looks here says with which options, and it looks where it says also when people are elsewhere.
+    assert shell.json("check", "run", "doc-health")["report"]["found"] == 0
+    assert shell.json("check", "run", "doc-health.pump", "-o", "off=[]")["report"]["project"] == "pump"
+    assert shell("job", "test", "doc-health.pump") == ""
+    assert shell("check", "disable", "doc-health") == "doc-health.well runs no more\n"
+    assert shell("check", "enable", "doc-health") == f"doc-health.well runs daily in {tmp_path / 'well'}\n"

@@ -134,7 +134,7 @@ class App:
                     old = await self._lobwife.answer(verb.key, body, fields, request, is_old=True)
                     if old is not None:
                         return old
-                body = await self._body(request)
+                body = await self._body(request, verb)
                 try:
                     arguments = verb.arguments_from_json(body, dict(fields))
                 except BadInput:
@@ -162,21 +162,26 @@ class App:
             return await to_thread.run_sync(call, limiter=self._outside)
         return await run_in_threadpool(self.engine.call_checked, verb, arguments, actor)
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, verb: Verb[Any, Any]) -> bytes:
         if not _is_json(request):
             raise BadInput(f"send {JSON}, not {_content_type(request)}", field="content-type")
-        return await self._any_body(request)
+        return await self._any_body(request, verb.body_limit_bytes or 0, verb.when_larger)
 
-    async def _any_body(self, request: Request) -> bytes:
-        limit = self.engine.settings.body_limit_bytes
-        length = request.headers.get("content-length", "")
-        if length.isdecimal() and int(length) > limit:
-            raise TooLarge(f"the body has {length} bytes, the limit is {limit} (setting body_limit_bytes)")
-        body = bytearray()
+    async def _any_body(self, request: Request, verb_limit: int = 0, advice: str = "") -> bytes:
+        """The body. One that is too large is read to its end, as its sender listens only then, and is not kept."""
+        usual = self.engine.settings.body_limit_bytes
+        limit = max(usual, verb_limit)
+        body, size = bytearray(), 0
         async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise TooLarge(f"the body is larger than {limit} bytes (setting body_limit_bytes)")
+            size += len(chunk)
+            if size <= limit:
+                body += chunk
+            else:
+                body.clear()
+        if size > limit:
+            setting = " (setting body_limit_bytes)" if limit == usual else ""
+            todo = f"; {advice}" if advice else ""
+            raise TooLarge(f"the body has {size:,} bytes, the limit is {limit:,} bytes{setting}{todo}")
         return bytes(body)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -102,6 +102,8 @@ def _operation(verb: Verb[Any, Any], schema: dict[str, Any], answer: dict[str, A
             "required": bool(still_required),
             "content": {"application/json": {"schema": body}},
         }
+        if verb.body_limit_bytes is not None:
+            operation["requestBody"]["description"] = f"At most {verb.body_limit_bytes:,} bytes."
     return operation
 
 

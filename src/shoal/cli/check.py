@@ -108,7 +108,7 @@ def show(session: Session, name: str) -> None:
     "shoal check run licences --command './licences.sh --strict'"
 )
 @click.argument("name")
-@click.option("-p", "--project", help="The project that its findings belong to; else the job's, else default.")
+@click.option("-p", "--project", help="The project that its findings belong to; else the job's, else the one around.")
 @click.option("--path", type=click.Path(file_okay=False, exists=True), help="The checkout; else the project's.")
 @click.option("-o", "--option", "options", multiple=True, help="KEY=VALUE for the check; JSON, or text.")
 @click.option("--command", "program", help="Run this, which prints findings as lines of JSON.")
@@ -129,17 +129,27 @@ def run(
 ) -> int:
     """Run a check now, in the foreground, and keep what it finds as work items.
 
-    NAME is one of Shoal's checks, or a job whose check it is, which then runs with the job's options.
+    NAME is one of Shoal's checks, or a job whose check it is. Where a job runs it, it runs with the job's options. What
+    looks at files looks at the project around you, as `shoal scan` does.
     """
     import os
+    import shlex
 
     from shoal.daemon import checking
+    from shoal.daemon.projects import checkout_of
 
-    action, folder = _action(session, name, options, program, handler)
-    settings = session.home.settings() if session.home.exists else Settings()
-    if project is not None:
-        action = _replaced(action, project=project)
-    root = Path(path).absolute() if path else checking.checkout_of(session.home, settings, action.project, folder)
+    words = None if program is None else shlex.split(program)
+    action = Check(name=name, command=words, handler=handler, options=_options(options))
+    around, root = _place(session, action, project, path)
+    job = None if words or handler else _job(session, name, project, around, quiet=True)
+    if job is None:
+        action = _replaced(action, project=around)
+    else:
+        own = _check_of(job.definition)
+        action = _replaced(own, options=own.options | action.options, project=project or own.project)
+        written = checkout_of(session.home, _settings(session), action.project, job.definition.folder)
+        if path is None and (written is not None or action.project != around):
+            root = written
     found, problem = checking.examine(
         action,
         home=session.home,
@@ -166,39 +176,53 @@ def run(
 )
 @click.argument("name")
 @click.option("-s", "--schedule", help="daily, weekly, on_commit, on_idle, five cron fields, 'every 2h'; daily if new.")
-@click.option("-p", "--project", default="default", show_default=True, help="The project that it looks at.")
+@click.option("-p", "--project", help="The project that it looks at; else the one around.")
 @click.option("-o", "--option", "options", multiple=True, help="KEY=VALUE for the check; JSON, or text.")
 @command
-def enable(session: Session, name: str, schedule: str | None, project: str, options: tuple[str, ...]) -> None:
-    """Let a check run by itself: its job is made, or fires again."""
+def enable(session: Session, name: str, schedule: str | None, project: str | None, options: tuple[str, ...]) -> None:
+    """Let a check run by itself: its job is made, or fires again.
+
+    What looks at files looks at the project around you, as `shoal scan` does.
+    """
+    import re
+
     from shoal.daemon import checks
     from shoal.model.built_in import converted
 
-    there = _job(session, name, project)
+    around, root = _place(session, Check(name=name), project)
+    there = _job(session, name, project, around)
     if there is None:
-        action = Check(name=name, options=_options(options), project=project)
+        action = Check(name=name, options=_options(options), project=around)
         converted(action.options, checks.load(name).Options, name)
-        job_name = name if project == "default" else f"{name}.{project}"
+        job_name = name if around == "default" else re.sub(r"[^A-Za-z0-9_.-]", "-", f"{name}.{around}")
+        is_written = root is None or around in _settings(session).projects
         found = session.ledger.jobs.create(
-            name=job_name, schedule=schedule or "daily", action=action, timeout_seconds=TIMEOUT_SECONDS
+            name=job_name,
+            schedule=schedule or "daily",
+            action=action,
+            timeout_seconds=TIMEOUT_SECONDS,
+            folder=None if is_written else str(root),
         )
     else:
         changes: dict[str, Any] = {"enabled": True} | ({"schedule": schedule} if schedule else {})
         if options:
             changes["action"] = _replaced(_check_of(there.definition), options=_options(options))
         found = session.ledger.jobs.update(there.definition.name, **changes)
-    session.answer(found, lambda: _say(found, f"runs {_when(found)}"), ids=[found.definition.name])
+    folder = found.definition.folder
+    where = "" if folder is None else f" in {folder}"
+    session.answer(found, lambda: _say(found, f"runs {_when(found)}{where}"), ids=[found.definition.name])
 
 
 @check.command(epilog="Example: shoal check disable doc-health --project web")
 @click.argument("name")
-@click.option("-p", "--project", default="default", show_default=True, help="The project that it looks at.")
+@click.option("-p", "--project", help="The project that it looks at; else the one around.")
 @command
-def disable(session: Session, name: str, project: str) -> None:
+def disable(session: Session, name: str, project: str | None) -> None:
     """Let a check run by itself no more; what it found stays."""
-    there = _job(session, name, project)
+    around, _ = _place(session, Check(name=name), project)
+    there = _job(session, name, project, around)
     if there is None:
-        raise BadInput(f"no job runs {name} in project {project}; `shoal check list` shows what runs", field="check")
+        raise BadInput(f"no job runs {name} in project {around}; `shoal check list` shows what runs", field="check")
     found = session.ledger.jobs.disable(there.definition.name)
     session.answer(found, lambda: _say(found, "runs no more"), ids=[found.definition.name])
 
@@ -224,20 +248,24 @@ def new(session: Session, name: str, folder: str | None) -> None:
     session.answer(data, show, ids=[str(place)])
 
 
-def _action(
-    session: Session, name: str, options: tuple[str, ...], program: str | None, handler: str | None
-) -> tuple[Check, str | None]:
-    """What is to be run, and the folder that its job names."""
-    import shlex
+def _settings(session: Session) -> Settings:
+    return session.home.settings() if session.home.exists else Settings()
 
-    if program is not None or handler is not None:
-        words = None if program is None else shlex.split(program)
-        return Check(name=name, command=words, handler=handler, options=_options(options)), None
-    job = next((job for job in _jobs(session, quiet=True) if job.definition.name == name), None)
-    if job is None:
-        return Check(name=name, options=_options(options)), None
-    action = _check_of(job.definition)
-    return _replaced(action, options=action.options | _options(options)), job.definition.folder
+
+def _place(session: Session, action: Check, project: str | None, path: str | None = None) -> tuple[str, Path | None]:
+    """The project that a check is about when no job says so, and its checkout; None for one that needs none."""
+    from shoal.daemon import checks
+    from shoal.daemon.projects import checkout_of, place_meant, project_of
+
+    settings = _settings(session)
+    folder = None if path is None else Path(path).absolute()
+    if not checks.looks_at_checkout(action):
+        return project or "default", folder or checkout_of(session.home, settings, project or "default")
+    if folder is None:
+        return project_of(session.home, settings, place_meant(session.home, settings, project), project)
+    name, root = project_of(session.home, settings, folder)
+    # A look at a part of a project says nothing of the rest, and must not close what was found there.
+    return project or (name if root == folder.resolve() else "default"), folder
 
 
 def _jobs(session: Session, *, quiet: bool = False) -> list[Job]:
@@ -259,12 +287,19 @@ def _jobs(session: Session, *, quiet: bool = False) -> list[Job]:
         raise
 
 
-def _job(session: Session, name: str, project: str) -> Job | None:
-    for job in _jobs(session):
+def _job(session: Session, name: str, project: str | None, around: str, *, quiet: bool = False) -> Job | None:
+    """The job that is called so; else the one that runs this check in a project, that which is named or the one around.
+
+    In a project that is named, a job with the name of a check is only that project's.
+    """
+    by_name, by_check = None, None
+    for job in _jobs(session, quiet=quiet):
         action = _check_of(job.definition)
-        if job.definition.name == name or (action.name == name and action.project == project):
-            return job
-    return None
+        if job.definition.name == name and (project is None or action.name != name):
+            by_name = job
+        if (action.name, action.project) == (name, around):
+            by_check = job
+    return by_name or by_check
 
 
 def _check_of(definition: Definition) -> Check:

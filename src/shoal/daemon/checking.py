@@ -1,4 +1,4 @@
-"""Where a check looks, and which program looks: for the server, and for whoever runs one in the foreground."""
+"""Which program looks for a check, and with what: for the server, and for whoever runs one in the foreground."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shoal.daemon.check_output import NO_FINDING, CheckOutput
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Check, Findings
-from shoal.settings import Home, Settings
+from shoal.settings import Home
 
 ACTION = "SHOAL_CHECK_ACTION"
 OPTIONS = "SHOAL_CHECK_OPTIONS"
@@ -29,13 +29,6 @@ class Order(Struct, frozen=True):
     command: list[str]
     folder: Path
     environment: dict[str, str]
-
-
-def checkout_of(home: Home, settings: Settings, project: str, folder: str | None = None) -> Path | None:
-    """Where the checkout of a project is: as [projects] says, else a folder that was given; None for neither."""
-    configured = settings.projects.get(project)
-    named = folder if configured is None else configured.path
-    return None if named is None else home.folder / Path(named).expanduser()
 
 
 def order(action: Check, *, home: Home, root: Path | None, since: str | None = None) -> Order:

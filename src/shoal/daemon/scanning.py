@@ -1,6 +1,6 @@
 """One scan of a project: its files are read where they lie, and the ledger is told what was found. Here or far away.
 
-Which files: adapters/scanners/tree.py. What becomes of what was found: services/scans.py.
+Which files: adapters/git/files.py and adapters/scanners/tree.py. What becomes of what was found: services/scans.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shoal.adapters.git.files import Listing, Note, look, real
 from shoal.adapters.scanners import markdown_files, tree
-from shoal.adapters.scanners.tree import Note, Tree
 from shoal.clock import SystemClock
+from shoal.daemon.projects import place_meant, project_of
 from shoal.errors import BadInput
 from shoal.model.found import FoundFile, ScanReport
 from shoal.model.item import Form
@@ -55,18 +56,15 @@ class Done:
 def asks(
     home: Home, settings: Settings, paths: Sequence[Path], project: str | None, *, markdown: bool, comments: bool
 ) -> list[Ask]:
-    """What people mean by paths: each belongs to the project whose folder it is in, else to its repository's.
+    """What people mean by paths, each with the project that it belongs to (projects.py).
 
     Raises BadInput for what is not there, or is outside of a project that was named.
     """
-    folders = {
-        name: Path(home.folder, Path(one.path).expanduser()).resolve() for name, one in settings.projects.items()
-    }
     meant: dict[tuple[str, Path], list[str]] = {}
-    for path in paths or ([folders[project]] if project in folders else [Path.cwd()]):
+    for path in paths or [place_meant(home, settings, project)]:
         if not path.exists():
             raise BadInput(f"there is no {path}", field="path")
-        name, root = _project_of(path.resolve(), folders, project)
+        name, root = project_of(home, settings, path, project)
         inner = path.resolve().relative_to(root).as_posix()
         meant.setdefault((name, root), []).append(inner)
     found = []
@@ -78,26 +76,13 @@ def asks(
     return found
 
 
-def _project_of(path: Path, folders: Mapping[str, Path], named: str | None) -> tuple[str, Path]:
-    if named is not None and named in folders:
-        root = folders[named]
-        if path != root and root not in path.parents:
-            raise BadInput(f"{path} is not in {root}, the folder of [projects.{named}]", field="path")
-        return named, root
-    around = [(name, root) for name, root in folders.items() if path == root or root in path.parents]
-    if around and named is None:
-        return max(around, key=lambda one: len(one[1].parts))
-    root = tree.top_of(path if path.is_dir() else path.parent) or (path if path.is_dir() else path.parent)
-    return named or root.name or "default", root
-
-
 def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
     """Look, and tell the ledger. Nothing is written with `dry_run`. `tell` hears of progress: what, and how much.
 
     Raises GitError when git cannot read the repository, Refused when another scan came between.
     """
     before = ledger.items.scanned(project=ask.project, scanner=ask.scanner)
-    listed = tree.look(ask.root, ask.under)
+    listed = look(ask.root, ask.under)
     files: list[FoundFile] = []
     unchanged: list[str] = []
     notes = list(listed.notes)
@@ -126,7 +111,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
     return Done(ask, report, notes, len(files), len(unchanged), credited)
 
 
-def _seen(settings: Settings, ask: Ask, listed: Tree, known: Mapping[str, str]) -> Iterator[Any]:
+def _seen(settings: Settings, ask: Ask, listed: Listing, known: Mapping[str, str]) -> Iterator[Any]:
     """What each scanner has for the files that it reads: a FoundFile, that it is unchanged, or a note."""
     most = settings.backlog.max_file_bytes
     if ask.scanner == COMMENTS:
@@ -190,7 +175,7 @@ def write_back(
         from shoal.adapters.scanners.ticking import tick
     for path, those in sorted(items.items()):
         if _is_under(path, done.ask.under):
-            made, said = tick(tree.real(done.ask.root), path, those, settings.backlog.max_file_bytes, dry_run=dry_run)
+            made, said = tick(real(done.ask.root), path, those, settings.backlog.max_file_bytes, dry_run=dry_run)
             ticked += made
             notes += said
     return ticked, notes
@@ -213,13 +198,13 @@ def watch(settings: Settings, asks: Sequence[Ask]) -> Iterator[None]:
     def matters(change: Change, path: str) -> bool:
         return usual(change, path) and any(_is_read(settings, ask, path) for ask in asks)
 
-    for _ in changes(*{tree.real(one.root) for one in asks}, watch_filter=matters, debounce=1000, step=200):
+    for _ in changes(*{real(one.root) for one in asks}, watch_filter=matters, debounce=1000, step=200):
         yield None
 
 
 def _is_read(settings: Settings, ask: Ask, changed: str) -> bool:
     try:
-        path = Path(changed).relative_to(tree.real(ask.root)).as_posix()
+        path = Path(changed).relative_to(real(ask.root)).as_posix()
     except ValueError:
         return False
     if not _is_under(path, ask.under):

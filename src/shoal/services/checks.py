@@ -24,6 +24,7 @@ from shoal.services.items import insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
+FINDINGS_LIMIT_BYTES = 64 << 20  # of the body of a request
 SHARED = 0.6  # of their words: above it two messages may be the same finding of two versions
 _WORD = re.compile(r"\w+")
 
@@ -69,7 +70,11 @@ class _Known(Struct, frozen=True):
         return self.status == ItemStatus.DONE and self.closed_at is not None and self.closed_at == self.done_at
 
 
-@verb("POST /checks/record")
+@verb(
+    "POST /checks/record",
+    body_limit_bytes=FINDINGS_LIMIT_BYTES,
+    when_larger="let the check look at less, or say less of each finding",
+)
 def record(tx: Tx, found: Findings) -> FindingsReport:
     """Keep what a check has found in a project. The same twice changes nothing.
 

@@ -21,6 +21,7 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 TRIES = 8
+SCAN_LIMIT_BYTES = 64 << 20  # of the body of a request: 100,000 files that hold a few things each
 
 
 @verb("GET /items/scanned")
@@ -32,7 +33,13 @@ def scanned(tx: Tx, *, project: Project, scanner: Scanner) -> Scanned:
     return Scanned(project=project, scanner=scanner, number=number, head=head, files=files)
 
 
-@verb("POST /items/scan", outside=True, repeatable=True)
+@verb(
+    "POST /items/scan",
+    outside=True,
+    repeatable=True,
+    body_limit_bytes=SCAN_LIMIT_BYTES,
+    when_larger="scan the project's folders one by one, as with `shoal scan src`",
+)
 def scan(outside: Outside, scan: Scan, *, dry_run: bool = False) -> ScanReport:
     """Bring what was found in a project's files into the backlog; with `dry_run` only tell what that would change.
 

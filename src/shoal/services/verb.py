@@ -79,6 +79,8 @@ class Verb(Generic[P, R]):
         repeatable: bool,
         reads_vault: bool,
         outside: bool,
+        body_limit_bytes: int | None,
+        when_larger: str,
         joins: Joins,
         joined: Joined | None,
     ) -> None:
@@ -92,6 +94,8 @@ class Verb(Generic[P, R]):
         self.repeatable = repeatable
         self.reads_vault = reads_vault
         self.outside = outside
+        self.body_limit_bytes = body_limit_bytes
+        self.when_larger = when_larger
         self.joins = joins
         self.joined = joined
         self.path_fields: tuple[str, ...] = tuple(re.findall(r"\{(\w+)\}", self.path))
@@ -218,6 +222,8 @@ def verb(
     repeatable: bool = False,
     reads_vault: bool = False,
     outside: bool = False,
+    body_limit_bytes: int | None = None,
+    when_larger: str = "",
     joins: Joins = lambda _: None,
     joined: Joined | None = None,
 ) -> Callable[[Callable[Concatenate[C, P], R]], Verb[P, R]]:
@@ -226,7 +232,8 @@ def verb(
     GET only reads unless `writes`. `status` is what HTTP answers when it went well. `repeatable` says that a
     second time changes nothing, so that it may be sent again when nobody heard the answer. One that `reads_vault` runs
     after everything committed is in its file. One that is `outside` is handed the outside world (outside.py) in place
-    of a transaction. A hot verb may have a second form `joined`, which does several calls at once; `joins` says which
+    of a transaction. A request body may have `body_limit_bytes` where that is more than the setting of this name, and
+    `when_larger` says what to do with more. A hot verb may have a second form `joined`, which does several calls at once; `joins` says which
     calls can be done together.
     """
 
@@ -239,6 +246,8 @@ def verb(
             repeatable=repeatable,
             reads_vault=reads_vault,
             outside=outside,
+            body_limit_bytes=body_limit_bytes,
+            when_larger=when_larger,
             joins=joins,
             joined=joined,
         )

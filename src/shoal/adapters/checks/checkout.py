@@ -10,13 +10,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 
+from shoal.adapters.git.files import Reader, look
 from shoal.adapters.git.repository import Git, records
 from shoal.errors import GitError
 
-# Folders that hold other people's files, or what a program made; git does not list them where they are ignored.
-FOREIGN = frozenset(
-    {"node_modules", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
-)
 COMMITS = "20000"  # of history that are read for what was renamed
 LARGEST = 4 << 20  # bytes; a file beyond that is data
 
@@ -25,12 +22,13 @@ class Checkout:
     """A folder with files, perhaps a git repository. Paths are relative to it, with / between folders."""
 
     def __init__(self, root: Path) -> None:
-        """List the files. Ignored ones are left out, and links to folders are not followed."""
-        self.root = root.resolve()
+        """List the files. Raises GitError when the folder is in a repository that git cannot read."""
+        listing = look(root)
+        self.root = listing.root
+        self.is_repository = listing.in_git
         self._git = Git(self.root)
-        self.is_repository = self._git.enclosing() is not None if _has_git() else False
-        listed = self._tracked() if self.is_repository else self._walked()
-        self.files = frozenset(listed)
+        self._reader = Reader(self.root, LARGEST)
+        self.files = frozenset(path for path in listing.paths if os.path.lexists(self.root / path))
         self.folders = frozenset(_folders(self.files))
 
     @cached_property
@@ -114,10 +112,10 @@ class Checkout:
 
     def data(self, path: str) -> bytes:
         """What a file holds; nothing when it cannot be read, is a link out of the tree, or too large."""
-        with suppress(OSError):
-            at = self.root / path
-            if at.is_file() and at.stat().st_size <= LARGEST and at.resolve().is_relative_to(self.root):
-                return at.read_bytes()
+        with suppress(OSError, ValueError):  # too long, or with NUL
+            meant = os.path.relpath(os.path.realpath(self.root / path), self.root)
+            found = None if meant.startswith("../") else self._reader.read(meant)
+            return found if isinstance(found, bytes) else b""
         return b""
 
     def text(self, path: str) -> str:
@@ -143,17 +141,6 @@ class Checkout:
         except GitError:
             return None
         return int(told) if told else None
-
-    def _tracked(self) -> list[str]:
-        listed = self._git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
-        return [path for path in records(listed) if os.path.lexists(self.root / path)]
-
-    def _walked(self) -> Iterator[str]:
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(one for one in folders if one not in FOREIGN and one != ".git")
-            inner = Path(folder).relative_to(self.root).as_posix()
-            for name in sorted(names):
-                yield name if inner == "." else f"{inner}/{name}"
 
     @cached_property
     def _history(self) -> list[list[str]]:
@@ -206,7 +193,3 @@ def _folders(files: frozenset[str]) -> Iterator[str]:
             seen.add(folder)
             yield folder
             folder = dirname(folder)
-
-
-def _has_git() -> bool:
-    return any(os.access(Path(folder) / "git", os.X_OK) for folder in os.get_exec_path())

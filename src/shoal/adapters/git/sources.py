@@ -1,6 +1,6 @@
 """The files of a checkout that people wrote, and where words stand in them. For reading code to whoever asks about it.
 
-What git ignores is left out, and links, binary and huge files; nothing outside of the folder is ever read.
+Which files there are, and how one is read: files.py. Binary and huge ones are left out, too.
 """
 
 from __future__ import annotations
@@ -8,24 +8,22 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from shoal.adapters.git.files import Listing, Reader, look, real
 from shoal.adapters.git.program import Program
 from shoal.clock import monotonic_seconds
-from shoal.errors import GitError
 
 LARGEST = 1_000_000  # bytes; what is larger is data
 SEARCH_SECONDS = 20.0
 MOST_FOUND = 8_000_000  # bytes that a search may say
 ENOUGH = 200  # lines of one file that are looked at
 LONGEST_LINE = 400  # characters; a line beyond that was made by a program
-FOREIGN = frozenset({"node_modules", "__pycache__", "venv"})
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
 
 
@@ -42,40 +40,23 @@ class Sources:
 
     def __init__(self, root: Path) -> None:
         """Look at nothing yet."""
-        self.root = Path(os.path.realpath(root))
-        self._git = Program(self.root, timeout_seconds=SEARCH_SECONDS * 3)
+        self.root = real(root)
+        self._reader = Reader(self.root, LARGEST)
         self.text = lru_cache(maxsize=500)(self._read)
 
-    @cached_property
-    def in_git(self) -> bool:
-        """Whether git has the folder. Raises GitError when it has and cannot read it."""
-        if not self.root.is_dir():
-            return False
-        with suppress(GitError):
-            return self._git.run("rev-parse", "--is-inside-work-tree").stdout.strip() == b"true"
-        if any((one / ".git").exists() for one in (self.root, *self.root.parents)) and shutil.which("git"):
-            self._git.run("rev-parse", "--is-inside-work-tree")
-        return False
-
-    @cached_property
+    @property
     def head(self) -> str | None:
         """The commit that is checked out."""
-        if not self.in_git:
-            return None
-        said = self._git.run("rev-parse", "--verify", "-q", "HEAD", codes=(0, 1, 128)).stdout
-        return said.decode().strip() or None
+        return self._listing.head
 
     @cached_property
     def files(self) -> frozenset[str]:
-        """The paths of all files that are not ignored."""
-        if self.in_git:
-            said = self._git.run("ls-files", "-co", "--exclude-standard", "-z", environment=_QUIET).stdout
-            return frozenset(_paths(said))
-        if shutil.which("git") and self.root.is_dir():
-            with suppress(GitError):
-                found = self._git.run(*_GREP, "--no-index", "-l", "-z", "-e", "", codes=(0, 1)).stdout
-                return frozenset(_paths(found))
-        return frozenset(self._walked())
+        """The paths of all files that are not ignored. Raises GitError when git has the folder and cannot read it."""
+        return frozenset(self._listing.paths)
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return look(self.root)
 
     def where(self, words: Sequence[str], *, most_files: int) -> dict[str, list[Place]]:
         """The places of each word, as a whole word and in this case, in order of paths and lines.
@@ -108,7 +89,16 @@ class Sources:
         elif shutil.which("git"):
             # One pattern of all words: a hundred times as fast as several of them.
             asked = "|".join(re.sub(r"[][\\.*+?(){}^$|]", r"\\\g<0>", word) for word in words)
-            command = ["git", *_GREP, "--untracked" if self.in_git else "--no-index", "-n", "-E", "-z", "-e", asked]
+            command = [
+                "git",
+                *_GREP,
+                "--untracked" if self._listing.in_git else "--no-index",
+                "-n",
+                "-E",
+                "-z",
+                "-e",
+                asked,
+            ]
         else:
             yield from self._read_for(words)
             return
@@ -126,7 +116,7 @@ class Sources:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=self._git.environment | _QUIET,
+            env=Program(self.root).environment | _QUIET,
         )
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
         deadline, size = monotonic_seconds() + SEARCH_SECONDS, 0
@@ -152,14 +142,6 @@ class Sources:
             if monotonic_seconds() > deadline:
                 return
 
-    def _walked(self) -> Iterator[str]:
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in FOREIGN)
-            for name in names:
-                path = Path(folder, name)
-                if not path.is_symlink():
-                    yield path.relative_to(self.root).as_posix()
-
     def _is_readable(self, path: str) -> bool:
         with suppress(OSError):
             return path in self.files and os.lstat(self.root / path).st_size <= LARGEST
@@ -169,19 +151,10 @@ class Sources:
         """A file's text; None when it is not one of `files`, or no text, or too large."""
         if path not in self.files:
             return None
-        whole = self.root / path
-        if os.path.realpath(whole.parent) != str(whole.parent):
-            return None  # behind a link
-        try:
-            descriptor = os.open(whole, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
+        content = self._reader.read(path)
+        if not isinstance(content, bytes) or b"\0" in content:
             return None
-        with open(descriptor, "rb") as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
-                return None
-            content = file.read(LARGEST)
-        return None if b"\0" in content else content.decode("utf-8", "replace").replace("\r\n", "\n")
+        return content.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 _GREP = ("grep", "--no-color", "-I", "--exclude-standard")
@@ -193,11 +166,3 @@ _RIPGREP = (
 
 def _whole(word: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
-
-
-def _paths(said: bytes) -> Iterable[str]:
-    """Names that are text and no folder: a repository of its own is somebody else's."""
-    for name in said.split(b"\0"):
-        with suppress(UnicodeDecodeError):
-            if name and not name.endswith(b"/"):
-                yield name.decode()

@@ -1,6 +1,6 @@
 """Many files, read for their comments: only those that changed, by several processes where there are many.
 
-Which files there are, and which are ignored, is not decided here.
+Which files there are, and how one is read: adapters/git/files.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from shoal.adapters.git.files import Note, Reader, real
 from shoal.adapters.scanners.comments import FOUND_IN_A_FILE, scan_bytes
 from shoal.adapters.scanners.languages import may_be_source
 from shoal.adapters.scanners.stats import Stats
 from shoal.model.found import Found, FoundFile
 
 MAX_BYTES = 5_000_000
-LONGEST_PATH = 1000
 CHUNK = 400  # files for a process at a time
 WORTH_PROCESSES = 3000  # to start two costs as much as to read about so many files
 MOST_JOBS = 8
@@ -33,13 +33,6 @@ class Unchanged(Struct, frozen=True):
     """A file that is as the last scan read it."""
 
     path: str
-
-
-class Note(Struct, frozen=True):
-    """A file that was not read, and why, in words for people."""
-
-    path: str
-    why: str
 
 
 Seen = FoundFile | Unchanged | Note
@@ -65,19 +58,19 @@ def scan_files(
     `known` has the hashes of the last scan. With `stats` files that look the same are not even opened; it is saved
     when all are done. `jobs` is how many processes read, by default as many as there are processors.
     """
-    root = Path(os.path.realpath(root))
+    root = real(root)
     unread: list[tuple[str, os.stat_result]] = []
     for path in paths:
         if may_be_source(path):
-            seen = _look(root, path, known, stats, max_bytes)
+            seen = _look(root, path, known, stats)
             if isinstance(seen, os.stat_result):
                 unread.append((path, seen))
             elif seen is not None:
                 yield seen
     for (path, look), read in zip(unread, _read_all(root, [path for path, _ in unread], jobs, max_bytes), strict=True):
-        if isinstance(read, str):
-            if read:
-                yield Note(path, read)
+        if not isinstance(read, _Read):
+            if read is not None:
+                yield read
             continue
         if stats:
             stats.keep(path, look, read.hash)
@@ -91,50 +84,33 @@ def scan_files(
         stats.save()
 
 
-def _look(
-    root: Path, path: str, known: Mapping[str, str], stats: Stats | None, max_bytes: int
-) -> os.stat_result | Seen | None:
+def _look(root: Path, path: str, known: Mapping[str, str], stats: Stats | None) -> os.stat_result | Unchanged | None:
     """What can be said without opening a file; else its state before it is read."""
-    if len(path) > LONGEST_PATH or not _is_text(path):
-        return Note(path.encode("utf-8", "replace").decode()[:200], "has a name that is too long or no text")
     try:
         look = os.lstat(f"{root}/{path}")
     except OSError:
         return None  # gone since it was listed
     if not stat.S_ISREG(look.st_mode):
         return None
-    if look.st_size > max_bytes:
-        return Note(path, _too_large(look.st_size, max_bytes))
     if stats and (hash := stats.hash_of(path, look)) and known.get(path) == hash:
         return Unchanged(path)
     return look
 
 
-def _is_text(name: str) -> bool:
-    try:
-        return name.isascii() or bool(name.encode())
-    except UnicodeEncodeError:  # bytes that are no UTF-8, as os.fsdecode has them
-        return False
-
-
-def _too_large(size: int, max_bytes: int) -> str:
-    return f"has {size:,} bytes; files with more than {max_bytes:,} are not read"
-
-
-def _read_all(root: Path, paths: Sequence[str], jobs: int | None, max_bytes: int) -> Iterator[_Read | str]:
+def _read_all(root: Path, paths: Sequence[str], jobs: int | None, max_bytes: int) -> Iterator[_Read | Note | None]:
     jobs = jobs or min(_processors(), MOST_JOBS)
     chunks = [paths[at : at + CHUNK] for at in range(0, len(paths), CHUNK)]
     if jobs == 1 or len(paths) < WORTH_PROCESSES:
         for chunk in chunks:
-            yield from _read_chunk(os.fspath(root), chunk, max_bytes)
+            yield from _read_chunk(root, chunk, max_bytes)
         return
     # Started anew and not forked: whoever asks may have threads.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         waiting = iter(chunks)
-        pending = [pool.submit(_read_chunk, os.fspath(root), chunk, max_bytes) for chunk in islice(waiting, jobs * 4)]
+        pending = [pool.submit(_read_chunk, root, chunk, max_bytes) for chunk in islice(waiting, jobs * 4)]
         while pending:
             done = pending.pop(0).result()
-            pending += [pool.submit(_read_chunk, os.fspath(root), chunk, max_bytes) for chunk in islice(waiting, 1)]
+            pending += [pool.submit(_read_chunk, root, chunk, max_bytes) for chunk in islice(waiting, 1)]
             yield from done
 
 
@@ -142,40 +118,19 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read_chunk(root: str, paths: Sequence[str], max_bytes: int) -> list[_Read | str]:
-    inside: dict[str, bool] = {}
-    read: list[_Read | str] = []
-    for path in paths:
-        folder = path.rpartition("/")[0]
-        if folder not in inside:
-            whole = f"{root}/{folder}" if folder else root
-            inside[folder] = os.path.realpath(whole) == whole
-        read.append(_read(root, path, max_bytes) if inside[folder] else "stands behind a link")
-    return read
+def _read_chunk(root: Path, paths: Sequence[str], max_bytes: int) -> list[_Read | Note | None]:
+    reader = Reader(root, max_bytes)
+    return [_read(reader, path) for path in paths]
 
 
-def _read(root: str, path: str, max_bytes: int) -> _Read | str:
-    """A file's hash and comments; why it is not read; nothing if it is gone."""
-    try:
-        descriptor = os.open(f"{root}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    try:
-        look = os.fstat(descriptor)
-        if not stat.S_ISREG(look.st_mode):
-            return ""
-        data = os.read(descriptor, min(look.st_size, max_bytes) + 1)
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    finally:
-        os.close(descriptor)
-    if len(data) > max_bytes:
-        return _too_large(len(data), max_bytes)
+def _read(reader: Reader, path: str) -> _Read | Note | None:
+    """A file's hash and comments; why it is not read; None if it is gone."""
+    data = reader.read(path)
+    if not isinstance(data, bytes):
+        return data
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16", "replace").encode("utf-8", "replace")
         return _Read(hashlib.sha256(data).hexdigest(), scan_bytes(path, text))
     if b"\x00" in data[:BINARY_WITHIN]:
-        return "is binary"
+        return Note(path, "is binary")
     return _Read(hashlib.sha256(data).hexdigest(), scan_bytes(path, data))

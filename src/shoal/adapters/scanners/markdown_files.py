@@ -8,8 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from shoal.adapters.git.files import Note, Reader
 from shoal.adapters.scanners.decoding import decoded, is_binary
-from shoal.adapters.scanners.tree import Note, read
 from shoal.model.found import FoundFile
 
 
@@ -23,8 +23,9 @@ def scan_files(
     root: Path, paths: Iterable[str], known: Mapping[str, str], *, max_bytes: int
 ) -> Iterator[FoundFile | Unchanged | Note]:
     """Each of the files as it was found, in their order. `known` has the hashes of the last scan."""
+    reader = Reader(root, max_bytes)
     for path in paths:
-        data = read(root, path, max_bytes)
+        data = reader.read(path)
         if isinstance(data, Note):
             yield data
         elif data is not None and is_binary(data):

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from shoal.adapters.git.files import Note, Reader
 from shoal.adapters.scanners.decoding import BREAK, decoded, encoding_of
 from shoal.adapters.scanners.markdown import declares_work, scan
-from shoal.adapters.scanners.tree import Note, read
 from shoal.errors import Refused
 from shoal.model.found import Found, Mark
 from shoal.model.item import Form
@@ -27,7 +27,7 @@ def tick(
     `items` are lines, counted from 1, and texts by item. A line that is not that item's any more is left alone, and so
     is one that is ticked. With `dry_run` nothing is written. Raises Refused when the file is saved meanwhile.
     """
-    data = read(root, path, max_bytes)
+    data = Reader(root, max_bytes).read(path)
     if not isinstance(data, bytes):
         return [], [data or Note(path, "is gone")]
     encoding, mark = encoding_of(data)

@@ -1,6 +1,7 @@
-"""All checks that Shoal brings along: those of a checkout, from adapters/checks, and those of the ledger and the vault.
+"""All checks that Shoal brings along: those of a checkout, from adapters/checks, and those that ask the ledger.
 
-The latter are files here, of the same shape, and their lines in OF_LEDGER; their context has a ledger.
+The latter are files here, of the same shape, with a line in OF_LEDGER, or in OF_BOTH when they look at a checkout too;
+their context has a ledger.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 # Name -> module.
 OF_LEDGER: dict[str, str] = {
-    "code-scrutiny": "shoal.daemon.checks.code_scrutiny",
     "jobs-health": "shoal.daemon.checks.jobs_health",
     "learning-health": "shoal.daemon.checks.learning_health",
     "stale-work": "shoal.daemon.checks.stale_work",
-    "todo-scan": "shoal.daemon.checks.todo_scan",
     "vault-health": "shoal.daemon.checks.vault_health",
+}
+OF_BOTH: dict[str, str] = {
+    "code-scrutiny": "shoal.daemon.checks.code_scrutiny",
+    "todo-scan": "shoal.daemon.checks.todo_scan",
 }
 
 
@@ -42,12 +45,12 @@ class Described(Struct, frozen=True):
 
 def names() -> list[str]:
     """What the checks are called."""
-    return sorted({*OF_LEDGER, *of_checkouts.BUILT_INS})
+    return sorted({*OF_LEDGER, *OF_BOTH, *of_checkouts.BUILT_INS})
 
 
 def load(name: str) -> Check:
     """The check of a name. Raises BadInput, with the names that there are."""
-    module = OF_LEDGER.get(name) or of_checkouts.BUILT_INS.get(name)
+    module = OF_LEDGER.get(name) or OF_BOTH.get(name) or of_checkouts.BUILT_INS.get(name)
     if module is None:
         import difflib
 
@@ -56,6 +59,16 @@ def load(name: str) -> Check:
         raise BadInput(f"there is no check {name!r}; {hint}", field="check")
     found: Check = import_module(module)
     return found
+
+
+def looks_at_checkout(action: Action) -> bool:
+    """Whether a check is about the files of a project: all are but those of the ledger and the vault."""
+    return action.handler is not None or action.command is not None or action.name not in OF_LEDGER
+
+
+def asks_ledger(name: str) -> bool:
+    """Whether one of Shoal's checks is given a ledger."""
+    return name in OF_LEDGER or name in OF_BOTH
 
 
 def problem(action: Action) -> str | None:

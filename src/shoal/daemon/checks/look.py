@@ -47,7 +47,7 @@ def look(
         return Look(version, (_as_finding(one) for one in function(given)))
     found = checks.load(action.name)
     options = converted(action.options, found.Options, action.name)
-    asked = ledger() if action.name in checks.OF_LEDGER else None
+    asked = ledger() if checks.asks_ledger(action.name) else None
     return Look(found.VERSION, found.run(msgspec.structs.replace(context, options=options, ledger=asked)))
 
 
