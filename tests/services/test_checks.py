@@ -13,7 +13,6 @@ from shoal.model.check import Finding, Findings, FindingsReport, finding_of
 from shoal.model.item import Severity
 from shoal.settings import TriageSettings
 from tests.conftest import FakeClock
-from tests.rows import execute
 
 DEAD = Finding(rule="broken-link", message="no file guide.md", file="README.md", line=10)
 PORT = Finding(
@@ -121,14 +120,18 @@ def test_rejected_finding_stays_rejected(ledger: Ledger, look: Look) -> None:
     assert ledger.items.get(1).status == "wontfix"
 
 
-def test_what_a_person_has_closed_stays_closed(ledger: Ledger, look: Look, clock: FakeClock) -> None:
+def test_what_is_done_and_still_there_is_told_and_open_again_only_after_it_was_gone(ledger: Ledger, look: Look) -> None:
     look(DEAD)
-    look()
-    ledger.items.reopen(1)
-    clock.advance(1)
     ledger.items.done(1)
+    for _ in range(2):
+        report = look(DEAD)
+        assert (report.new, report.reopened, report.still_there) == ([], [], ["W1"])
+    assert look(complete=False).still_there == []
     assert look(DEAD).reopened == []
+    assert look().resolved == []
     assert ledger.items.get(1).status == "done"
+    report = look(DEAD)
+    assert (report.reopened, report.still_there, ledger.items.get(1).status) == (["W1"], [], "new")
 
 
 def test_edited_item_is_still_its_finding(ledger: Ledger, look: Look) -> None:
@@ -195,11 +198,24 @@ def test_lines_that_are_no_findings_are_told_apart() -> None:
 
 def test_finding_whose_task_is_under_way_waits_for_it(ledger: Ledger, look: Look, address: str) -> None:
     look(DEAD)
-    task = ledger.tasks.create(title="Write the guide")
-    execute(address, "INSERT INTO item_tasks (task, item, place) VALUES (?, 1, 1)", task.id)
+    ledger.items.accept(1)
+    ledger.items.run(1)
+    [claim] = ledger.tasks.claim(worker="w").claims
     assert look().resolved == []
-    ledger.tasks.complete(task.id)
+    ledger.tasks.submit(1, attempt=claim.attempt)
     assert look().resolved == ["W1"]
+    assert ledger.tasks.get(1).status == "completed"  # the look was the verdict
+
+
+def test_task_of_a_finding_that_is_gone_is_given_to_nobody(ledger: Ledger, look: Look) -> None:
+    look(DEAD)
+    ledger.items.accept(1)
+    ledger.items.run(1)
+    waiting = ledger.tasks.create(title="After it", depends_on=[1])
+    assert look().resolved == ["W1"]
+    done = ledger.tasks.get(1)
+    assert (done.status, done.summary) == ("completed", "check doc-health no longer reports it")
+    assert ledger.tasks.get(waiting.id).status == "queued"
 
 
 def test_finding_with_tasks_under_way_below_it_waits_for_them(ledger: Ledger, look: Look) -> None:
@@ -207,9 +223,21 @@ def test_finding_with_tasks_under_way_below_it_waits_for_them(ledger: Ledger, lo
     ledger.items.accept(1)
     ledger.items.create(text="a part", parent=1, accepted=True)
     ledger.items.run(1)
+    ledger.tasks.claim(worker="w")
     assert look().resolved == []
-    ledger.tasks.complete(1)
+    ledger.tasks.complete(1, attempt=1)
     assert look().resolved == ["W1"]
+
+
+def test_finding_that_becomes_critical_or_comes_back_gets_its_task_by_rule(open_at: Callable[..., Ledger]) -> None:
+    ledger = open_at(triage={"critical": TriageSettings(then="accept", severities=["critical"], queue=True)})
+    given: dict[str, Any] = {"check": "doc-health", "project": "web"}
+    assert ledger.checks.record(**given, findings=[moved(PORT, severity=Severity.INFO)]).decisions == []
+    [decision] = ledger.checks.record(**given, findings=[PORT]).decisions
+    assert (decision.item_id, decision.rule, decision.queued) == ("W1", "critical", ["T1"])
+    assert ledger.checks.record(**given).resolved == ["W1"]
+    report = ledger.checks.record(**given, findings=[PORT])
+    assert (report.reopened, [one.queued for one in report.decisions]) == (["W1"], [["T2"]])
 
 
 def test_critical_finding_makes_a_fix_task_by_rule(open_at: Callable[..., Ledger]) -> None:
@@ -222,6 +250,5 @@ def test_critical_finding_makes_a_fix_task_by_rule(open_at: Callable[..., Ledger
     [task] = ledger.tasks.list()
     assert (item.tasks, task.status) == ([task.task_id], "queued")
     assert ledger.items.get(1).status == "new"
-    assert ledger.checks.record(check="doc-health", project="web").resolved == ["W1"]
     submitted = ledger.audits.submit(type="security", message="open port", severity=Severity.CRITICAL)
     assert (submitted.status, len(ledger.tasks.list())) == ("in_progress", 2)

@@ -359,3 +359,11 @@ def _show(findings: list[Finding], report: FindingsReport | None) -> None:
     parts += [f"{len(report.reopened)} back"] if report.reopened else []
     parts += [f"{len(report.resolved)} gone and done"] if report.resolved else []
     output.sentence(", ".join(parts))
+    for taken in report.decisions:
+        queued = f", queued {', '.join(taken.queued)}" if taken.queued else ""
+        output.sentence(f"{taken.item_id}: {taken.then} by rule {taken.rule} ({taken.why}){queued}")
+    if report.still_there:
+        output.sentence(
+            f"done, and still there: {', '.join(report.still_there)}; not merged yet? "
+            f"`shoal item reopen {report.still_there[0]}` has it done again"
+        )

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from shoal.model.backlog import Decision
 from shoal.model.fields import NO_NUL, Count, Name, Positive, Text, Title
 from shoal.model.item import ItemText, Path, Project, Severity
 
@@ -88,7 +89,11 @@ class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class FindingsReport(Struct, frozen=True, kw_only=True):
-    """What was made of findings: how many there are, and the items that are new, came back, or are done by that."""
+    """What was made of findings: how many there are, and the items that are new, came back, or are done by that.
+
+    `still_there` are done, and were seen ever since: what was done is not in the checkout yet, or did not help.
+    `decisions` are those that rules have taken.
+    """
 
     check: str
     project: str
@@ -96,6 +101,8 @@ class FindingsReport(Struct, frozen=True, kw_only=True):
     new: list[str]
     reopened: list[str]
     resolved: list[str]
+    still_there: list[str]
+    decisions: list[Decision]
 
 
 class CheckState(Struct, frozen=True, kw_only=True):

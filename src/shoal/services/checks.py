@@ -16,9 +16,8 @@ from shoal.model.event import Kind
 from shoal.model.fields import Limit
 from shoal.model.item import CLOSED, Item, ItemStatus, Origin, Tier, shown
 from shoal.model.job import Run, RunStatus
-from shoal.services import item_tasks, runs, triage
+from shoal.services import item_ends, runs, triage
 from shoal.services.item_changes import change_item, status_of, text_hash
-from shoal.services.item_ends import finish
 from shoal.services.item_refs import lock_item
 from shoal.services.items import insert
 from shoal.services.transaction import Tx
@@ -39,9 +38,8 @@ class _Known(Struct, frozen=True):
     rule: str
     key_hash: str
     version: str
-    closed_at: int | None
+    gone: int
     status: str
-    done_at: int | None
     line: int | None
     text: str
     source_file: str | None
@@ -59,15 +57,23 @@ class _Known(Struct, frozen=True):
             and not (finding.safe and self.tier == Tier.UNKNOWN)
             and not (finding.title is not None and self.title is None)
             and self.merged_into is None
-            and not self.may_return
+            and not self.gone
+            and self.status != ItemStatus.STALE
         )
 
     @property
     def may_return(self) -> bool:
-        """Whether it is closed, and open again when it is seen: its check has closed it, or nobody had seen it."""
-        if self.status == ItemStatus.STALE:
-            return True
-        return self.status == ItemStatus.DONE and self.closed_at is not None and self.closed_at == self.done_at
+        """Whether it is open again when it is seen: it was done, and a complete look did not see it since."""
+        return self.status == ItemStatus.STALE or (self.status == ItemStatus.DONE and bool(self.gone))
+
+    def is_now(self, item: Item) -> bool:
+        """Whether this is its item, and open."""
+        return item.id == self.item and item.status not in CLOSED
+
+    @property
+    def is_done(self) -> bool:
+        """Whether somebody has done it, and no complete look has confirmed that."""
+        return self.status == ItemStatus.DONE and not self.gone and self.merged_into is None
 
 
 @verb(
@@ -79,10 +85,11 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
     """Keep what a check has found in a project. The same twice changes nothing.
 
     A finding that was seen before stays the same work item: by its check, file, rule and words, wherever it stands in
-    the file. One that the check itself had closed is open again; one that was rejected stays rejected. What a complete
-    look does not have any more is done, unless a task is under way. After another version of the check has looked at
-    everything, an old finding that is like a new one of the same file and rule goes on as that. The rules of
-    [triage.NAME] decide about new ones at once; what asks which files were changed lately is left to `shoal triage`.
+    the file. What a complete look does not have any more is done, with what was submitted for it, unless somebody is at
+    it. Seen again after that it is open again; one that was done and was seen ever since stays so (`still_there`), and
+    one that was rejected stays rejected. After another version of the check has looked at everything, an old finding
+    that is like a new one of the same file and rule goes on as that. The rules of [triage.NAME] decide at once about
+    those that are new; what asks which files were changed lately is left to `shoal triage`.
     """
     if any(rule.queue for rule in tx.settings.triage.values()):
         tx.all("dependencies.lock_edges")  # before any item, as whoever makes tasks of one does
@@ -108,21 +115,30 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
         seen = {one.item for _, one in again}
         unseen = [one for one in unseen if one.item not in seen]
     report = FindingsReport(
-        check=found.check, project=found.project, found=len(findings), new=[], reopened=[], resolved=[]
+        check=found.check,
+        project=found.project,
+        found=len(findings),
+        new=[],
+        reopened=[],
+        resolved=[],
+        still_there=[],
+        decisions=[],
     )
     pairs.sort(key=lambda pair: pair[1].item)
     same = [one.item for finding, one in pairs if one.is_as(found, finding)]
     if same:
         tx.many("checks.touch", [{"item": item, "now": tx.now, "run": found.run} for item in same])
-    for finding, one in pairs:
-        if not one.is_as(found, finding):
-            _see(tx, found, finding, one, report)
+    report.still_there.extend(shown(one.item) for _, one in pairs if one.is_done)
+    seen_again = [(one, _see(tx, found, finding, one)) for finding, one in pairs if not one.is_as(found, finding)]
+    reopened = [item for one, item in seen_again if one.may_return and one.is_now(item)]
     brought = [_bring(tx, found, finding) for finding in left]
+    report.reopened.extend(item.item_id for item in reopened)
     report.new.extend(item.item_id for item in brought)
-    triage.by_rules(tx, brought, {})
+    taken, _ = triage.by_rules(tx, [*(item for _, item in seen_again), *brought], {})
+    report.decisions.extend([*taken, *triage.queue_again(tx, reopened)])
     if found.complete:
         for one in unseen:
-            _resolve(tx, found, one, report)
+            _miss(tx, found, one, report)
         tx.all(
             "checks.complete",
             check_name=found.check,
@@ -209,15 +225,14 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.casefold()))
 
 
-def _see(tx: Tx, found: Findings, finding: Finding, one: _Known, report: FindingsReport) -> None:
-    """A finding was seen again: what it says and where it is now goes over to its item."""
+def _see(tx: Tx, found: Findings, finding: Finding, one: _Known) -> Item:
+    """A finding was seen again: what it says and where goes over to its item, which is open again if it may be."""
     file, rule, key_hash = _key(finding)
     tx.all("checks.seen", item=one.item, file=file, rule=rule, key_hash=key_hash, version=found.version)
     item = lock_item(tx, one.item)
     if item.merged_into is not None:
         target = lock_item(tx, item.merged_into)
-        change_item(tx, target, None, {"last_seen_at": tx.now})
-        return
+        return change_item(tx, target, None, {"last_seen_at": tx.now})
     fields: dict[str, Any] = {"source_file": finding.file, "source_line": finding.line, "severity": finding.severity}
     if item.text_hash != text_hash(finding.message) and one.version != found.version:
         fields |= {"text": finding.message, "text_hash": text_hash(finding.message)}
@@ -231,11 +246,9 @@ def _see(tx: Tx, found: Findings, finding: Finding, one: _Known, report: Finding
         status = status_of(item, accepted=item.accepted)
         data = {"reason": f"check {found.check} reports it again"}
         fields |= seen | {"status": status, "done_at": None, "done_commit": None}
-        change_item(tx, item, Kind.ITEM_REOPENED, fields, data=data)
-        report.reopened.append(item.item_id)
-        return
+        return change_item(tx, item, Kind.ITEM_REOPENED, fields, data=data)
     told = Kind.ITEM_UPDATED if fields.keys() - {"source_line"} else None
-    change_item(tx, item, told, fields | seen)
+    return change_item(tx, item, told, fields | seen)
 
 
 def _bring(tx: Tx, found: Findings, finding: Finding) -> Item:
@@ -273,13 +286,14 @@ def _bring(tx: Tx, found: Findings, finding: Finding) -> Item:
     return item
 
 
-def _resolve(tx: Tx, found: Findings, one: _Known, report: FindingsReport) -> None:
+def _miss(tx: Tx, found: Findings, one: _Known, report: FindingsReport) -> None:
     """A complete look has not seen it: it is done, unless somebody is at it."""
+    if not one.gone:
+        tx.all("checks.gone", item=one.item)
     if one.status in CLOSED:
         return
     item = lock_item(tx, one.item)
-    if item.merged_into is not None or item.status in CLOSED or item_tasks.live(tx, item):
+    if item.merged_into is not None or item.status in CLOSED:
         return
-    finish(tx, item, reason=f"check {found.check} no longer reports it")
-    tx.all("checks.close", item=item.id, now=tx.now)
-    report.resolved.append(shown(one.item))
+    if item_ends.vanish(tx, item, reason=f"check {found.check} no longer reports it"):
+        report.resolved.append(shown(one.item))

@@ -6,7 +6,7 @@ from shoal.errors import Refused
 from shoal.model.event import Kind
 from shoal.model.item import CLOSED, Item, ItemStatus
 from shoal.model.task import Status
-from shoal.services import item_tasks
+from shoal.services import item_tasks, outcomes, tasks
 from shoal.services.item_changes import change_item, require_open, status_of
 from shoal.services.item_graph import ancestors
 from shoal.services.item_refs import lock_item
@@ -25,6 +25,23 @@ def finish(tx: Tx, item: Item, *, reason: str | None = None) -> Item:
         )
     fields = {"status": ItemStatus.DONE, "done_at": tx.now, "done_commit": None}
     return change_item(tx, item, Kind.ITEM_DONE, fields, data={"reason": reason} if reason else None)
+
+
+def vanish(tx: Tx, item: Item, *, reason: str) -> bool:
+    """What a locked item is about is there no more: it is done, unless somebody is at it; whether it is.
+
+    What was submitted for it is approved by that, and what nobody has begun is completed without anybody being paid.
+    """
+    under_way = tasks.by_numbers(tx, item_tasks.live(tx, item))
+    if any(task.status is Status.ACTIVE for task in under_way):
+        return False
+    for task in under_way:
+        if task.status is not Status.REVIEW:
+            task = outcomes.complete(tx, task=task.id, summary=reason)
+        if task.status is Status.REVIEW:
+            outcomes.review(tx, task=task.id, approve=True, notes=reason)
+    finish(tx, item, reason=reason)
+    return True
 
 
 def settle(tx: Tx, item: Item, *, reopened: bool) -> list[str]:

@@ -6,7 +6,7 @@ What a person decided, or took back, stays. Decisions by people: items.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -95,15 +95,27 @@ def _decide(
             decided = items.decide(tx, locked, accepted=rule.then == "accept", by=f"{BY}{name}", reason=why)
             if rule.then == "accept" and rule.queue and _may_run(decided):
                 queued = _queue(tx, decided, notes)
+    return _told(item, name, rule.then, why, queued)
+
+
+def _told(item: Item, rule: str, then: Literal["accept", "reject", "leave"], why: str, queued: list[str]) -> Decision:
+    source = item.source_file
     return Decision(
-        item_id=item.item_id,
-        name=item.name,
-        source_file=item.source_file,
-        rule=name,
-        then=rule.then,
-        why=why,
-        queued=queued,
+        item_id=item.item_id, name=item.name, source_file=source, rule=rule, then=then, why=why, queued=queued
     )
+
+
+def queue_again(tx: Tx, reopened: list[Item]) -> list[Decision]:
+    """Make the tasks of items that are open again, where the rule that accepted them queues."""
+    done = []
+    for item in reopened:
+        name = (item.decided_by or "").removeprefix(BY)
+        rule = tx.settings.triage.get(name)
+        by_it = item.accepted and item.decided_by == f"{BY}{name}"
+        queues = rule is not None and rule.queue and by_it and _may_run(item)
+        if queues and (queued := _queue(tx, lock_item(tx, item.id), [])):
+            done.append(_told(item, name, "accept", "is there again", queued))
+    return done
 
 
 def _may_run(item: Item) -> bool:
@@ -134,17 +146,7 @@ def _made_safe(tx: Tx, filters: dict[str, str], *, dry_run: bool) -> list[Decisi
             queued = [] if dry_run else _queue(tx, lock_item(tx, item.id), [])
             if not queued and not dry_run:
                 continue  # it was told when it was accepted
-            done.append(
-                Decision(
-                    item_id=item.item_id,
-                    name=item.name,
-                    source_file=item.source_file,
-                    rule=name,
-                    then="accept",
-                    why="is safe_always now",
-                    queued=queued,
-                )
-            )
+            done.append(_told(item, name, "accept", "is safe_always now", queued))
     return done
 
 

@@ -20,8 +20,8 @@ CREATE TABLE checks (
   PRIMARY KEY (check_name, project)
 );
 
--- What a work item is known by when its check sees it again; an edit of the item changes nothing of that. `closed_at` is
--- when the check itself closed it: an item that somebody else closed stays so.
+-- What a work item is known by when its check sees it again; an edit of the item changes nothing of that. `gone` when the
+-- last complete look did not see it: only then is it open again once it is seen, whoever had closed it.
 CREATE TABLE findings (
   item BIGINT PRIMARY KEY REFERENCES items (id),
   check_name TEXT NOT NULL,
@@ -30,6 +30,6 @@ CREATE TABLE findings (
   rule TEXT NOT NULL,
   key_hash TEXT NOT NULL,
   version TEXT NOT NULL,
-  closed_at BIGINT
+  gone INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX findings_of_check ON findings (check_name, project);

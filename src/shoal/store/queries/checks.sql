@@ -30,7 +30,7 @@ LIMIT :limit
 
 -- name: known
 -- What a check has found in a project before, whatever has become of it.
-SELECT f.item, f.file, f.rule, f.key_hash, f.version, f.closed_at, t.status, t.done_at, t.source_line, t.text,
+SELECT f.item, f.file, f.rule, f.key_hash, f.version, f.gone, t.status, t.source_line, t.text,
   t.source_file, t.severity, t.tier, t.title, t.merged_into
 FROM findings AS f JOIN items AS t ON t.id = f.item
 WHERE f.check_name = :check_name AND f.project = :project
@@ -50,7 +50,7 @@ VALUES (:item, :check_name, :project, :file, :rule, :key_hash, :version)
 
 -- name: seen
 -- A finding was seen again.
-UPDATE findings SET file = :file, rule = :rule, key_hash = :key_hash, version = :version WHERE item = :item
+UPDATE findings SET file = :file, rule = :rule, key_hash = :key_hash, version = :version, gone = 0 WHERE item = :item
 
 -- name: touch
 -- It was seen again as it was.
@@ -58,9 +58,9 @@ UPDATE items SET last_seen_at = :now, unseen = 0, updated_at = :now,
   run = COALESCE(:run, run)
 WHERE id = :item
 
--- name: close
--- Its check has closed it.
-UPDATE findings SET closed_at = :now WHERE item = :item
+-- name: gone
+-- A complete look has not seen it.
+UPDATE findings SET gone = 1 WHERE item = :item
 
 -- name: audits
 -- The newest findings from outside before one.
