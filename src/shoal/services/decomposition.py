@@ -88,7 +88,7 @@ class _Work:
         if not ends:
             self._above.append(item.id)
             waits = list(dict.fromkeys([*after, *self._blockers(item)]))
-            children = _in_order(tx, item_tasks.children(tx, item))
+            children = _in_order(tx, item_tasks.runnable_below(tx, item))
             ends = self._children(children, waits, priority) if children else self._tasks(item, waits, priority)
             self._above.pop()
         data = {"tasks": [*map(tx.shown, item_tasks.live(tx, item))]}

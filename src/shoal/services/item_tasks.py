@@ -30,7 +30,7 @@ def parts(tx: Tx, item: Item) -> list[Part]:
     return [newest[place] for place in sorted(newest)]
 
 
-def children(tx: Tx, item: Item) -> list[Item]:
+def runnable_below(tx: Tx, item: Item) -> list[Item]:
     """The accepted items below one that are not closed, in their order."""
     return [item_from_row(row) for row in tx.all("backlog.runnable_below", parent=item.id)]
 
