@@ -233,8 +233,8 @@ def verb(
     second time changes nothing, so that it may be sent again when nobody heard the answer. One that `reads_vault` runs
     after everything committed is in its file. One that is `outside` is handed the outside world (outside.py) in place
     of a transaction. A request body may have `body_limit_bytes` where that is more than the setting of this name, and
-    `when_larger` says what to do with more. A hot verb may have a second form `joined`, which does several calls at once; `joins` says which
-    calls can be done together.
+    `when_larger` says what to do with more. A hot verb may have a second form `joined`, which does several calls at
+    once; `joins` says which calls can be done together.
     """
 
     def declare(function: Callable[Concatenate[C, P], R]) -> Verb[P, R]:
