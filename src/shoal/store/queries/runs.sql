@@ -59,8 +59,8 @@ LIMIT :limit
 SELECT MAX(slot) FROM runs WHERE job = :job AND cause <> 'trigger'
 
 -- name: last_triggered
--- The newest time at which someone triggered a job, from a time on.
-SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = 'trigger'
+-- The newest time at which a job was fired for a reason other than the clock, from a time on.
+SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause IN ('trigger', 'commit', 'idle')
 
 -- name: last_occasion
 -- The newest time at which a job fired for a reason other than the clock or a person.
