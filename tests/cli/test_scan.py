@@ -141,3 +141,17 @@ def test_watch_scans_again_until_it_is_stopped(shell: Shell, project: Path) -> N
             finally:
                 watching.send_signal(signal.SIGINT)
         assert watching.wait(20) == 0
+
+
+def test_rules_decide_at_once_and_ask_git_where_the_files_are(shell: Shell, project: Path) -> None:
+    (shell.home / "shoal.toml").write_text(
+        '[triage.hot]\nthen = "accept"\nchanged_within_days = 30\n[triage.rest]\nthen = "reject"\n'
+    )
+    (project / "TODO.md").write_text("- [ ] Oil the pump\n")
+    commit(project)
+    (project / "ROADMAP.md").write_text("- [ ] Dig a well\n")
+    assert "by rules" not in shell("scan", "pond", "--dry-run")
+    assert shell.errors == ""
+    assert shell("scan", "pond").endswith("by rules: hot 1, rest 1\n")
+    found = {one["text"]: one["decided_by"] for one in shell.json("backlog", "list", "--all")}
+    assert found == {"Oil the pump": "rule:hot", "Dig a well": "rule:rest"}

@@ -13,6 +13,7 @@ from shoal.model import path_pattern
 from shoal.settings import TriageSettings
 from tests.conftest import START_MS, FakeClock
 from tests.rows import execute
+from tests.services.scanned import scan
 
 DAY_MS = 86_400_000
 
@@ -175,3 +176,47 @@ def test_undone_decision_is_open_to_rules_again(ruled: Callable[..., Ledger]) ->
     assert decided(ledger) == [("W1", "all", "accept")]
     with pytest.raises(ShoalError):
         ledger.items.undo(1, event=1)
+
+
+def test_rules_decide_about_what_a_scan_brings(ruled: Callable[..., Ledger]) -> None:
+    ledger = ruled(
+        login={"then": "accept", "containing": ["login"]},
+        late={"then": "reject", "older_than_days": 10},
+        ideas={"then": "leave", "containing": ["idea"]},
+        rest={"then": "reject", "origins": ["scan"]},
+    )
+    text = "- [ ] Mend the login\n- [ ] An idea\n- [ ] Paint the login\n- [x] Old login\n- [ ] Other\n"
+    tried = scan(ledger, text, dry_run=True)
+    assert (tried.rules, ledger.items.list()) == ({}, [])
+    report = scan(ledger, text)
+    assert (report.rules, report.notes) == ({"login": 2, "ideas": 1, "rest": 1}, [])
+    assert {one.text: (one.status, one.decided_by) for one in ledger.items.list()} == {
+        "Mend the login": ("triaged", "rule:login"),
+        "An idea": ("new", None),
+        "Paint the login": ("triaged", "rule:login"),
+        "Old login": ("done", None),
+        "Other": ("wontfix", "rule:rest"),
+    }
+    # What was decided before is not asked about again, and what is added is.
+    ledger.items.reopen("W5")
+    assert scan(ledger, text).rules == {}
+    assert scan(ledger, text + "- [ ] login, at last\n").rules == {"login": 1}
+    assert ledger.items.get("W5").status == "new"
+
+
+def test_scan_says_which_files_changed_lately(ruled: Callable[..., Ledger]) -> None:
+    ledger = ruled(hot={"then": "accept", "changed_within_days": 30}, rest={"then": "reject"})
+    unknown = scan(ledger, "- [ ] a\n", project="far")
+    assert unknown.rules == {}
+    assert "rule hot asks which files of far were changed lately" in unknown.notes[0]
+    files = {"hot.md": "- [ ] b\n", "cold.md": "- [ ] c\n"}
+    report = scan(ledger, files, changed={"hot.md": START_MS - 29 * DAY_MS, "cold.md": START_MS - 31 * DAY_MS})
+    assert report.rules == {"hot": 1, "rest": 1}
+
+
+def test_rule_that_makes_tasks_leaves_what_stands_below_another_to_people(ruled: Callable[..., Ledger]) -> None:
+    ledger = ruled(safe={"then": "accept", "queue": True})
+    report = scan(ledger, "- [ ] above\n  - [ ] below\n")
+    assert (report.rules, report.notes, ledger.tasks.list()) == ({"safe": 2}, [], [])
+    ledger.items.update("W2", tier="safe_always")
+    assert [one.queued for one in ledger.items.triage().decisions] == [["T1"]]

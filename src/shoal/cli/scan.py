@@ -119,6 +119,10 @@ def _show(done: Done, ticked: list[str], dry_run: bool, explain: bool) -> None:
     files = f"{done.read:,} file{'' if done.read == 1 else 's'} read, {done.unchanged:,} as they were"
     would = "would be: " if dry_run else ""
     output.sentence(f"{report.project} ({report.scanner}): {would}{counted}; {files}")
+    if report.rules:
+        output.sentence(f"by rules: {', '.join(f'{rule} {number:,}' for rule, number in report.rules.items())}")
+    for note in report.notes:
+        click.echo(f"note: {note}", err=True)
     if ticked:
         output.sentence(f"{'would tick' if dry_run else 'ticked'}: {', '.join(ticked)}")
 

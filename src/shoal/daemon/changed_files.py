@@ -18,10 +18,9 @@ def changed_files(
     """By project, each file that a commit changed in the days that the rules ask about, and when the last one did, in
     epoch milliseconds; and why that could not be had of a project. Asks nothing when no rule does.
     """
-    days = [rule.changed_within_days for rule in settings.triage.values() if rule.changed_within_days is not None]
-    if not days:
+    since = _since(settings, clock)
+    if since is None:
         return {}, []
-    since = (clock or SystemClock()).now_ms() // 1000 - max(days) * 86_400
     found: dict[str, dict[str, int]] = {}
     problems: list[str] = []
     for name, one in settings.projects.items():
@@ -31,6 +30,21 @@ def changed_files(
             except (GitError, OSError) as error:
                 problems.append(f"{name}: {getattr(error, 'message', error)}")
     return found, problems
+
+
+def changed_in(settings: Settings, folder: Path) -> dict[str, int] | None:
+    """The same for one folder; None when no rule asks, or nobody can tell."""
+    since = _since(settings)
+    try:
+        return None if since is None else _of(folder, since)
+    except (GitError, OSError):
+        return None
+
+
+def _since(settings: Settings, clock: Clock | None = None) -> int | None:
+    """From when on the rules ask about changes, in seconds since 1970; None when none asks."""
+    days = [rule.changed_within_days for rule in settings.triage.values() if rule.changed_within_days is not None]
+    return (clock or SystemClock()).now_ms() // 1000 - max(days) * 86_400 if days else None
 
 
 def _of(folder: Path, since: int) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shoal.adapters.git.files import Listing, Note, look, real
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.clock import SystemClock
+from shoal.daemon.changed_files import changed_in
 from shoal.daemon.projects import place_meant, project_of
 from shoal.errors import BadInput
 from shoal.model.found import FoundFile, ScanReport
@@ -96,6 +97,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         if tell is not None and number % 100 == 0:
             tell(ask.project, number)
     now = {*unchanged, *(one.path for one in files)}
+    changed = changed_in(settings, listed.root) if files and not dry_run else None
     report = ledger.items.scan(
         project=ask.project,
         scanner=ask.scanner,
@@ -105,6 +107,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         complete=not ask.under,
         head=listed.head,
         since=before.number,
+        changed=None if changed is None else {one.path: changed[one.path] for one in files if one.path in changed},
         dry_run=dry_run,
     )
     credited = _credit(ledger, listed.root, report) if listed.in_git and not dry_run else 0

@@ -59,6 +59,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `renamed` maps new paths to old ones, as git has it. `head` is the commit of the checkout. `since` is the number of
     the scan with whose hashes the files were compared: when there was another since then, this one is refused.
+    `changed` says which of the files commits changed lately, and when; None when nobody asked git.
     """
 
     project: Project
@@ -69,6 +70,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     complete: bool = True
     head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
     since: Count | None = None
+    changed: Annotated[dict[Path, Moment], Meta(max_length=100_000)] | None = None
 
 
 Became = Literal[
@@ -88,13 +90,18 @@ class ScanChange(Struct, frozen=True, kw_only=True):
 
 
 class ScanReport(Struct, frozen=True, kw_only=True):
-    """What came of a scan: how many of each, and those that changed, in the order of files and lines."""
+    """What came of a scan: how many of each, and those that changed, in the order of files and lines.
+
+    `rules` says how many new items each rule of `[triage.NAME]` took, `notes` what hindered one. A dry run asks none.
+    """
 
     project: str
     scanner: str
     number: int
     counts: dict[str, int]
     changes: list[ScanChange]
+    rules: dict[str, int] = {}
+    notes: list[str] = []
     dry_run: bool = False
 
 

@@ -91,8 +91,7 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
     that is like a new one of the same file and rule goes on as that. The rules of [triage.NAME] decide at once about
     those that are new; what asks which files were changed lately is left to `shoal triage`.
     """
-    if any(rule.queue for rule in tx.settings.triage.values()):
-        tx.all("dependencies.lock_edges")  # before any item, as whoever makes tasks of one does
+    triage.lock_edges(tx)
     tx.all("checks.begin", check_name=found.check, project=found.project, version=found.version, now=tx.now)
     known = [_Known(*row) for row in tx.all("checks.known", check_name=found.check, project=found.project)]
     moved = {old: new for new, old in found.renamed.items()}

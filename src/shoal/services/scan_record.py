@@ -106,6 +106,11 @@ class Record:
         new = self.matching.new
         return bool(new or self.changed or self.slid or self.lost or self.missed or self.gone_files or self.read_files)
 
+    @property
+    def added(self) -> list[int]:
+        """The numbers of the items that are new, once that is carried out."""
+        return [self.ids[at] for at in self.matching.new]
+
     def carry_out(self) -> ScanReport | None:
         """Write it all; None when another scan was faster."""
         number = self.known.number
@@ -126,7 +131,14 @@ class Record:
         if self.writing and self.something:
             data = {**self.whose, "number": number, "counts": counts, "head": self.scan.head}
             self.tx.emit(Kind.SCAN_ENDED, data=data)
-        return ScanReport(**self.whose, number=number, counts=counts, changes=changes, dry_run=not self.writing)
+        return ScanReport(
+            project=self.scan.project,
+            scanner=self.scan.scanner,
+            number=number,
+            counts=counts,
+            changes=changes,
+            dry_run=not self.writing,
+        )
 
     def _id(self, target: Place | int) -> int | None:
         return self.ids.get(target) if isinstance(target, Place) else target

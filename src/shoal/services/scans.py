@@ -6,17 +6,19 @@ no other scan came between. Who is who: matching.py. What becomes of an item: sc
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import msgspec
 
 from shoal.errors import BadInput, Refused
 from shoal.model.found import Scan, Scanned, Scanner, ScanReport
-from shoal.model.item import Project
+from shoal.model.item import Project, item_from_row
+from shoal.services import triage
 from shoal.services.matching import Matching, match
 from shoal.services.outside import Outside
 from shoal.services.scan_record import Record
-from shoal.services.sightings import Known, read_known
+from shoal.services.sightings import Known, read_known, rows_of
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
@@ -44,7 +46,8 @@ def scan(outside: Outside, scan: Scan, *, dry_run: bool = False) -> ScanReport:
     """Bring what was found in a project's files into the backlog; with `dry_run` only tell what that would change.
 
     An item that was moved, reworded, ticked, or whose file was renamed stays the same item. All of it or nothing; the
-    same again changes and tells nothing. Refused when another scan came between this one's look and its report.
+    same again changes and tells nothing. The rules of [triage.NAME] decide about new items at once. Refused when
+    another scan came between this one's look and its report.
     """
     _check_places(scan)
     for _ in range(TRIES):
@@ -64,7 +67,18 @@ def scan(outside: Outside, scan: Scan, *, dry_run: bool = False) -> ScanReport:
 
 
 def _record(scan: Scan, known: Known, matching: Matching, writing: bool, tx: Tx) -> ScanReport | None:
-    return Record(tx, scan, known, matching, writing=writing).carry_out()
+    if writing and matching.new:
+        triage.lock_edges(tx)
+    record = Record(tx, scan, known, matching, writing=writing)
+    report = record.carry_out()
+    if report is None or not writing or not tx.settings.triage or not record.added:
+        return report
+    rows = tx.all("scans.lock", rows=rows_of([{"id": number} for number in sorted(record.added)]))
+    changed = {} if scan.changed is None else {scan.project: scan.changed}
+    taken, notes = triage.by_rules(tx, [item_from_row(row) for row in rows], changed)
+    counts = Counter(one.rule for one in taken)
+    rules = {name: counts[name] for name in tx.settings.triage if counts[name]}
+    return msgspec.structs.replace(report, rules=rules, notes=notes)
 
 
 def _unless_something(scan: Scan, known: Known, matching: Matching, tx: Tx) -> ScanReport | None:

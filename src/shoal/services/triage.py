@@ -56,14 +56,23 @@ def triage(
     return Triaged(decisions=taken, looked_at=len(page), left=left, notes=notes, dry_run=dry_run, next=following)
 
 
+def lock_edges(tx: Tx) -> None:
+    """Take what rules need that make tasks: before any item is locked, as whoever makes tasks of one does."""
+    if any(rule.queue for rule in tx.settings.triage.values()):
+        tx.all("dependencies.lock_edges")
+
+
 def by_rules(
     tx: Tx, found: list[Item], changed: Mapping[str, Mapping[str, int]], *, dry_run: bool = False
 ) -> tuple[list[Decision], list[str]]:
-    """Let the rules decide about these items, as far as they are new: what each rule says, and what hindered one."""
+    """Let the rules decide about these items, as far as they are new: what each rule says, and what hindered one.
+
+    Whoever has locked items before has called `lock_edges` before that.
+    """
+    if not dry_run:
+        lock_edges(tx)
     rules = tx.settings.triage
     with_files = any(rule.paths or rule.changed_within_days is not None for rule in rules.values())
-    if not dry_run and any(rule.queue for rule in rules.values()):
-        tx.all("dependencies.lock_edges")  # before any item, as whoever makes tasks of one does
     notes: list[str] = []
     taken: list[Decision] = []
     for item in found if rules else []:

@@ -37,6 +37,11 @@ def run(context: Context) -> Iterator[Finding]:
         done = scan(ledger, settings, ask)
         counts = ", ".join(f"{number} {what}" for what, number in done.report.counts.items() if number)
         context.warn(f"{scanner}: {done.read} files read, {done.unchanged} unchanged; {counts or 'nothing found'}")
-        for note in done.notes:
-            context.warn(f"{note.path}: {note.why}")
+        if done.report.rules:
+            taken = ", ".join(f"{rule} {number}" for rule, number in done.report.rules.items())
+            context.warn(f"by rules: {taken}")
+        for note in done.report.notes:
+            context.warn(note)
+        for left_out in done.notes:
+            context.warn(f"{left_out.path}: {left_out.why}")
     yield from ()
