@@ -32,7 +32,7 @@ def test_costs_of_tasks_and_agents(shell: Shell) -> None:
     assert "unknown" in of_task
     assert "T1: 0.0015 USD in 2 calls, 1 without a known price; 1400 tokens in, 10 out, 71 %" in of_task
     told = shell.json("costs", "task", "T1", "--limit", "1", "--all")
-    assert ([one["request_key"] for one in told["calls"]], told["sum"]["cost_usd_micros"]) == (["k1", "k3"], 1500)
+    assert ([one["request_key"] for one in told["calls"]], told["sums"][0]["cost_usd_micros"]) == (["k1", "k3"], 1500)
     assert "cost         0.0015 USD in 2 calls" in shell("show", "T1")
     shell("costs", "task", "T9", code=3)
 
