@@ -71,13 +71,11 @@ def test_sums_of_accounts_begin_at_any_moment(spent: Ledger) -> None:
 def test_item_is_told_with_its_tasks(spent: Ledger) -> None:
     assert sums(spent, by="purpose", item="W1") == {"work": 50_000, "scope": 1500}
     assert sums(spent, item=1) == {"T2": 30_000, "T1": 20_000, "W1": 1500}
-    first = spent.costs.list(item="W1", limit=3)
+    assert sums(spent, item=1, task=2) == {"T2": 30_000}
+    first = spent.costs.list(item="W1", limit=1)
     rest = spent.costs.list(item="W1", limit=3, cursor=first.next)
-    assert [one.request_key for one in [*first, *rest]] == ["s1", "s2", "w1", "w2"]
-    assert [(one.task_id, one.item_id, one.assessment, one.purpose) for one in [first[0], rest[0]]] == [
-        (None, "W1", 1, "scope"),
-        ("T2", None, None, "work"),
-    ]
+    assert [one.request_key for one in [*first, *rest]] == ["s1", "s2"]
+    assert {(one.task_id, one.item_id, one.assessment, one.purpose) for one in rest} == {(None, "W1", 1, "scope")}
     with pytest.raises(NotFound):
         spent.costs.sums(item="W9")
 

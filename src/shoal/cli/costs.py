@@ -61,7 +61,7 @@ def task(session: Session, task: str, **paging: Any) -> None:
 @_paged
 @command
 def item(session: Session, item: str, **paging: Any) -> None:
-    """Show each model call for a work item, to scope it and to work on its tasks, and the sums of both."""
+    """Show each model call to scope a work item, their sum, and those of its tasks."""
     _calls(session, "item", item, **paging)
 
 

@@ -31,9 +31,6 @@ from shoal.services.verb import verb
 EPOCH = date(1970, 1, 1).toordinal()
 ACCOUNT = ("task", "item", "purpose", "check_name", "project")
 COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd_micros")
-OfItem = Annotated[
-    ItemRef, Meta(description="Only calls for this work item: to scope it, and to work on the tasks that it became.")
-]
 _json = msgspec.json.Encoder().encode
 
 
@@ -106,7 +103,7 @@ def list_(
     tx: Tx,
     *,
     task: TaskRef | None = None,
-    item: OfItem | None = None,
+    item: Annotated[ItemRef | None, Meta(description="Only calls to scope this work item.")] = None,
     agent: Name | None = None,
     session: Positive | None = None,
     after: Annotated[Count, Meta(description="Only calls behind this id.")] = 0,
@@ -131,7 +128,9 @@ def sums(
     *,
     by: Literal["account", "purpose", "task", "agent", "configuration", "model", "provider", "day"] = "account",
     task: TaskRef | None = None,
-    item: OfItem | None = None,
+    item: Annotated[
+        ItemRef | None, Meta(description="Only what it cost: to scope it, and to work on its tasks.")
+    ] = None,
     since: Annotated[Moment | None, Meta(description="Only calls at this moment or later.")] = None,
     limit: Limit = 100,
 ) -> list[CostSum]:

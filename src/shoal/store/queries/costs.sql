@@ -53,16 +53,14 @@ SELECT
 FROM costs
 WHERE id > :after
   AND (task, id) > (:task, :after) AND (task, id) <= (:task, 9223372036854775807)             -- if task
-  AND id IN (                                                                                 -- if item
-    SELECT id FROM costs WHERE item = :item                                                   -- if item
-    UNION ALL                                                                                 -- if item
-    SELECT c.id FROM item_tasks AS t JOIN costs AS c ON c.task = t.task WHERE t.item = :item  -- if item
-  )                                                                                           -- if item
+  AND (item, id) > (:item, :after) AND (item, id) <= (:item, 9223372036854775807)             -- if item
+  AND item IS NOT NULL                                                                        -- if item
   AND (agent, id) > (:agent, :after) AND (agent, id) <= (:agent, 9223372036854775807)         -- if agent
   AND (session, id) > (:session, :after) AND (session, id) <= (:session, 9223372036854775807) -- if session
   AND session IS NOT NULL                                                                     -- if session
 ORDER BY
   task,                                                                                       -- if task
+  item,                                                                                       -- if item
   session,                                                                                    -- if session
   agent,                                                                                      -- if agent
   id
@@ -101,10 +99,10 @@ FROM (
   SELECT * FROM cost_sums
   WHERE day >= :day
     AND task = :task                                                       -- if task
-    AND (                                                                  -- if item
-      task = 0 AND item = :item                                            -- if item
-      OR task IN (SELECT task FROM item_tasks WHERE item = :item)          -- if item
-    )                                                                      -- if item
+    AND task = 0 AND item = :item                                          -- if item
+  UNION ALL                                                                -- if item
+  SELECT c.* FROM item_tasks AS t JOIN cost_sums AS c ON c.task = t.task   -- if item
+  WHERE t.item = :item AND c.day >= :day                                   -- if item
   UNION ALL                                                                -- if since
   SELECT                                                                   -- if since
     COALESCE(task, 0), COALESCE(item, 0), purpose,                         -- if since
@@ -120,7 +118,9 @@ FROM (
       OR task IN (SELECT task FROM item_tasks WHERE item = :of_item)       -- if of_item
     )                                                                      -- if of_item
 ) AS both_parts
-WHERE task > 0                                                             -- if by_task
+WHERE TRUE
+  AND task > 0                                                             -- if by_task
+  AND task = :task                                                         -- if task
 GROUP BY key
 ORDER BY
   key DESC,                                                                -- if by_day
