@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+import httpx2
 import pytest
 
 from shoal.adapters.llm import prioritiser, scoper
 from shoal.adapters.llm.model import Model, most_used
 from shoal.errors import ModelError, ModelUnreachable, NotConfigured
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
+from tests.conftest import wait_until
 
 HAIKU = "anthropic:claude-haiku-4-5"
 GOOD = {
@@ -114,6 +117,44 @@ def test_model_that_never_answers_is_given_up(api: MessagesApi) -> None:
     with Model(HAIKU, base_url=api.url, timeout_seconds=0.3) as model:
         reply = scoper.scope(model, "ostrich")
     assert isinstance(reply.error, ModelUnreachable)
+
+
+def test_answer_that_stops_in_its_middle_is_no_bad_answer(api: MessagesApi) -> None:
+    api.script("ostrich", says({"title": "x"}, output=11), *[Answer(text="x", hangs=True)] * 9)
+    with Model(HAIKU, base_url=api.url, timeout_seconds=1) as model:
+        reply = scoper.scope(model, "ostrich")
+    assert isinstance(reply.error, ModelUnreachable)
+    assert "did not answer in time" in reply.error.message
+    assert "try again later" in reply.error.message
+    assert [(call.output_tokens, call.is_paid) for call in reply.calls] == [(11, True), (0, False)]
+
+
+@pytest.mark.parametrize("silence", [httpx2.ReadTimeout("silent"), TimeoutError()])
+def test_silence_is_told_as_that_however_it_is_wrapped(model: Model, silence: Exception) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        raise silence
+
+    with Model(HAIKU, base_url="http://127.0.0.1:9", timeout_seconds=20) as model:
+        model._http._transport = httpx2.MockTransport(answer)
+        reply = scoper.scope(model, "ostrich")
+    assert isinstance(reply.error, ModelUnreachable)
+    assert "did not answer in time" in reply.error.message
+
+
+def test_what_was_used_until_ctrl_c_is_told(api: MessagesApi, model: Model) -> None:
+    api.script("ostrich", says({"title": "x"}, output=11), Answer(text="x", wait_seconds=60))
+
+    def press() -> None:
+        wait_until(lambda: len(api.served("ostrich")) == 2)
+        signal.raise_signal(signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    reply = scoper.scope(model, "ostrich")
+    pressing.join()
+    assert reply.stopped
+    assert [(call.output_tokens, call.is_paid) for call in reply.calls] == [(11, True), (0, False)]
+    assert len({call.request_key for call in reply.calls}) == 2
 
 
 class ChatHandler(BaseHTTPRequestHandler):

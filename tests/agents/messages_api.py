@@ -231,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not served.body.get("stream"):
             usage = answer.tokens.at_first() | {"output_tokens": answer.tokens.output}
             stop = "tool_use" if answer.tools else "end_turn"
-            self._reply(200, _message(served, _blocks(served), stop, usage))
+            self._reply(200, _message(served, _blocks(served), stop, usage), hangs=answer.hangs)
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -247,11 +247,14 @@ class _Handler(BaseHTTPRequestHandler):
         kind = "overloaded_error" if status == 529 else "invalid_request_error" if status < 500 else "api_error"
         self._reply(status, {"type": "error", "error": {"type": kind, "message": message}})
 
-    def _reply(self, status: int, document: dict[str, Any]) -> None:
+    def _reply(self, status: int, document: dict[str, Any], *, hangs: bool = False) -> None:
         content = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(content)
+            self.wfile.write(content[:-1] if hangs else content)
+            self.wfile.flush()
+        if hangs:
+            self.api.pause(None)

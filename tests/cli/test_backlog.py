@@ -97,6 +97,19 @@ def test_priorities_by_rules_are_explained(shell: Shell) -> None:
     assert shell.json("item", "show", "W1")["prioritised_by"] == "rules"
 
 
+def test_what_a_model_would_be_asked_is_shown_and_nobody_asked(shell: Shell) -> None:
+    shell("backlog", "prioritise", "--ask-model", "--dry-run", code=4)
+    shell("item", "add", "Mend the ostrich", "--accept")
+    (shell.home / "form.json").write_text('{"effort": "small"}')
+    shell("scope", "W1", "--from", str(shell.home / "form.json"))
+    shown = shell("backlog", "prioritise", "--ask-model", "--dry-run")
+    assert shown.startswith("anthropic:claude-haiku-4-5 would be asked about 1 items: ")
+    assert "USD at most\n" in shown
+    assert "Mend the ostrich" in shown
+    told = shell.json("backlog", "prioritise", "--model", "mine:own", "--dry-run")
+    assert (told["items"], told["most_usd_micros"], shell.json("costs")) == (["W1"], None, [])
+
+
 def test_backlog_is_exported_and_imported(shell: Shell) -> None:
     shell("item", "add", "Größe 文字", "--accept", "-p", "P0")
     assert "1 items written to" in shell("backlog", "export", "-o", "b.md")

@@ -49,6 +49,15 @@ def test_commands_print_findings_and_their_failure_resolves_nothing(shell: Shell
     assert "no-such-program cannot be started in" in shell.errors
 
 
+def test_partial_look_is_said_and_no_failure(shell: Shell) -> None:
+    found = shell.json("check", "run", "licences", "--command", command(FINDING, {"partial": "it was late"}))
+    assert (found["complete"], found["problem"], found["report"]["new"]) == (False, None, ["W1"])
+    assert shell.errors == "it was late; nothing counts as gone\n"
+    (shell.home / "late.py").write_text("def run(context):\n    context.partial('it was late')\n    yield from ()\n")
+    shell("check", "run", "licences", "--handler", "late:run")
+    assert shell.errors == "it was late; nothing counts as gone\n"
+
+
 def test_function_that_breaks_is_told_without_a_trace(shell: Shell) -> None:
     (shell.home / "bad.py").write_text(
         "def run(context):\n    yield {'rule': 'r', 'message': 'm'}\n    raise KeyError('x')\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shoal import connect
 from tests.cli.shell import Shell
 
 
@@ -32,9 +33,35 @@ def test_costs_of_tasks_and_agents(shell: Shell) -> None:
     assert "unknown" in of_task
     assert "T1: 0.0015 USD in 2 calls, 1 without a known price; 1400 tokens in, 10 out, 71 %" in of_task
     told = shell.json("costs", "task", "T1", "--limit", "1", "--all")
-    assert ([one["request_key"] for one in told["calls"]], told["sum"]["cost_usd_micros"]) == (["k1", "k3"], 1500)
+    assert ([one["request_key"] for one in told["calls"]], told["sums"][0]["cost_usd_micros"]) == (["k1", "k3"], 1500)
     assert "cost         0.0015 USD in 2 calls" in shell("show", "T1")
     shell("costs", "task", "T9", code=3)
+
+
+def test_costs_of_what_is_no_task(shell: Shell) -> None:
+    shell("item", "add", "Mend the login", "--accept")
+    assert " cost" not in shell("item", "show", "W1")
+    haiku = {"provider": "anthropic", "model": "claude-haiku-4-5"}
+    with connect(str(shell.home / "ledger.db"), actor="ana") as ledger:
+        ledger.items.assess(1, model="m", calls=[haiku | {"request_key": "a", "cost_usd_micros": 1500}])
+        ledger.items.run(1)
+        ledger.costs.record(
+            costs=[
+                haiku | {"request_key": "b", "cost_usd_micros": 2_000_000, "task": 1},
+                haiku | {"request_key": "c", "cost_usd_micros": 4, "purpose": "prioritise", "project": "web"},
+            ]
+        )
+    assert [one["key"] for one in shell.json("costs")] == ["T1", "W1", "prioritise web"]
+    assert [one["key"] for one in shell.json("costs", "--by", "purpose")] == ["work", "scope", "prioritise"]
+    assert "prioritise web" in shell("costs")
+    shown = shell("item", "show", "W1")
+    assert "scope cost   0.0015 USD in 1 call" in shown
+    assert "work cost    2.00 USD in 1 call" in shown
+    of_item = shell("costs", "item", "W1")
+    assert "W1: 0.0015 USD in 1 call" in of_item
+    assert "T1: 2.00 USD in 1 call" in of_item
+    assert [one["request_key"] for one in shell.json("costs", "item", "W1")["calls"]] == ["a"]
+    shell("costs", "item", "W9", code=3)
 
 
 @pytest.mark.parametrize("width", [40, 60, 120])

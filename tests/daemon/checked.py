@@ -28,6 +28,11 @@ def words(context: Context) -> Iterator[Finding]:
                 yield Finding(rule="word", message=line, file=file, line=number)
 
 
+def partial(context: Context) -> Iterator[Finding]:
+    yield Finding(rule="word", message="the first")
+    context.partial("1 of 9 files was read: name fewer")
+
+
 def crash(context: Context) -> Iterator[dict[str, Any]]:
     yield {"rule": "word", "message": "the first"}
     raise RuntimeError("it went wrong in the middle")

@@ -119,6 +119,18 @@ def test_command_tells_its_version(server: Clockwork) -> None:
     assert server.ledger.checks.list()[0].version == "2026-1"
 
 
+def test_partial_look_is_no_failure_and_resolves_nothing(server: Clockwork) -> None:
+    run(server, words())
+    found = run(server, words(handler="tests.daemon.checked:partial"))
+    assert (found.status, found.findings_count, found.new_findings_count) == ("success", 1, 1)
+    assert found.reason == "1 of 9 files was read: name fewer; nothing counts as gone"
+    of_command = run(server, sh("""echo '{"partial": "it was late"}'; echo '{"version": "8"}'"""))
+    assert (of_command.status, of_command.reason) == ("success", "it was late; nothing counts as gone")
+    assert {item.status for item in server.ledger.items.list()} == {"new"}
+    nothing_said = run(server, sh("""echo '{"partial": null}'; echo '{}'"""))
+    assert nothing_said.reason == "2 lines are no finding, so that nothing counts as gone"
+
+
 def test_what_cannot_run_says_why(server: Clockwork, tmp_path: Path) -> None:
     wrong = run(server, Check(name="nothing"))
     assert (wrong.status, wrong.exit_code) == ("failed", 2)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from shoal.adapters.checks.check import Context
 from shoal.daemon.checks import code_scrutiny, described, problem
-from shoal.errors import BadInput, NotConfigured, Refused, ShoalError
+from shoal.errors import BadInput, NotConfigured
+from shoal.ledger.connect import open_ledger
 from shoal.model.check import Check, Finding
+from shoal.settings import Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -50,28 +52,45 @@ def says(*flaws: dict[str, Any]) -> Answer:
     return Answer(tools=(Tool("final_result", {"flaws": [*flaws]}),), tokens=Tokens(1000, 100))
 
 
-def look(root: Path, *, day: int = 0, **options: Any) -> tuple[list[Finding], list[str], ShoalError | None]:
+class Looked(NamedTuple):
+    """What came of a look: `partial` says why it did not see everything."""
+
+    found: list[Finding]
+    warned: list[str]
+    partial: list[str]
+    spent: list[tuple[str, str | None, str | None, int | None]]
+
+
+def look(root: Path, *, day: int = 0, **options: Any) -> Looked:
     warned: list[str] = []
+    partial: list[str] = []
     given = code_scrutiny.Options(**options)
-    context = Context(root=root, options=given, warn=warned.append, now_ms=day * code_scrutiny.DAY_MS)
-    found: list[Finding] = []
-    try:
-        found.extend(code_scrutiny.run(context))
-    except ShoalError as error:
-        return found, warned, error
-    return found, warned, None
+    with open_ledger(str(root / "ledger.db"), settings=Settings(), actor="ana", create=True) as ledger:
+        context = Context(
+            root=root,
+            options=given,
+            project="web",
+            ledger=ledger,
+            warn=warned.append,
+            partial=partial.append,
+            now_ms=day * code_scrutiny.DAY_MS,
+        )
+        found = list(code_scrutiny.run(context))
+        spent = [(one.purpose.value, one.check, one.project, one.cost_usd_micros) for one in ledger.costs.list()]
+    return Looked(found, warned, partial, spent)
 
 
 def test_flaws_are_findings_with_line_severity_and_a_lasting_key(api: MessagesApi, root: Path) -> None:
     api.script(LOGIN, says(FLAW))
     api.script(WEEK, says())
-    found, warned, error = look(root)
-    assert error is None
+    found, warned, partial, spent = look(root)
+    assert partial == []
     [one] = found
     assert (one.file, one.line, one.rule, one.severity, one.key) == (
         *("src/login.py", 6, "swallowed", "warning", "log_in"),
     )
     assert warned == ["0.003 USD"]
+    assert spent == [("check", "code-scrutiny", "web", 1500)] * 2
     sent = str(api.served(LOGIN)[0].body)
     assert KEY not in sent
     assert "    6      except Exception:" in sent
@@ -80,8 +99,8 @@ def test_flaws_are_findings_with_line_severity_and_a_lasting_key(api: MessagesAp
 
 def test_line_that_is_not_there_is_asked_for_again(api: MessagesApi, root: Path) -> None:
     api.script(LOGIN, says(FLAW | {"line": 600}), says(FLAW))
-    found, _, error = look(root, paths=["src/login.py"])
-    assert ([one.line for one in found], error) == ([6], None)
+    looked = look(root, paths=["src/login.py"])
+    assert ([one.line for one in looked.found], looked.partial, len(looked.spent)) == ([6], [], 2)
 
 
 def test_own_rubric_is_what_is_asked(api: MessagesApi, root: Path) -> None:
@@ -91,33 +110,33 @@ def test_own_rubric_is_what_is_asked(api: MessagesApi, root: Path) -> None:
     first, second = (str(one.body["system"]) for one in api.served(WEEK))
     assert "does something twice" in first
     assert "ugly: not nice" in second
-    _, _, error = look(root, rubric_file="none.md")
-    assert isinstance(error, BadInput)
+    with pytest.raises(BadInput):
+        look(root, rubric_file="none.md")
 
 
-def test_money_ends_the_look_before_it_is_passed_and_nothing_counts_as_gone(api: MessagesApi, root: Path) -> None:
-    found, _, error = look(root, max_usd=0.01)
-    assert (found, api.strays) == ([], [])
-    assert isinstance(error, Refused)
-    assert "2 of 2 files were not read this time, so nothing counts as gone" in error.message
+def test_money_ends_the_look_before_it_is_passed_which_is_partial_then(api: MessagesApi, root: Path) -> None:
+    looked = look(root, max_usd=0.01)
+    assert (looked.found, api.strays) == ([], [])
+    [why] = looked.partial
+    assert why.startswith("2 of 2 files were not read this time: raise max_usd")
 
 
 def test_next_files_have_their_turn_each_day(api: MessagesApi, root: Path) -> None:
     api.script(LOGIN, says(FLAW))
     api.script(WEEK, says())
-    assert len(look(root, max_files=1, day=0)[0]) == 1
-    found, _, error = look(root, max_files=1, day=1)
-    assert (found, len(api.served(WEEK))) == ([], 1)
-    assert isinstance(error, Refused)
+    assert len(look(root, max_files=1, day=0).found) == 1
+    looked = look(root, max_files=1, day=1)
+    assert (looked.found, len(api.served(WEEK)), len(looked.partial)) == ([], 1, 1)
 
 
 def test_file_about_which_nothing_is_said_is_not_done(api: MessagesApi, root: Path) -> None:
     api.script(LOGIN, Answer(status=400))
     api.script(WEEK, says(FLAW | {"line": 1}))
-    found, warned, error = look(root)
-    assert [one.file for one in found] == ["src/week.py"]
-    assert warned[0].startswith("src/login.py: anthropic:claude-haiku-4-5 refused")
-    assert isinstance(error, Refused)
+    looked = look(root)
+    assert [one.file for one in looked.found] == ["src/week.py"]
+    assert looked.warned[0].startswith("src/login.py: anthropic:claude-haiku-4-5 refused")
+    assert looked.partial[0].startswith("1 of 2 files were not read this time")
+    assert len(looked.spent) == 1
 
 
 def test_it_can_be_asked_for_by_its_name_and_options() -> None:
@@ -129,6 +148,5 @@ def test_it_can_be_asked_for_by_its_name_and_options() -> None:
 
 def test_without_a_model_it_says_what_is_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    _, _, error = look(root)
-    assert isinstance(error, NotConfigured)
-    assert "set ANTHROPIC_API_KEY" in error.message
+    with pytest.raises(NotConfigured, match="set ANTHROPIC_API_KEY"):
+        look(root)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from shoal import Ledger
-from shoal.daemon.ranking import rank
+from shoal.daemon.ranking import Ranked, question, rank
 from shoal.errors import ModelError, Refused
 from shoal.ledger.connect import open_ledger
 from shoal.settings import BacklogSettings, ProjectSettings, Settings
@@ -42,16 +42,36 @@ def says(*numbers: int) -> Answer:
     return Answer(tools=(Tool("final_result", {"items": items}),), tokens=Tokens(1000, 100))
 
 
+def ask(ledger: Ledger, settings: Settings, *, items: Sequence[str] = (), project: str | None = None) -> Ranked:
+    return rank(ledger, settings, question(ledger, settings, model=None, items=items, project=project), project=project)
+
+
+def spent(ledger: Ledger) -> list[tuple[str, str | None, int | None]]:
+    return [(one.purpose.value, one.project, one.cost_usd_micros) for one in ledger.costs.list()]
+
+
+def test_question_says_what_it_would_be_and_asks_nobody(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    asked = question(ledger, Settings(), model="anthropic:claude-haiku-4-5")
+    assert [one.item for one in asked.items] == ["W2", "W1"]
+    assert (asked.model, asked.left) == ("anthropic:claude-haiku-4-5", 0)
+    assert asked.tokens > 100
+    assert asked.most_usd_micros is not None
+    assert "First ostrich" in asked.prompt
+    assert question(ledger, Settings(), model="mine:own").most_usd_micros is None
+
+
 def test_model_gives_priorities_with_reasons_and_persons_keep_theirs(ledger: Ledger, api: MessagesApi) -> None:
     ledger.items.update(2, priority=0)
     api.script("ostrich", says(1, 2))
-    came = rank(ledger, settings(api), model=None)
+    came = ask(ledger, settings(api))
     item = ledger.items.get(1)
     assert (item.priority, item.sort_order, item.prioritised_by) == (1, 10, "model:anthropic:claude-haiku-4-5")
     assert (ledger.items.get(2).priority, came.prioritised.changed, came.cost_usd_micros) == (0, 1, 1500)
     [event] = ledger.events.list(item=1, kind="item.prioritised")
     assert event.data is not None
     assert event.data["reason"] == "why 1"
+    assert spent(ledger) == [("prioritise", None, 1500)]
     sent = str(api.served("ostrich")[0].body["messages"])
     assert "- speed" in sent
     assert "W3" not in sent
@@ -59,14 +79,15 @@ def test_model_gives_priorities_with_reasons_and_persons_keep_theirs(ledger: Led
 
 def test_nothing_is_paid_for_what_cannot_be_kept(ledger: Ledger, api: MessagesApi) -> None:
     with pytest.raises(Refused, match="W3 is not assessed"):
-        rank(ledger, settings(api), model=None, items=["W1", "W3"])
+        ask(ledger, settings(api), items=["W1", "W3"])
     with pytest.raises(Refused, match="raise max_usd"):
-        rank(ledger, settings(api, max_usd=0.0001), model=None)
+        ask(ledger, settings(api, max_usd=0.0001))
     assert api.strays == []
 
 
 def test_answer_without_all_items_changes_nothing(ledger: Ledger, api: MessagesApi) -> None:
     api.script("ostrich", *[says(1)] * 3)
     with pytest.raises(ModelError, match="missing: W2"):
-        rank(ledger, settings(api), model=None)
+        ask(ledger, settings(api), project="web")
+    assert spent(ledger) == [("prioritise", "web", 1500)] * 3
     assert ledger.items.get(1).priority is None

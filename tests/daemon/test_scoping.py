@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.ledger.connect import open_ledger
 from shoal.settings import BacklogSettings, Home, ProjectSettings, Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
+from tests.conftest import wait_until
 
 MODEL = "anthropic:claude-haiku-4-5"
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -87,6 +90,11 @@ def make(ledger: Ledger, folder: Path, api: MessagesApi, **given: Any) -> Scopin
     return Scoping(ledger, Home(folder), settings)
 
 
+def spent(ledger: Ledger) -> list[tuple[str | None, str, int | None]]:
+    found = [(one.item_id, one.purpose.value, one.cost_usd_micros) for one in ledger.costs.list()]
+    return sorted(found, key=lambda one: -(one[2] or 0))
+
+
 def scope(
     scoping: Scoping, ledger: Ledger, *, force: bool = False, limit: int | None = None
 ) -> tuple[Batch, list[Scoped]]:
@@ -111,6 +119,7 @@ def test_answer_is_checked_against_the_checkout_and_kept(scoping: Scoping, ledge
     assert [one["how"] for one in kept.answer["dependencies"]] == ["by number", "no such item"]
     assert (kept.model, kept.prompt_version, kept.input_tokens, kept.output_tokens) == (MODEL, 1, 1000, 100)
     assert kept.cost_usd_micros == came.cost_usd_micros == 1500
+    assert spent(ledger) == [("W1", "scope", 1500)]
     assert kept.input_hash == item.input_hash
 
 
@@ -168,6 +177,7 @@ def test_failed_answer_is_recorded_with_its_cost_and_asked_for_again(
     [kept] = ledger.items.assessments(1)
     assert kept.error is not None
     assert (kept.cost_usd_micros, kept.answer, ledger.items.get(1).status) == (4500, None, "triaged")
+    assert spent(ledger) == [("W1", "scope", 1500)] * 3
     _, [came] = scope(scoping, ledger)
     assert came.outcome == "assessed"
 
@@ -183,6 +193,25 @@ def test_limit_stops_before_the_call_that_could_pass_it(scoping: Scoping, ledger
     batch, [came] = scope(scoping, ledger, limit=most)
     assert came.cost_usd_micros is not None
     assert 0 < came.cost_usd_micros == batch.spent_usd_micros <= most
+
+
+def test_ctrl_c_keeps_what_the_item_under_way_cost(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    api.script("ostrich", says({"title": "x"}), Answer(text="x", wait_seconds=60))
+
+    def press() -> None:
+        wait_until(lambda: len(api.served("ostrich")) == 2)
+        signal.raise_signal(signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    batch = Batch(total=1, limit_usd_micros=None)
+    with pytest.raises(KeyboardInterrupt):
+        list(run(scoping, [ledger.items.get(1)], batch, force=False))
+    pressing.join()
+    assert [(one.outcome, one.error) for one in batch.done] == [("failed", "you stopped it")]
+    [kept] = ledger.items.assessments(1)
+    assert (kept.error, kept.cost_usd_micros, kept.input_tokens) == ("you stopped it", None, 1000)
+    assert spent(ledger) == [("W1", "scope", 1500), ("W1", "scope", None)]
 
 
 def test_key_that_is_refused_ends_the_batch(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
@@ -211,6 +240,7 @@ def test_item_that_was_rejected_meanwhile_costs_and_fails(scoping: Scoping, ledg
     batch = Batch(total=1, limit_usd_micros=None)
     [came] = list(run(scoping, [item], batch, force=False))
     assert (came.outcome, came.cost_usd_micros, batch.spent_usd_micros) == ("failed", 1500, 1500)
+    assert spent(ledger) == [("W1", "scope", 1500)]
     with pytest.raises(Refused):
         scoping.require_accepted([ledger.items.get(2)])
 

@@ -36,7 +36,7 @@ EVIL = [
 EVIL_NAMES = [text for text in EVIL if text.isprintable()]
 
 
-def call(key: str, task: int, **fields: Any) -> dict[str, Any]:
+def call(key: str, task: int | None, **fields: Any) -> dict[str, Any]:
     """A model call of a known price."""
     told = {"provider": "anthropic", "model": "claude", "input_tokens": 100, "cost_usd_micros": 1_500_000}
     return {"task": task, "request_key": key} | told | fields
@@ -302,20 +302,25 @@ def test_costs_are_those_of_the_latest_days_that_had_any(
     clock.advance(7 * 24 * HOUR)
     ledger.costs.record(costs=[call("k1", 1, cost_usd_micros=1), call("k2", 2, agent="bo", cache_read_tokens=300)])
     clock.advance(24 * HOUR)
-    ledger.costs.record(costs=[call("k3", 3, agent="bo"), call("k4", 3, cost_usd_micros=None, model="no | list")])
+    ledger.items.create(text="x")
+    scoped = call("k5", None, cost_usd_micros=5) | {"purpose": "scope", "item": 1}
+    ledger.costs.record(
+        costs=[scoped, call("k3", 3, agent="bo"), call("k4", 3, cost_usd_micros=None, model="no | list")]
+    )
     page = read(costs)
-    days, agents, models, tasks = tables(page.text)
+    days, purposes, agents, models, tasks = tables(page.text)
     assert days[1:] == [
-        ["2027-01-23", "2", "200", "0 %", "0", "1.50", "1"],
+        ["2027-01-23", "3", "300", "0 %", "0", "1.500005", "1"],
         ["2027-01-22", "2", "500", "60 %", "0", "1.500001", ""],
     ]
-    assert [row[:2] for row in agents[1:]] == [["bo", "2"], ["ana", "2"]]
+    assert [row[:2] for row in purposes[1:]] == [["work", "4"], ["scope", "1"]]
+    assert [row[:2] for row in agents[1:]] == [["bo", "2"], ["ana", "3"]]
     assert column(models, "Model") == ["claude", "no | list"]
     assert (ids(tasks), column(tasks, "Title")) == (["T3", "T2"], ["c", "b"])
     assert [front(page)[name] for name in ("days", "calls", "cost_usd_micros", "calls_unpriced")] == [
         2,
-        4,
-        3_000_001,
+        5,
+        3_000_006,
         1,
     ]
 

@@ -10,6 +10,8 @@ import pytest
 from shoal import Ledger
 from shoal.errors import BadInput, Refused, WrongStatus
 
+HAIKU = {"provider": "anthropic", "model": "claude-haiku-4-5"}
+
 
 def accepted(ledger: Ledger, text: str, **given: Any) -> str:
     return ledger.items.create(text=text, accepted=True, **given).item_id
@@ -30,9 +32,10 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
         model="anthropic:claude-haiku-4-5",
         prompt_version=1,
         input_hash="0" * 64,
-        cost_usd_micros=1234,
-        input_tokens=900,
-        output_tokens=80,
+        calls=[
+            HAIKU | {"request_key": "a", "input_tokens": 700, "output_tokens": 30, "cost_usd_micros": 1000},
+            HAIKU | {"request_key": "b", "cache_read_tokens": 200, "output_tokens": 50, "cost_usd_micros": 234},
+        ],
     )
     found = ledger.items.get(item)
     assert came.item == found
@@ -49,7 +52,7 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
     assert (kept.cost_usd_micros, kept.input_tokens, kept.output_tokens) == (1234, 900, 80)
     [event] = ledger.events.list(item=item, kind="item.assessed")
     assert event.changes["status"] == ["triaged", "assessed"]
-    told = {"version": 1, "model": "anthropic:claude-haiku-4-5", "cost_usd_micros": 1234}
+    told = {"version": 1, "model": "anthropic:claude-haiku-4-5"}
     assert event.data == told | {"files": ["src/login.py", "src/week.py"]}
     ledger.items.assess(item, files=[{"path": "src/login.py"}, {"path": "src/new.py"}])
     assert ledger.events.list(item=item)[0].data == {"version": 2, "files": ["src/new.py"]}
@@ -68,7 +71,7 @@ def test_nothing_is_said_of_what_nobody_accepted_or_is_over(ledger: Ledger) -> N
 def test_every_version_is_kept_and_a_failed_one_changes_nothing_else(ledger: Ledger) -> None:
     item = accepted(ledger, "x")
     ledger.items.assess(item, effort="large", input_hash="1" * 64, model="m")
-    ledger.items.assess(item, error="no answer in 60 s", model="m", cost_usd_micros=7)
+    ledger.items.assess(item, error="no answer in 60 s", model="m", calls=[HAIKU | {"request_key": "k"}])
     after = ledger.items.get(item)
     assert (after.effort, after.input_hash, after.assessment_version, after.status) == (
         *("large", "1" * 64, 2, "assessed"),
@@ -76,11 +79,19 @@ def test_every_version_is_kept_and_a_failed_one_changes_nothing_else(ledger: Led
     ledger.items.assess(item, effort="unknown", risk="high")
     assert ledger.items.get(item).effort == "large"
     kept = ledger.items.assessments(item)
-    assert [(one.version, one.error, one.model) for one in kept] == [
-        (3, None, None),
-        (2, "no answer in 60 s", "m"),
-        (1, None, "m"),
+    assert [(one.version, one.error, one.model, one.output_tokens, one.cost_usd_micros) for one in kept] == [
+        (3, None, None, None, None),
+        (2, "no answer in 60 s", "m", 0, None),
+        (1, None, "m", None, None),
     ]
+    [cost] = ledger.costs.list(item=item)
+    assert (cost.item_id, cost.assessment, cost.purpose, cost.agent, cost.priced) == (
+        item,
+        2,
+        "scope",
+        "ana",
+        "unknown",
+    )
     assert ledger.items.get(item).assessed_by == "ana"
 
 

@@ -38,7 +38,7 @@ def call(key: str, task: Any = 1, **fields: Any) -> dict[str, Any]:
 
 
 def disagreements(ledger: Ledger) -> list[Any]:
-    return engine_of(ledger).read(lambda tx: tx.all("costs.recount", limit=10))  # type: ignore[no-any-return]
+    return engine_of(ledger).read(lambda tx: tx.all("costs.recount", limit=10, prefix="T"))  # type: ignore[no-any-return]
 
 
 def of_calls(by: str, found: list[Cost]) -> dict[str, CostSum]:
@@ -143,6 +143,7 @@ def test_event_tells_what_one_agent_used_of_one_model(ledger: Ledger) -> None:
     [told, other] = sorted(ledger.events.list(kind="cost.recorded"), key=lambda event: -event.data["calls"])
     assert (told.task_id, told.attempt, told.actor) == ("T1", 1, "ana")
     assert told.data == {
+        "purpose": "work",
         "agent": "bo",
         **SONNET,
         "calls": 2,

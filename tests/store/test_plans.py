@@ -52,11 +52,14 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("costs.list", {"after": 0, "limit": 20, "agent": "b"}),
     ("costs.list", {"after": 0, "limit": 20, "agent": "b", "task": DONE}),
     ("costs.list", {"after": 0, "limit": 20, "session": 1}),
+    ("costs.list", {"after": 0, "limit": 20, "item": 7}),
     ("costs.list", {"after": 0, "limit": 20}),
     ("costs.of_task", {"task": DONE}),
     ("costs.sums", {"by_task": True, "day": 0, "task": DONE, "limit": 20}),
+    ("costs.sums", {"by_purpose": True, "day": 0, "item": 7, "limit": 20}),
     ("costs.sums", {"by_model": True, "day": LATELY // 86_400_000, "limit": 20}),
     ("costs.first_day", {"limit": 1}),
+    ("items.assessments", {"item": 7, "limit": 20}),
     ("views.recently_changed", {"scanned": 50, "limit": 20}),
     ("views.active", {"status": "active", "scanned": 50, "limit": 20}),
     ("views.scheduled", {"limit": 20}),
@@ -109,7 +112,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("grants.audit", {"before": 2**62, "limit": 50, "task": 50}),
     ("grants.prune_audit", {"older_than": 0, "limit": 100}),
 ]
-TOLD = ("type", "status", "failed", "job", "task", "agent", "session", "by_task", "by_model")
+TOLD = ("type", "status", "failed", "job", "task", "item", "agent", "session", "by_task", "by_model")
 IDS = ["+".join([name, *(key for key in TOLD if key in given)]) for name, given in STATEMENTS]
 
 
@@ -121,6 +124,23 @@ def spend(ledger: Ledger) -> None:
         ledger.costs.record(costs=[call | one | {"at": NOW} for one in of_a])
     of_b = [{"task": DONE, "request_key": f"l{n}", "agent": "b"} for n in range(9)]
     ledger.costs.record(costs=[call | one | {"at": LATELY} for one in of_b])
+
+
+def fill_items(ledger: Ledger, address: str) -> None:
+    """An item for each finished task, which was assessed for two calls and became that task."""
+    each = "FROM tasks WHERE status = 'completed'"
+    rows.execute(
+        address,
+        "INSERT INTO items (project, text, text_hash, origin, first_seen_at, last_seen_at, created_at, updated_at) "
+        f"SELECT 'web', 'x', 'h', 'manual', 1, 1, 1, 1 {each}",
+    )
+    rows.execute(address, f"INSERT INTO item_tasks (task, item, place) SELECT id, id, 0 {each}")
+    rows.execute(address, f"INSERT INTO assessments (item, version, at, actor, model) SELECT id, 1, 1, 'a', 'm' {each}")
+    call = {"provider": "p", "model": "m", "cost_usd_micros": 1, "purpose": "scope", "at": NOW}
+    for first in range(0, 2 * DONE, 1000):
+        numbers = range(first, first + 1000)
+        ledger.costs.record(costs=[call | {"item": n % DONE + 1, "request_key": f"i{n}"} for n in numbers])
+    rows.execute(address, "UPDATE costs SET assessment = 1 WHERE item IS NOT NULL")
 
 
 def fill_jobs(address: str) -> None:
@@ -170,6 +190,7 @@ def fill(address: str) -> None:
                 for first in range(0, DONE, 100):
                     ledger.tasks.complete_many(completions=completions[first : first + 100])
                 spend(ledger)
+                fill_items(ledger, address)
         ledger.tasks.create(title="labelled", labels=["rare"])
         ledger.tasks.create(title="assigned", assignee="b", deadline=1)
         # Many sessions, ended long ago, and a few that are open.

@@ -15,7 +15,9 @@ from shoal.errors import BadInput
 from shoal.model.item import ITEM_STATUS_MEANINGS, ItemStatus, Origin, Severity
 
 if TYPE_CHECKING:
+    from shoal.daemon.ranking import Question
     from shoal.model.backlog import Prioritised, Proposal
+    from shoal.settings import Settings
 
 FORMATS = click.Choice(["markdown", "csv", "jsonl"])
 FormatName = Literal["jsonl", "csv", "markdown"]
@@ -136,7 +138,7 @@ def stats(session: Session, project: str | None) -> None:
 @PROJECT
 @click.option("--all", "every", is_flag=True, help="Also where a person or its source gave the priority.")
 @click.option("--explain", is_flag=True, help="Say why each got what it got.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be; a model is asked all the same.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be; of a model, what it would be asked.")
 @click.option("--ask-model", is_flag=True, help="Let the model of [backlog] say, and not the rules.")
 @click.option("--model", help="Let this model say, as anthropic:claude-haiku-4-5.")
 @command
@@ -152,7 +154,14 @@ def prioritise(
 ) -> None:
     """Give priorities by rules, or by a model, to assessed items; by rules to findings too."""
     if ask_model or model is not None:
-        came = _by_model(session, model, items=items, all=every, dry_run=dry_run, project=project)
+        from shoal.daemon.ranking import question
+
+        settings = session.home.settings()
+        asked = question(session.ledger, settings, model=model, items=items, project=project)
+        if dry_run:
+            _would_ask(session, asked)
+            return
+        came = _by_model(session, settings, asked, all=every, project=project)
     else:
         came = session.ledger.items.prioritise(
             items=list(items) or None, all=every, dry_run=dry_run, **given(project=project)
@@ -181,11 +190,37 @@ def prioritise(
     session.answer(came, show, ids=[one.item_id for one in came.rated])
 
 
-def _by_model(session: Session, model: str | None, **asked: Any) -> Prioritised:
+def _would_ask(session: Session, asked: Question) -> None:
+    from shoal.model.cost import dollars
+
+    items = [one.item for one in asked.items]
+    told = {
+        "model": asked.model,
+        "items": items,
+        "left": asked.left,
+        "tokens": asked.tokens,
+        "most_usd_micros": asked.most_usd_micros,
+        "prompt": asked.prompt,
+    }
+
+    def show() -> None:
+        from shoal.cli import output
+
+        most = "an unknown sum" if asked.most_usd_micros is None else f"{dollars(asked.most_usd_micros)} USD"
+        output.sentence(
+            f"{asked.model} would be asked about {len(items)} items: {asked.tokens:,} tokens, {most} at most"
+            + (f"; {asked.left} older items not" if asked.left else "")
+        )
+        click.echo(asked.prompt)
+
+    session.answer(told, show, ids=items)
+
+
+def _by_model(session: Session, settings: Settings, asked: Question, **given: Any) -> Prioritised:
     from shoal.daemon.ranking import rank
     from shoal.model.cost import dollars
 
-    ranked = rank(session.ledger, session.home.settings(), model=model, **asked)
+    ranked = rank(session.ledger, settings, asked, **given)
     if not session.json:
         cost = "an unknown sum" if ranked.cost_usd_micros is None else f"{dollars(ranked.cost_usd_micros)} USD"
         left = f"; {ranked.left} older items were not asked about" if ranked.left else ""

@@ -7,17 +7,17 @@ from typing import Any
 import click
 
 from shoal.cli.moments import PAST, shown
-from shoal.cli.session import Session, command, given
+from shoal.cli.session import Function, Session, command, given
 from shoal.model.cost import Cost, CostSum, dollars
 
-BY = ["task", "agent", "configuration", "model", "provider", "day"]
+BY = ["account", "purpose", "task", "agent", "configuration", "model", "provider", "day"]
 COUNTS = ["Calls", "Input", "From cache", "Output", "USD", "Without a price"]
 
 
 @click.group(
     invoke_without_command=True, epilog="Examples: shoal costs; shoal costs --by agent --since 7d; shoal costs task T42"
 )
-@click.option("--by", type=click.Choice(BY), default="task", show_default=True, help="What is added up.")
+@click.option("--by", type=click.Choice(BY), default="account", show_default=True, help="What is added up.")
 @click.option("--since", type=PAST, help="Only calls since then: 7d, 2026-12-24.")
 @click.option("-n", "--limit", type=int, default=50, show_default=True, help="How many lines.")
 @command
@@ -36,23 +36,46 @@ def costs(session: Session, by: str, since: int | None, limit: int) -> None:
     session.answer(found, show, ids=[one.key for one in found])
 
 
+def _paged(function: Function) -> Function:
+    """The options of a list of calls."""
+    for option in (
+        click.option("--all", "every", is_flag=True, help="Every page."),
+        click.option("--cursor", help="Where the page begins: 'next' of the page before."),
+        click.option("-n", "--limit", type=int, default=50, show_default=True, help="Calls per page."),
+    ):
+        function = option(function)
+    return function
+
+
 @costs.command(epilog="Example: shoal costs task T42 --all")
 @click.argument("task")
-@click.option("-n", "--limit", type=int, default=50, show_default=True, help="Calls per page.")
-@click.option("--cursor", help="Where the page begins: 'next' of the page before.")
-@click.option("--all", "every", is_flag=True, help="Every page.")
+@_paged
 @command
-def task(session: Session, task: str, limit: int, cursor: str | None, every: bool) -> None:
-    """Show each model call of a task, and their sum."""
-    page = session.ledger.costs.list(task=task, limit=limit, **given(cursor=cursor))
+def task(session: Session, task: str, **paging: Any) -> None:
+    """Show each model call on the account of a task, and their sum."""
+    _calls(session, "task", task, **paging)
+
+
+@costs.command(epilog="Example: shoal costs item W17 --all")
+@click.argument("item")
+@_paged
+@command
+def item(session: Session, item: str, **paging: Any) -> None:
+    """Show each model call to scope a work item, their sum, and those of its tasks."""
+    _calls(session, "item", item, **paging)
+
+
+def _calls(session: Session, kind: str, ref: str, *, limit: int, cursor: str | None, every: bool) -> None:
+    chosen: dict[str, Any] = {kind: ref}
+    page = session.ledger.costs.list(limit=limit, **chosen, **given(cursor=cursor))
     found, following = list(page), page.next
     while every and following:
-        page = session.ledger.costs.list(task=task, limit=limit, cursor=following)
+        page = session.ledger.costs.list(limit=limit, cursor=following, **chosen)
         found += page
         following = page.next
-    sums = session.ledger.costs.sums(by="task", task=task)
+    sums = session.ledger.costs.sums(**chosen)
     if session.json:
-        session.print_json({"calls": found, "sum": sums[0] if sums else None}, next=following)
+        session.print_json({"calls": found, "sums": sums}, next=following)
         return
 
     def show() -> None:
@@ -60,11 +83,11 @@ def task(session: Session, task: str, limit: int, cursor: str | None, every: boo
 
         rows = [(shown(one.at), one.agent, one.model, *_tokens(one), _price(one)) for one in found]
         columns = ["When", "Agent", "Model", "Input", "From cache", "Output", "USD"]
-        output.table(columns, rows, empty="No model call of this task has been recorded.", grows="Model")
+        output.table(columns, rows, empty=f"No model call of this {kind} has been recorded.", grows="Model")
         if following:
-            click.echo(f"More: shoal costs task {task} --cursor {following}, or --all", err=True)
-        if sums:
-            output.sentence(f"{sums[0].key}: {told(sums[0])}")
+            click.echo(f"More: shoal costs {kind} {ref} --cursor {following}, or --all", err=True)
+        for one in sums:
+            output.sentence(f"{one.key}: {told(one)}")
 
     session.answer(found, show, ids=[one.id for one in found])
 

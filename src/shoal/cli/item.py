@@ -39,7 +39,7 @@ def show(session: Session, items: tuple[str, ...]) -> None:
         from shoal.cli.items import whole
 
         for one in found:
-            whole(one)
+            whole(one, session.ledger.costs.sums(by="purpose", item=one.id))
 
     session.answer(found if len(found) > 1 else found[0], show, ids=[one.item_id for one in found])
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli import moments
-from shoal.model.cost import dollars
+from shoal.cli.costs import told
+from shoal.model.cost import CostSum, dollars
 from shoal.model.item import Assessment, Item, ItemDetail, shown
 
 if TYPE_CHECKING:
@@ -69,15 +70,16 @@ def place(item: Item) -> str:
     return f"check {item.check_name}" if item.check_name is not None else ""
 
 
-def whole(found: ItemDetail) -> None:
-    """Everything about one item that has a value."""
+def whole(found: ItemDetail, costs: Iterable[CostSum]) -> None:
+    """Everything about one item that has a value, and what it cost by purpose."""
     from rich.text import Text
 
     from shoal.cli import output
 
     out = output.console()
     out.print(Text.assemble((found.item_id, "bold"), " ", name_of(found), "  ", status(found.status)), soft_wrap=True)
-    for label, value in _details(found):
+    spent = [(f"{one.key} cost", told(one)) for one in costs]
+    for label, value in [*_details(found), *spent]:
         if value:
             out.print(Text.assemble((f"  {label:<12} ", "dim"), clean(str(value))), soft_wrap=True)
     for label, text in (("summary", found.summary), ("text", found.text if found.text != found.name else None)):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct, structs
 
 from shoal.model.check import FINDINGS_LIMIT, Check, Finding, Findings, finding_of
 
@@ -15,11 +16,23 @@ NO_FINDING = "no finding"
 
 
 class Told(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a check tells of itself, on a line of its own: its version, the commit that it sees, what was renamed."""
+    """What a check tells of itself, on lines of its own: its version, the commit that it sees, what was renamed, and
+    why it was partial, if it was. A line has one of them at least; what it leaves out stays as it was.
+    """
 
-    version: str
+    version: str | None = None
     head: str | None = None
-    renamed: dict[str, str] = {}
+    renamed: dict[str, str] | None = None
+    partial: Annotated[str, Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.said:
+            raise ValueError("it says nothing")
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What it says."""
+        return {name: value for name, value in structs.asdict(self).items() if value is not None}
 
 
 class CheckOutput:
@@ -32,7 +45,7 @@ class CheckOutput:
         self.too_many = 0
         self._say = say
         self._rest = b""
-        self._told = Told(version="")
+        self._told: dict[str, Any] = {}
 
     def write(self, data: bytes) -> None:
         """Take the next part."""
@@ -56,9 +69,13 @@ class CheckOutput:
         self.findings.append(finding)
         self._say(shown(finding))
 
+    def tell(self, told: Told) -> None:
+        """What the check says of itself."""
+        self._told |= told.said
+
     @property
-    def remark(self) -> str | None:
-        """Why nothing counts as gone although the check came to its end; None when it does."""
+    def fault(self) -> str | None:
+        """What is wrong with what it said, so that nothing counts as gone; None when nothing is."""
         if self.malformed:
             lines = "1 line is" if self.malformed == 1 else f"{self.malformed} lines are"
             return f"{lines} no finding, so that nothing counts as gone"
@@ -66,16 +83,22 @@ class CheckOutput:
             return f"{self.too_many:,} findings more than the {FINDINGS_LIMIT:,} that are kept; nothing counts as gone"
         return None
 
+    @property
+    def remark(self) -> str | None:
+        """Why nothing counts as gone although the check came to its end: a fault, or that it was partial."""
+        partial: str | None = self._told.get("partial")
+        return self.fault or (partial and f"{partial}; nothing counts as gone")
+
     def outcome(self, action: Check, *, ended_well: bool, run: int | None = None) -> Findings:
         """What was found, for the ledger."""
         return Findings(
             check=action.name,
-            version=self._told.version or action.version or "1",
+            version=self._told.get("version") or action.version or "1",
             project=action.project,
             findings=self.findings,
             complete=ended_well and self.remark is None,
-            renamed=self._told.renamed,
-            head=self._told.head,
+            renamed=self._told.get("renamed", {}),
+            head=self._told.get("head"),
             run=run,
         )
 
@@ -87,7 +110,7 @@ class CheckOutput:
             self.take(finding)
             return
         try:
-            self._told = _told(line)
+            self.tell(_told(line))
         except (msgspec.ValidationError, msgspec.DecodeError):
             self._refuse(line)
 

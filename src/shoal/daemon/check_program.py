@@ -40,8 +40,11 @@ def main() -> int:
     def warn(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    def partial(why: str) -> None:
+        findings.write(encode(Told(partial=why)) + b"\n")
+
     try:
-        found = look(action, root=root, ledger=ledger, warn=warn, home=home.folder)
+        found = look(action, root=root, ledger=ledger, warn=warn, partial=partial, home=home.folder)
         head, since = head_of(root), os.environ.get(SINCE)
         renamed = renamed_since(root, since, head) if root and since and head and since != head else {}
         findings.write(encode(Told(version=found.version, head=head, renamed=renamed)) + b"\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from shoal.daemon.check_output import NO_FINDING, CheckOutput
+from shoal.daemon.check_output import NO_FINDING, CheckOutput, Told
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Check, Findings
@@ -54,17 +54,24 @@ def examine(
     environment: Mapping[str, str],
     say: Callable[[str], None],
 ) -> tuple[Findings, str | None]:
-    """Look in the foreground: what was found, and why it is not complete, if it is not.
+    """Look in the foreground: what was found, and what went wrong, if anything did. `say` is told why it was partial.
 
     A built-in and a function run in this process. Raises BadInput for a check that there is not.
     """
     output = CheckOutput(lambda line: say(line) if line.startswith(NO_FINDING) else None)
     if action.command is not None:
         problem = _run(action, output, home=home, root=root, environment=environment)
-        return output.outcome(action, ended_well=problem is None), problem or output.remark
+        return output.outcome(action, ended_well=problem is None), _problem(output, problem, say)
     from shoal.daemon.checks.look import head_of, look
 
-    found = look(action, root=root, ledger=ledger, warn=say, home=home.folder)
+    found = look(
+        action,
+        root=root,
+        ledger=ledger,
+        warn=say,
+        partial=lambda why: output.tell(Told(partial=why)),
+        home=home.folder,
+    )
     problem = None
     try:
         for one in found.findings:
@@ -74,7 +81,14 @@ def examine(
     except Exception as error:  # somebody's function, which may do anything
         problem = f"{action.name} ended with {type(error).__name__}: {error}; nothing counts as gone"
     outcome = output.outcome(action, ended_well=problem is None)
-    return msgspec.structs.replace(outcome, version=found.version, head=head_of(root)), problem or output.remark
+    return msgspec.structs.replace(outcome, version=found.version, head=head_of(root)), _problem(output, problem, say)
+
+
+def _problem(output: CheckOutput, problem: str | None, say: Callable[[str], None]) -> str | None:
+    """What went wrong; that a look was partial is only said."""
+    if problem is None and output.fault is None and output.remark is not None:
+        say(output.remark)
+    return problem or output.fault
 
 
 def _run(

@@ -119,7 +119,7 @@ def _blockers(tx: Any) -> str:
 
 
 def _costs(tx: Any) -> str:
-    return ", ".join(tx.shown(row[0]) for row in tx.all("costs.recount", limit=SHOWN))
+    return ", ".join(row[0] for row in tx.all("costs.recount", limit=SHOWN, prefix=tx.identity.prefix))
 
 
 def _counts(tx: Any) -> str:

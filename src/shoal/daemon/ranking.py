@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from shoal.adapters.llm import prioritiser
-from shoal.adapters.llm.model import Model, most_used
+from shoal.adapters.llm.model import DEFAULT, Model, most_used
 from shoal.adapters.screens.secrets import redacted
-from shoal.daemon.scoping import cost_of
+from shoal.daemon.scoping import cost_of, record
 from shoal.errors import ModelError, Refused
 from shoal.model.backlog import NewPriority, Prioritised
-from shoal.model.cost import dollars
+from shoal.model.cost import Purpose, dollars
 from shoal.model.item import CLOSED, ItemDetail
 from shoal.settings import Settings
 
@@ -24,6 +24,29 @@ PAGE = 500
 SUMMARY = 400  # characters
 
 
+class Question(Struct, frozen=True, kw_only=True):
+    """What a model would be asked, and the most that it may cost; null where no list has a price.
+
+    `left` items are too many for it.
+    """
+
+    model: str
+    items: list[prioritiser.Known]
+    goals: list[str]
+    left: int
+    most_usd_micros: int | None
+
+    @property
+    def prompt(self) -> str:
+        """All that would be sent."""
+        return f"{prioritiser.SYSTEM}\n\n{prioritiser.prompt(self.items, self.goals)}"
+
+    @property
+    def tokens(self) -> int:
+        """About how many are sent."""
+        return len(self.prompt) // 4
+
+
 class Ranked(Struct, frozen=True, kw_only=True):
     """What came of it. `left` items were too many for it; `cost_usd_micros` is null where no list has a price."""
 
@@ -32,40 +55,44 @@ class Ranked(Struct, frozen=True, kw_only=True):
     cost_usd_micros: int | None
 
 
-def rank(
-    ledger: Ledger,
-    settings: Settings,
-    *,
-    model: str | None,
-    items: Sequence[str] = (),
-    project: str | None = None,
-    all: bool = False,
-    dry_run: bool = False,
-) -> Ranked:
-    """Ask a model to put assessed items in order, and keep what it says. With `dry_run` it is asked, and nothing kept.
-
-    Raises NotConfigured, ModelError, and Refused when it could cost more than max_usd of [backlog].
-    """
+def question(
+    ledger: Ledger, settings: Settings, *, model: str | None, items: Sequence[str] = (), project: str | None = None
+) -> Question:
+    """What a model would be asked about assessed items; nothing is sent. Raises Refused when none is assessed."""
     found = _assessed(ledger, items, project)
     chosen = found[: prioritiser.AT_ONCE]
     if not chosen:
         raise Refused("no item is assessed, so there is nothing to put in order: `shoal scope W1`", field="items")
     known = [_known(ledger.items.get(number)) for number in chosen]
     goals = [goal for name, one in settings.projects.items() if project in (None, name) for goal in one.goals]
-    with Model(model or settings.backlog.model, base_url=settings.backlog.base_url) as asked:
-        most = cost_of(most_used(asked.name, prioritiser.SYSTEM, prioritiser.prompt(known, goals)))
-        if most is not None and most > round(settings.backlog.max_usd * 1_000_000):
-            raise Refused(f"that may cost {dollars(most)} USD; raise max_usd in [backlog], or name fewer items")
-        reply = prioritiser.prioritise(asked, known, goals)
-    cost = cost_of(reply.calls)
+    name = model or settings.backlog.model or DEFAULT
+    most = cost_of(most_used(name, prioritiser.SYSTEM, prioritiser.prompt(known, goals)))
+    return Question(model=name, items=known, goals=goals, left=len(found) - len(chosen), most_usd_micros=most)
+
+
+def rank(
+    ledger: Ledger, settings: Settings, asked: Question, *, project: str | None = None, all: bool = False
+) -> Ranked:
+    """Ask a model to put assessed items in order, keep what it says, and what that cost, whatever comes of it.
+
+    Raises NotConfigured, ModelError, and Refused when it could cost more than max_usd of [backlog].
+    """
+    most = asked.most_usd_micros
+    if most is not None and most > round(settings.backlog.max_usd * 1_000_000):
+        raise Refused(f"that may cost {dollars(most)} USD; raise max_usd in [backlog], or name fewer items")
+    with Model(asked.model, base_url=settings.backlog.base_url) as model:
+        reply = prioritiser.prioritise(model, asked.items, asked.goals)
+    record(ledger, reply.calls, purpose=Purpose.PRIORITISE, **({} if project is None else {"project": project}))
+    if reply.stopped:
+        raise KeyboardInterrupt
     if reply.value is None:
-        raise reply.error or ModelError(f"{asked.name} gave no answer")
+        raise reply.error or ModelError(f"{asked.model} gave no answer")
     given = [
         NewPriority(item=one.item, priority=one.priority, sort_order=one.sort_order, reason=one.reason)
         for one in reply.value.items
     ]
-    came = ledger.items.set_priorities(priorities=given, by=f"model:{asked.name}", all=all, dry_run=dry_run)
-    return Ranked(prioritised=came, left=len(found) - len(chosen), cost_usd_micros=cost)
+    came = ledger.items.set_priorities(priorities=given, by=f"model:{asked.model}", all=all)
+    return Ranked(prioritised=came, left=asked.left, cost_usd_micros=cost_of(reply.calls))
 
 
 def _assessed(ledger: Ledger, items: Sequence[str], project: str | None) -> list[int]:

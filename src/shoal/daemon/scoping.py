@@ -9,9 +9,9 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scoper
@@ -21,7 +21,7 @@ from shoal.daemon.scope_form import Form
 from shoal.daemon.scope_material import Material, gather, says, words_of
 from shoal.errors import ShoalError
 from shoal.model.assessment import MOST_FILES, Assessed, AssessedFile, NewAssessment
-from shoal.model.cost import Usage
+from shoal.model.cost import NewCost, Purpose, Usage
 from shoal.model.item import Item
 from shoal.services import assessments
 from shoal.services.prices import list_price
@@ -61,6 +61,7 @@ class Scoped(Struct, frozen=True, kw_only=True):
     error: str | None = None
     assessed: Assessed | None = None
     hopeless: bool = False
+    stopped: bool = False
 
 
 class Batch(Struct, kw_only=True):
@@ -143,26 +144,21 @@ class Scoping:
         return item.assessed_at is not None and item.input_hash == prepared.input_hash
 
     def ask(self, prepared: Prepared, model: Model) -> Scoped:
-        """Ask the model, look at its answer, and keep it; or keep that it gave none."""
+        """Ask the model, look at its answer, and keep it; or keep that it gave none. Ctrl-C is `stopped`."""
         item = prepared.item
         reply = scoper.scope(model, prepared.material.prompt)
-        cost = cost_of(reply.calls)
         provenance = {
             "model": model.name,
             "prompt_version": scoper.PROMPT_VERSION,
             "input_hash": prepared.input_hash,
-            "cost_usd_micros": cost,
-            "input_tokens": sum(
-                one.input_tokens + one.cache_read_tokens + one.cache_write_tokens for one in reply.calls
-            ),
-            "output_tokens": sum(one.output_tokens for one in reply.calls),
+            "calls": reply.calls,
         }
         if reply.value is None:
             error = reply.error.message if reply.error is not None else "no answer"
             new = NewAssessment(error=error[:2000], **provenance)  # type: ignore[arg-type]
         else:
             new = self._checked(item, reply.value, provenance)
-        return self._keep(item, new, cost, hopeless=reply.is_hopeless)
+        return self._keep(item, new, hopeless=reply.is_hopeless, stopped=reply.stopped)
 
     def by_hand(self, item: Item, said: Form) -> Assessed:
         """Keep what a person says; the files are looked for all the same."""
@@ -222,12 +218,19 @@ class Scoping:
             **provenance,  # type: ignore[arg-type]
         )
 
-    def _keep(self, item: Item, new: NewAssessment, cost: int | None, *, hopeless: bool) -> Scoped:
+    def _keep(self, item: Item, new: NewAssessment, *, hopeless: bool, stopped: bool) -> Scoped:
+        cost = cost_of(new.calls)
         try:
             kept = self._assess(item, new)
-        except ShoalError as error:  # the money is spent, and must be told of
+        except ShoalError as error:  # the money is spent all the same
+            record(self._ledger, new.calls, purpose=Purpose.SCOPE, item=item.id)
             return Scoped(
-                item_id=item.item_id, name=item.name, outcome="failed", cost_usd_micros=cost, error=error.message
+                item_id=item.item_id,
+                name=item.name,
+                outcome="failed",
+                cost_usd_micros=cost,
+                error=error.message,
+                stopped=stopped,
             )
         return Scoped(
             item_id=item.item_id,
@@ -237,6 +240,7 @@ class Scoping:
             error=new.error,
             assessed=kept,
             hopeless=hopeless,
+            stopped=stopped,
         )
 
     def _assess(self, item: Item, new: NewAssessment) -> Assessed:
@@ -255,7 +259,8 @@ def run(
     """Assess one item after the other; each is kept when it is yielded.
 
     It ends before a call by which the limit could be passed, and when the model is not set up. A model without a list
-    price is not asked where there is a limit. Raises NotConfigured before anything is asked.
+    price is not asked where there is a limit. Raises NotConfigured before anything is asked, and KeyboardInterrupt
+    when what the item under way cost is kept.
     """
     with scoping.model() as model:
         for item in items:
@@ -273,6 +278,8 @@ def run(
             batch.done.append(scoped)
             batch.spent_usd_micros += scoped.cost_usd_micros or 0
             yield scoped
+            if scoped.stopped:
+                raise KeyboardInterrupt
             if scoped.hopeless:
                 batch.stopped = scoped.error
                 return
@@ -287,6 +294,13 @@ def _too_much(batch: Batch, prepared: Prepared, model: str) -> str | None:
         most = prepared.most_usd_micros / 1e6
         return f"the next item may cost {most:.2f} USD, which could pass the limit; --max-usd raises it"
     return None
+
+
+def record(ledger: Ledger, calls: Iterable[Usage], *, purpose: Purpose, **account: Any) -> None:
+    """Put model calls on the account of what they were for. Ledgers count a call that is sent again once."""
+    costs = [NewCost(**structs.asdict(one), purpose=purpose, **account) for one in calls]
+    if costs:
+        ledger.costs.record(costs=costs)
 
 
 def cost_of(calls: Iterable[Usage]) -> int | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from shoal.model.cost import Micros, Tokens
+from shoal.model.cost import Usage
 from shoal.model.fields import NO_NUL, Name, Text, Title
 from shoal.model.item import Assessment, Confidence, Effort, ItemDetail, Path, Risk
 
@@ -34,7 +34,7 @@ class NewAssessment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What an item takes; or, with `error`, why that could not be had.
 
     `files` are there, as the caller has looked; `missing_files` were named and are not, and are kept in the answer
-    alone. `dependencies` and `overlaps` name other items in words. Money and tokens are those of all calls it took.
+    alone. `dependencies` and `overlaps` name other items in words. `calls` are all that it took, failed ones too.
     """
 
     title: Title | None = None
@@ -50,9 +50,7 @@ class NewAssessment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     model: Annotated[Name | None, Meta(description="What answered; left out: a person.")] = None
     prompt_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     input_hash: InputHash | None = None
-    cost_usd_micros: Micros | None = None
-    input_tokens: Tokens | None = None
-    output_tokens: Tokens | None = None
+    calls: Annotated[list[Usage], Meta(max_length=100)] = []
     error: Annotated[str, Meta(min_length=1, max_length=2000, pattern=NO_NUL)] | None = None
 
 

@@ -1,4 +1,7 @@
-"""What one model call used and cost. Sums are services/costs.py's; money is in millionths of a US dollar, whole."""
+"""What one model call used and cost, and on whose account it is. Sums are services/costs.py's.
+
+Money is in millionths of a US dollar, whole.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import astuple
 
 from shoal.model.fields import Moment, Name, Positive, TaskRef
+from shoal.model.item import ItemRef, Project
+from shoal.model.item import shown as item_shown
 
 # Far above any call there is, and so far below 2**63 that no sum leaves the databases' integers.
 Tokens = Annotated[int, Meta(ge=0, le=10**9)]
@@ -37,10 +42,29 @@ class Usage(Struct, frozen=True, kw_only=True):
         return any((*used, self.cost_usd_micros))
 
 
-class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a cost is recorded from. Without `cost_usd_micros` the list price of the model is taken, where known."""
+class Purpose(StrEnum):
+    """What a model call was for. It says whose account the call is on: to work is a task's, to scope a work item's,
+    to check and to prioritise are a project's.
+    """
 
-    task: TaskRef
+    WORK = "work"
+    SCOPE = "scope"
+    CHECK = "check"
+    PRIORITISE = "prioritise"
+
+
+class NewCost(Usage, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a cost is recorded from. Without `cost_usd_micros` the list price of the model is taken, where known.
+
+    It names its account: the `task` that was worked on, the `item` that was scoped, the `check` with its `project`, or
+    the `project` whose items were prioritised, which is left out when they are of several.
+    """
+
+    purpose: Purpose = Purpose.WORK
+    task: TaskRef | None = None
+    item: ItemRef | None = None
+    check: Name | None = None
+    project: Project | None = None
     attempt: Positive | None = None
     agent: Name | None = None
     at: Moment | None = None
@@ -56,11 +80,14 @@ class Priced(StrEnum):
 
 
 class Cost(Struct, frozen=True):
-    """One model call on a task's account; its fields stand in the order of the table's columns."""
+    """One model call on its account; its fields stand in the order of the table's columns.
+
+    `assessment` is the version of the item's assessment that it was made for.
+    """
 
     id: int
     at: int
-    task: int
+    task: int | None
     attempt: int | None
     session: int | None
     agent: str
@@ -74,11 +101,17 @@ class Cost(Struct, frozen=True):
     priced: Priced
     request_key: str
     configuration: str | None
-    task_id: str
+    purpose: Purpose
+    item: int | None
+    assessment: int | None
+    check: str | None
+    project: str | None
+    task_id: str | None
+    item_id: str | None
 
 
 class CostSum(Struct, frozen=True):
-    """Costs of one task, agent, configuration, model, provider or day, summed exactly.
+    """Costs of one account, purpose, task, agent, configuration, model, provider or day, summed exactly.
 
     `unpriced` counts the calls without a price.
     """
@@ -129,6 +162,7 @@ def dollars(micros: int) -> str:
 def cost_from_row(row: tuple[Any, ...], prefix: str) -> Cost:
     """A cost from its row."""
     values = list(row)
-    values[13] = Priced(values[13])
-    values.append(f"{prefix}{row[2]}")
+    values[13], values[16] = Priced(values[13]), Purpose(values[16])
+    task, item = row[2], row[17]
+    values += [None if task is None else f"{prefix}{task}", None if item is None else item_shown(item)]
     return Cost(*values)

@@ -201,7 +201,7 @@ KIND_MEANINGS = {
     Kind.TOOL_STARTED: "the agent called a tool",
     Kind.TOOL_COMPLETED: "a tool answered",
     Kind.TOOL_FAILED: "a tool failed",
-    Kind.COST_RECORDED: "model calls were put on the task's account",
+    Kind.COST_RECORDED: "model calls were put on the account of what they were for",
     Kind.PULL_REQUEST_OPENED: "a pull request was opened for the task",
     Kind.TASK_REGISTERED: "someone said which repositories the task may have tokens for",
     Kind.TASK_DEREGISTERED: "the task may have no tokens any more",

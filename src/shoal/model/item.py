@@ -266,7 +266,11 @@ class ItemChanges(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
-    """What somebody or a model said that an item takes; or why that could not be had."""
+    """What somebody or a model said that an item takes; or why that could not be had.
+
+    Money and tokens are added up from the model calls on the item's account; the money is null when one of them has no
+    price, and all of them are without any call.
+    """
 
     item: int
     version: int

@@ -13,7 +13,7 @@ from shoal.errors import Cycle, Refused
 from shoal.model.assessment import Assessed, Matched, NewAssessment
 from shoal.model.event import Kind
 from shoal.model.item import Assessment, Effort, Item, ItemRef, ItemStatus, Risk
-from shoal.services import items
+from shoal.services import costs, items
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import MOST
 from shoal.services.item_names import Names
@@ -110,7 +110,7 @@ def _failed(tx: Tx, item: Item, new: NewAssessment) -> Assessed:
 
 
 def _told(new: NewAssessment, version: int) -> dict[str, Any]:
-    told = {"version": version, "model": new.model, "cost_usd_micros": new.cost_usd_micros}
+    told = {"version": version, "model": new.model}
     return {name: value for name, value in told.items() if value is not None}
 
 
@@ -132,7 +132,8 @@ def _answer(new: NewAssessment, waited_for: list[Matched], overlaps: list[Matche
 
 
 def _keep(tx: Tx, item: Item, new: NewAssessment, answer: dict[str, Any] | None) -> Assessment:
-    kept = Assessment(
+    tx.all(
+        "items.keep_assessment",
         item=item.id,
         version=item.assessment_version,
         at=tx.now,
@@ -140,12 +141,8 @@ def _keep(tx: Tx, item: Item, new: NewAssessment, answer: dict[str, Any] | None)
         model=new.model,
         prompt_version=new.prompt_version,
         input_hash=new.input_hash,
-        cost_usd_micros=new.cost_usd_micros,
-        input_tokens=new.input_tokens,
-        output_tokens=new.output_tokens,
-        answer=answer,
+        answer=None if answer is None else _json(answer).decode(),
         error=new.error,
     )
-    row = msgspec.structs.asdict(kept) | {"answer": None if answer is None else _json(answer).decode()}
-    tx.all("items.keep_assessment", **row)
-    return kept
+    costs.count_assessment(tx, item=item, version=item.assessment_version, usages=new.calls)
+    return items.assessments(tx, item=item.id, limit=1)[0]

@@ -1,4 +1,5 @@
-"""Costs: what every model call used, each counted once, with its price. List prices are services/prices.py's.
+"""Costs: what every model call used, each counted once, with its price, on the account of what it was for. List prices
+are services/prices.py's.
 
 Sums are added up in the transaction that records the calls: they are whole numbers, and exact at any moment.
 """
@@ -14,18 +15,21 @@ from msgspec import Meta
 
 from shoal.clock import DAY_MS
 from shoal.errors import BadInput
-from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Priced, Usage, cost_from_row
+from shoal.model.cost import Cost, CostOutcome, CostSum, NewCost, Priced, Purpose, Usage, cost_from_row
 from shoal.model.event import Kind
 from shoal.model.fields import Count, Limit, Moment, Name, Positive, TaskRef
+from shoal.model.item import Item, ItemRef
 from shoal.model.page import Page, position
 from shoal.model.session import Session, session_from_row
 from shoal.model.task import Task
+from shoal.services.item_refs import get_item
 from shoal.services.prices import list_price
 from shoal.services.refs import get_task, task_number, unknown
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 EPOCH = date(1970, 1, 1).toordinal()
+ACCOUNT = ("task", "item", "purpose", "check_name", "project")
 COUNTED = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd_micros")
 _json = msgspec.json.Encoder().encode
 
@@ -34,12 +38,17 @@ class Charge(NamedTuple):
     """A model call and whose account it goes on; `at` is epoch milliseconds."""
 
     usage: Usage
-    task: Task
-    attempt: int | None
-    session: int | None
     agent: str
     at: int
+    purpose: Purpose = Purpose.WORK
+    task: Task | None = None
+    attempt: int | None = None
+    session: int | None = None
     configuration: str | None = None
+    item: int = 0
+    assessment: int | None = None
+    check: str = ""
+    project: str = ""
 
 
 class AgentCosts(NamedTuple):
@@ -53,7 +62,7 @@ class AgentCosts(NamedTuple):
 
 @verb("POST /costs", repeatable=True)
 def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) -> CostOutcome:
-    """Put model calls on their tasks' accounts, all of them or none. Each is counted once, by its request key.
+    """Put model calls on their accounts, all of them or none. Each is counted once, by its request key.
 
     A call whose key is known already is left as it was, whatever it says now. An attempt may have ended or lost its
     lease: the money was spent. Without an agent it is the session's, or the actor's.
@@ -61,6 +70,10 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
     tasks, sessions = _tasks(tx, costs), _sessions(tx, costs)
     spent = []
     for place, cost in enumerate(costs):
+        _require_account(cost, f"costs[{place}]")
+        if cost.task is None:
+            spent.append(_of_no_task(tx, cost))
+            continue
         task = tasks[cost.task]
         if cost.attempt is not None and cost.attempt > task.attempt:
             raise BadInput(
@@ -71,10 +84,17 @@ def record(tx: Tx, *, costs: Annotated[list[NewCost], Meta(max_length=1000)]) ->
         session = None if cost.session is None else sessions.get(cost.session)
         if cost.session is not None and (session is None or session.task != task.id):
             raise BadInput(f"{task.task_id} has no session {cost.session}", field=f"costs[{place}].session")
-        at = tx.now if cost.at is None else cost.at
-        agent = cost.agent or (tx.actor if session is None else session.agent)
-        configuration = None if session is None else session.configuration
-        spent.append(Charge(cost, task, cost.attempt, cost.session, agent, at, configuration))
+        spent.append(
+            Charge(
+                usage=cost,
+                agent=cost.agent or (tx.actor if session is None else session.agent),
+                at=tx.now if cost.at is None else cost.at,
+                task=task,
+                attempt=cost.attempt,
+                session=cost.session,
+                configuration=None if session is None else session.configuration,
+            )
+        )
     return put(tx, spent)
 
 
@@ -83,6 +103,7 @@ def list_(
     tx: Tx,
     *,
     task: TaskRef | None = None,
+    item: Annotated[ItemRef | None, Meta(description="Only calls to scope this work item.")] = None,
     agent: Name | None = None,
     session: Positive | None = None,
     after: Annotated[Count, Meta(description="Only calls behind this id.")] = 0,
@@ -93,6 +114,8 @@ def list_(
     filters = {name: value for name, value in (("agent", agent), ("session", session)) if value is not None}
     if task is not None:
         filters["task"] = get_task(tx, task).id
+    if item is not None:
+        filters["item"] = get_item(tx, item).id
     start = after if cursor is None else position(cursor)
     rows = tx.all("costs.list", after=start, limit=limit, **filters)
     following = str(rows[-1][0]) if len(rows) == limit else None
@@ -103,24 +126,33 @@ def list_(
 def sums(
     tx: Tx,
     *,
-    by: Literal["task", "agent", "configuration", "model", "provider", "day"] = "task",
+    by: Literal["account", "purpose", "task", "agent", "configuration", "model", "provider", "day"] = "account",
     task: TaskRef | None = None,
+    item: Annotated[
+        ItemRef | None, Meta(description="Only what it cost: to scope it, and to work on its tasks.")
+    ] = None,
     since: Annotated[Moment | None, Meta(description="Only calls at this moment or later.")] = None,
     limit: Limit = 100,
 ) -> list[CostSum]:
-    """What was used and spent, added up exactly by task, agent, configuration of an agent, model, provider or day.
+    """What was used and spent, added up exactly by account, purpose, task, agent, configuration of an agent, model,
+    provider or day.
 
-    Those with the most money first; days newest first, in UTC.
+    Those with the most money first; days newest first, in UTC. An account is a task (`T42`), a work item that was
+    scoped (`W17`), a check of a project (`check doc-health of web`), or the priorities of one (`prioritise web`). By
+    task, calls for anything else are left out.
     """
     given: dict[str, Any] = {f"by_{by}": True, "day": 0}
+    if by == "account":
+        given["prefix"] = tx.identity.prefix
     if task is not None:
         given["task"] = get_task(tx, task).id
+    if item is not None:
+        given["item"] = get_item(tx, item).id
     if since is not None:
         given["day"] = -(-since // DAY_MS)
         if since % DAY_MS:
             given["since"] = since
-            if task is not None:
-                given["of_task"] = given["task"]
+            given |= {f"of_{name}": given[name] for name in ("task", "item") if name in given}
     rows = tx.all("costs.sums", limit=limit, **given)
     return [CostSum(_key(tx, by, key), *counted) for key, *counted in rows]
 
@@ -138,16 +170,32 @@ def of_tasks(tx: Tx, tasks: list[Task]) -> list[int]:
     return [int(row[0]) for [row] in tx.many("costs.of_task", [{"task": task.id} for task in tasks])]
 
 
+def count_assessment(tx: Tx, *, item: Item, version: int, usages: list[Usage]) -> CostOutcome:
+    """Put the model calls that an assessment took on the item's account."""
+    return put(tx, [Charge(one, tx.actor, tx.now, Purpose.SCOPE, item=item.id, assessment=version) for one in usages])
+
+
 def count(tx: Tx, *, task: Task, attempt: int | None, session: Session, usages: list[Usage], at: int) -> CostOutcome:
     """Put the model calls of a session on its task's account. What is known by its request key stays as it was."""
     return put(
         tx,
-        [Charge(usage, task, attempt, session.id, session.agent, at, session.configuration) for usage in usages],
+        [
+            Charge(
+                usage,
+                session.agent,
+                at,
+                task=task,
+                attempt=attempt,
+                session=session.id,
+                configuration=session.configuration,
+            )
+            for usage in usages
+        ],
     )
 
 
 def put(tx: Tx, spent: Iterable[Charge]) -> CostOutcome:
-    """The same for calls of several tasks and agents.
+    """The same for calls of several accounts and agents.
 
     Call it once in a transaction: it takes rows in one order, so that transactions that meet wait and don't deadlock.
     """
@@ -164,15 +212,51 @@ def put(tx: Tx, spent: Iterable[Charge]) -> CostOutcome:
     inserted = tx.all("costs.insert", rows=_encoded(rows.values()))
     counted = [rows[key] for (key,) in inserted]
     if counted:
-        sums = _summed(counted, "task", "day", "agent", "provider", "model", "configuration")
+        sums = _summed(counted, *ACCOUNT, "day", "agent", "provider", "model", "configuration")
         tx.all("costs.add", rows=_encoded(sums))
-        _tell(tx, counted, {call.task.id: call.task for call in calls})
+        _tell(tx, counted, {call.task.id: call.task for call in calls if call.task is not None})
     unpriced = sum(row["cost_usd_micros"] is None for row in counted)
     return CostOutcome(len(counted), len(calls) - len(counted), unpriced)
 
 
+def _require_account(cost: NewCost, place: str) -> None:
+    """Raises BadInput for a call that does not name the account that its purpose asks for, or names another, too."""
+    named = [name for name in ("task", "item", "check", "project") if getattr(cost, name) is not None]
+    needed, may = {
+        Purpose.WORK: (["task"], ["task"]),
+        Purpose.SCOPE: (["item"], ["item"]),
+        Purpose.CHECK: (["check", "project"], ["check", "project"]),
+        Purpose.PRIORITISE: ([], ["project"]),
+    }[cost.purpose]
+    if missing := [name for name in needed if name not in named]:
+        raise BadInput(
+            f"a call to {cost.purpose} is on the account of its {missing[0]}; say `{missing[0]}`, or another `purpose`",
+            field=f"{place}.{missing[0]}",
+        )
+    if foreign := [name for name in named if name not in may]:
+        raise BadInput(
+            f"a call to {cost.purpose} is not on the account of a {foreign[0]}; leave it out, or say another `purpose`",
+            field=f"{place}.{foreign[0]}",
+        )
+    if cost.task is None and (cost.attempt is not None or cost.session is not None):
+        field = "attempt" if cost.attempt is not None else "session"
+        raise BadInput(f"only a call on a task's account has `{field}`; leave it out", field=f"{place}.{field}")
+
+
+def _of_no_task(tx: Tx, cost: NewCost) -> Charge:
+    return Charge(
+        usage=cost,
+        agent=cost.agent or tx.actor,
+        at=tx.now if cost.at is None else cost.at,
+        purpose=cost.purpose,
+        item=0 if cost.item is None else get_item(tx, cost.item).id,
+        check=cost.check or "",
+        project=cost.project or "",
+    )
+
+
 def _tasks(tx: Tx, costs: list[NewCost]) -> dict[str | int, Task]:
-    numbers = {cost.task: task_number(tx, cost.task) for cost in costs}
+    numbers = {cost.task: task_number(tx, cost.task) for cost in costs if cost.task is not None}
     found = tx.many("tasks.get", [{"id": number} for number in numbers.values()])
     for ref, rows in zip(numbers, found, strict=True):
         if not rows:
@@ -201,7 +285,12 @@ def _row(call: Charge) -> dict[str, Any]:
     return {
         "at": call.at,
         "day": call.at // DAY_MS,
-        "task": call.task.id,
+        "task": 0 if call.task is None else call.task.id,
+        "item": call.item,
+        "assessment": call.assessment,
+        "purpose": call.purpose,
+        "check_name": call.check,
+        "project": call.project,
         "attempt": call.attempt,
         "session": call.session,
         "agent": call.agent,
@@ -231,17 +320,23 @@ def _summed(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
         for name in COUNTED:
             found[name] += row[name] or 0
     # A row may have no attempt or session: numbers and None have no order, 0 is nobody's.
-    return [found for _, found in sorted(sums.items(), key=lambda one: tuple(part or 0 for part in one[0]))]
+    return [
+        found
+        for _, found in sorted(sums.items(), key=lambda one: tuple(0 if part is None else part for part in one[0]))
+    ]
 
 
 def _tell(tx: Tx, counted: list[dict[str, Any]], tasks: dict[int, Task]) -> None:
-    for found in _summed(counted, "task", "attempt", "session", "agent", "provider", "model"):
-        task, attempt = tasks[found.pop("task")], found.pop("attempt")
-        if found["session"] is None:
-            del found["session"]
+    for found in _summed(counted, *ACCOUNT, "attempt", "session", "agent", "provider", "model"):
+        task, attempt, item = tasks.get(found.pop("task")), found.pop("attempt"), found.pop("item")
+        found["check"] = found.pop("check_name")
+        for name in ("check", "project", "session"):
+            if not found[name]:
+                del found[name]
         if found["unpriced"] == found["calls"]:
             found["cost_usd_micros"] = None
-        tx.emit(Kind.COST_RECORDED, task, was=task.status.value, attempt=attempt, data=found)
+        was = None if task is None else task.status.value
+        tx.emit(Kind.COST_RECORDED, task, was=was, attempt=attempt, data=found, item=item or None)
 
 
 def _encoded(rows: Iterable[dict[str, Any]]) -> str:

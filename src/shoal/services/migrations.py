@@ -109,7 +109,7 @@ def _spent(tx: Tx, task: Task, micros: int) -> costs.Charge:
         cost_usd_micros=micros,
     )
     at = task.completed_at or task.claimed_at or task.created_at
-    return costs.Charge(usage, task, None, None, task.assignee or tx.actor, at)
+    return costs.Charge(usage, task.assignee or tx.actor, at, task=task)
 
 
 def _relations(tx: Tx, old: OldTask, numbers: dict[str, int]) -> tuple[list[int], int | None, list[str]]:

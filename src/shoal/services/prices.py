@@ -20,9 +20,12 @@ def load() -> None:
 def list_price(usage: Usage, at: int) -> int | None:
     """What the call costs by the list of its time, in millionths of a dollar, rounded half to even once.
 
-    `at` is epoch milliseconds. None when the provider or the model is not on the list, or has no token price there.
+    `at` is epoch milliseconds. None when the provider or the model is not on the list, or has no token price there, and
+    when nothing says what the call used.
     Cache writes are taken to last five minutes, and the service to be the standard one: longer or faster costs more.
     """
+    if not usage.is_paid:
+        return None
     # Reading the tables takes half a second, and what only builds Shoal's types does not have them.
     from genai_prices import Usage as Priced
     from genai_prices import calc_price

@@ -21,7 +21,8 @@ class Context(Struct, frozen=True, kw_only=True):
 
     `root` is the checkout, `options` an instance of the check's Options. `ledger` is the Ledger for those that are
     about it, and None for the others; `now_ms` is the time, epoch milliseconds. `warn` tells people on the way, and
-    ends nothing.
+    ends nothing. `partial` says why this look does not see everything: what it found is kept, and nothing counts as
+    gone.
     """
 
     root: Path | None = None
@@ -30,6 +31,7 @@ class Context(Struct, frozen=True, kw_only=True):
     ledger: Any = None
     now_ms: int = 0
     warn: Callable[[str], None] = lambda text: None
+    partial: Callable[[str], None] = lambda why: None
 
     @property
     def checkout(self) -> Path:
@@ -52,8 +54,8 @@ class Check(Protocol):
 
     VERSION is another one whenever the check judges otherwise than before: then its old findings are judged anew.
     Options is a frozen struct whose fields all have defaults, and descriptions in a Meta. `run` yields findings as it
-    finds them; that it returns means that it has looked at everything. What it raises ends it, and nothing counts as
-    gone.
+    finds them; that it returns means that it has looked at everything, unless it has said `partial`. What it raises
+    ends it, and nothing counts as gone.
     """
 
     NAME: str

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import msgspec
@@ -31,11 +32,16 @@ NUL = "\x00"
 
 
 class Reply(Struct, Generic[T], frozen=True, kw_only=True):
-    """What came of a question: a value, or an error; and each call that was made, for it was paid for either way."""
+    """What came of a question: a value, or an error; and each call that was made, for it was paid for either way.
+
+    A call of which nobody knows what it used, as it was broken off, is there without tokens. `stopped` says that Ctrl-C
+    ended it: who asked keeps the calls, and ends then, too.
+    """
 
     value: T | None
     error: ShoalError | None
     calls: list[Usage]
+    stopped: bool = False
 
     @property
     def is_hopeless(self) -> bool:
@@ -106,40 +112,48 @@ class Model:
     ) -> Reply[T]:
         """Ask, and ask again when the answer does not fit the schema or `check` says what is wrong with it.
 
-        KeyboardInterrupt ends the call.
+        Ctrl-C ends the call, and the reply says so.
         """
         wrong: list[str] = []
         agent = _agent(self._client, schema, system, check, wrong)
         return self._runner.run(self._ask(agent, prompt, wrong))
 
     async def _ask(self, agent: Any, prompt: str, wrong: list[str]) -> Reply[Any]:
+        import httpx2
         from pydantic_ai import capture_run_messages
         from pydantic_ai.exceptions import AgentRunError, UserError
+        from pydantic_ai.messages import ModelRequest
 
         settings = {"max_tokens": MOST_OUTPUT_TOKENS, "timeout": self._timeout}
         value = None
         error: ShoalError | None = None
+        stopped = answered = False
         with capture_run_messages() as messages:
             try:
                 run = await agent.run(prompt, model_settings=settings, timeout=self._timeout * (RETRIES + 1))
-                value = run.output
-            except (AgentRunError, UserError) as failed:
-                error = _error(self.name, failed, wrong)
-        return Reply(value=value, error=error, calls=self._calls(messages))
+                value, answered = run.output, True
+            except asyncio.CancelledError:  # the runner's answer to Ctrl-C
+                error, stopped = ModelError("you stopped it"), True
+            except (AgentRunError, UserError, httpx2.HTTPError) as failed:
+                error, answered = _error(self.name, failed, wrong), _was_refused(failed)
+        calls = self._calls(messages)
+        # After the last try there is one more request among the messages, which nobody sends.
+        if not answered and len(calls) <= RETRIES and messages and isinstance(messages[-1], ModelRequest):
+            calls.append(self._call(None, self._client.model_name))
+        return Reply(value=value, error=error, calls=calls, stopped=stopped)
 
     def _calls(self, messages: list[ModelMessage]) -> list[Usage]:
         from pydantic_ai.messages import ModelResponse
 
         calls = []
-        for number, one in enumerate(messages):
+        for one in messages:
             if isinstance(one, ModelResponse):
                 used = one.usage
                 cached = used.cache_read_tokens + used.cache_write_tokens
                 calls.append(
-                    Usage(
-                        request_key=(one.provider_response_id or str(number))[:200],
-                        provider=provider_of(self.name),
-                        model=(one.model_name or self.name)[:200],
+                    self._call(
+                        one.provider_response_id,
+                        one.model_name or self._client.model_name,
                         input_tokens=max(used.input_tokens - cached, 0),
                         output_tokens=used.output_tokens,
                         cache_read_tokens=used.cache_read_tokens,
@@ -147,6 +161,11 @@ class Model:
                     )
                 )
         return calls
+
+    def _call(self, response: str | None, model: str, **tokens: int) -> Usage:
+        # Some servers give every answer the same id, or one of a thousand: alone it would hide calls.
+        key = f"{(response or 'call')[:150]}-{uuid.uuid4().hex[:12]}"
+        return Usage(request_key=key, provider=provider_of(self.name), model=model[:200], **tokens)
 
 
 def _client(name: str, base_url: str | None, http: httpx2.AsyncClient) -> Client:
@@ -220,11 +239,30 @@ def _clean(given: Any) -> Any:
     return [*map(_clean, given)] if isinstance(given, list) else given
 
 
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _was_refused(error: Exception) -> bool:
+    """Whether the last request certainly used nothing: it was not sent, or the provider would not have it."""
+    import httpx2
+    from pydantic_ai.exceptions import ModelHTTPError, UserError
+
+    nothing = (ModelHTTPError, UserError, httpx2.ConnectError, httpx2.ConnectTimeout)
+    return any(isinstance(one, nothing) for one in _causes(error))
+
+
 def _error(name: str, error: Exception, wrong: list[str]) -> ShoalError:
     """What went wrong, and what can be done about it."""
+    import httpx2
     from pydantic_ai import exceptions as they
 
     said = _short(error)
+    # However it is wrapped: a provider that falls silent in the middle of an answer has not answered badly.
+    silent = any(isinstance(one, TimeoutError | httpx2.TimeoutException) for one in _causes(error))
     match error:
         case they.ModelAuthenticationError():
             return NotConfigured(f"{name} refuses the key ({said}); look at the key in the environment")
@@ -234,11 +272,11 @@ def _error(name: str, error: Exception, wrong: list[str]) -> ShoalError:
             return NotConfigured(f"the account of {name} has nothing left ({said}); look at its billing")
         case they.ModelContextWindowExceededError():
             return ModelError(f"that is too long for {name} ({said}); lower `context_tokens` in [backlog]")
-        case they.RunTimedOut() | they.ModelTimeoutError() | they.ModelRequestTimeout():
-            return ModelUnreachable(f"{name} did not answer in time ({said}); try again later")
         case they.ModelRateLimitError() | they.ModelUnavailableError() | they.ModelServerError():
             return ModelUnreachable(f"{name} cannot answer now ({said}); try again later")
-        case they.ModelConnectionError():
+        case _ if silent or isinstance(error, they.RunTimedOut | they.ModelTimeoutError | they.ModelRequestTimeout):
+            return ModelUnreachable(f"{name} did not answer in time ({said}); try again later")
+        case they.ModelConnectionError() | httpx2.HTTPError():
             return ModelUnreachable(
                 f"{name} cannot be reached ({said}); look at `base_url` in [backlog], and the network"
             )

@@ -1,7 +1,8 @@
 """What a model finds wrong in files of code, read one by one against a rubric, for no more than a sum of money.
 
-It says that it has not looked at everything when the money or the number of files did not suffice: then nothing counts
-as gone. Of more files than it may read it takes the next ones each day.
+Its look is partial when the money or the number of files did not suffice: then nothing counts as gone. What each call
+cost is on the account of the check as soon as it is known. Of more files than it may read it takes the next ones each
+day.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from shoal.adapters.llm.model import Model, most_used
 from shoal.adapters.screens.paths import matches
 from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.scope_material import NEVER, PRIVATE_KEY
-from shoal.daemon.scoping import cost_of
-from shoal.errors import BadInput, NotConfigured, Refused
+from shoal.daemon.scoping import cost_of, record
+from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.check import Finding
-from shoal.model.cost import dollars
+from shoal.model.cost import Purpose, dollars
 from shoal.settings import BacklogSettings
 
 NAME = "code-scrutiny"
@@ -57,7 +58,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 def run(context: Context) -> Iterator[Finding]:
     """Read files, and say what is wrong with them.
 
-    Raises NotConfigured without a model and where no list has its price, Refused when not everything was looked at.
+    Raises NotConfigured without a model and where no list has its price.
     """
     options: Options = context.options
     sources = Sources(context.checkout)
@@ -83,6 +84,9 @@ def run(context: Context) -> Iterator[Finding]:
                 break
             reply = scrutineer.scrutinise(model, rubric, path, text)
             spent += cost_of(reply.calls) or 0
+            record(context.ledger, reply.calls, purpose=Purpose.CHECK, check=NAME, project=context.project)
+            if reply.stopped:
+                raise KeyboardInterrupt
             if reply.value is None:
                 if reply.is_hopeless and reply.error is not None:
                     raise reply.error
@@ -92,10 +96,8 @@ def run(context: Context) -> Iterator[Finding]:
             yield from (_finding(path, one) for one in reply.value.flaws)
     context.warn(f"{dollars(spent)} USD")
     if unread:
-        raise Refused(
-            f"{unread} of {len(paths)} files were not read this time, so nothing counts as gone; raise max_usd or "
-            "max_files, or name fewer `paths`",
-            field="max_files",
+        context.partial(
+            f"{unread} of {len(paths)} files were not read this time: raise max_usd or max_files, or name fewer `paths`"
         )
 
 

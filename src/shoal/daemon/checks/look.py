@@ -31,13 +31,20 @@ class Look(Struct, frozen=True):
 
 
 def look(
-    action: Check, *, root: Path | None, ledger: Callable[[], Ledger], warn: Callable[[str], None], home: Path
+    action: Check,
+    *,
+    root: Path | None,
+    ledger: Callable[[], Ledger],
+    warn: Callable[[str], None],
+    partial: Callable[[str], None],
+    home: Path,
 ) -> Look:
     """Make a check ready that is no command. Raises BadInput for one that there is not, or whose options are wrong.
 
     A function is also looked for in the home. `ledger` is asked for one when the check is about it.
     """
-    context = Context(root=root, project=action.project, warn=warn, now_ms=SystemClock().now_ms())
+    now = SystemClock().now_ms()
+    context = Context(root=root, project=action.project, warn=warn, partial=partial, now_ms=now)
     if action.handler is not None:
         module, function = _function(action.handler, home)
         kind = getattr(module, "Options", None)

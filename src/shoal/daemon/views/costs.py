@@ -1,4 +1,4 @@
-"""Costs: what model calls used and cost on the latest days that had any, by day, agent, model and task."""
+"""Costs: what model calls used and cost on the latest days that had any, by day, purpose, agent, model and task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("Calls", "Input", "From cache", "Output", "USD", "Without a price")
 
 
 def page(tx: Tx, layout: Layout) -> Page:
-    """The days themselves; then the agents, models and tasks that cost the most on them."""
+    """The days themselves; then the purposes, agents, models and tasks that cost the most on them."""
     row = tx.one("costs.first_day", limit=DAYS)
     since = DAY_MS * (row[0] if row and row[0] is not None else 0)
     days = costs.sums(tx, by="day", since=since, limit=DAYS)
@@ -37,6 +37,7 @@ def page(tx: Tx, layout: Layout) -> Page:
         f"What model calls used and cost on the latest {DAYS} days (UTC) that had any.",
         counts,
         section("## Days", _table("Day", days)),
+        section("## Purposes", _table("Purpose", costs.sums(tx, by="purpose", since=since, limit=SHOWN))),
         section("## Agents", _table("Agent", costs.sums(tx, by="agent", since=since, limit=SHOWN))),
         section("## Models", _table("Model", costs.sums(tx, by="model", since=since, limit=SHOWN))),
         section(
