@@ -148,11 +148,6 @@ def test_fields_stand_in_the_order_of_the_columns(ledger: Ledger) -> None:
     )
 
 
-def test_assessments_are_empty_at_first(ledger: Ledger) -> None:
-    ledger.items.create(text="x")
-    assert ledger.items.assessments(1) == []
-
-
 def test_signs_of_patterns_in_words_mean_themselves(ledger: Ledger) -> None:
     for text in ("100 % of a_b", "100 of aXb"):
         ledger.items.create(text=text)

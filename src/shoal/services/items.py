@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta
 
 from shoal.errors import BadInput, Cycle, NotFound, Refused
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, PriorityInput, Text
 from shoal.model.item import (
-    Assessment,
     Form,
     Item,
     ItemChanges,
@@ -268,18 +266,6 @@ def merge(tx: Tx, *, item: ItemRef, into: ItemRef) -> Item:
     fields = {"labels": list(dict.fromkeys([*target.labels, *found.labels])), "refs": found.refs | target.refs}
     fields = {name: value for name, value in fields.items() if value != getattr(target, name)}
     return change_item(tx, target, Kind.ITEM_UPDATED, fields) if fields else target
-
-
-@verb("GET /items/{item}/assessments")
-def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment]:
-    """Every assessment of an item, the newest first, with what it cost; failed ones too."""
-    found = get_item(tx, item)
-    rows = tx.all("items.assessments", item=found.id, limit=limit)
-    fields = Assessment.__struct_fields__
-    return [
-        Assessment(**dict(zip(fields, row, strict=True)) | {"answer": row[10] and msgspec.json.decode(row[10])})
-        for row in rows
-    ]
 
 
 def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:

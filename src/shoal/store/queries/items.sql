@@ -140,28 +140,6 @@ UPDATE items SET parent = :to WHERE parent = :from AND id <> :to
 -- The tasks that an item became.
 SELECT task FROM item_tasks WHERE item = :item ORDER BY round, place, task LIMIT :limit
 
--- name: assessments
--- Every assessment of an item, the newest first.
-SELECT item, version, at, actor, model, prompt_version, input_hash, cost_usd_micros, input_tokens, output_tokens, answer,
-  error
-FROM assessments WHERE item = :item ORDER BY version DESC LIMIT :limit
-
--- name: keep_assessment
--- One more assessment of an item.
-INSERT INTO assessments (
-  item, version, at, actor, model, prompt_version, input_hash, cost_usd_micros, input_tokens, output_tokens, answer, error
-) VALUES (
-  :item, :version, :at, :actor, :model, :prompt_version, :input_hash, :cost_usd_micros, :input_tokens, :output_tokens,
-  :answer, :error
-)
-
--- name: last_model_title
--- The last answer of a model about an item, for what it called it.
-SELECT answer FROM assessments
-WHERE item = :item AND model IS NOT NULL AND answer IS NOT NULL
-ORDER BY version DESC
-LIMIT 1
-
 -- name: open_names
 -- What the newest open items of a project are called.
 SELECT id, title, SUBSTR(text, 1, 500) FROM items
