@@ -10,7 +10,6 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from msgspec import Struct
 
 from shoal.adapters.git.program import Program
 from shoal.errors import GitError
+from shoal.model.path_pattern import matches, parted
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -147,13 +147,12 @@ def _is_ignored(path: str, rules: list[tuple[str, GitIgnoreSpec]]) -> bool:
 def wanted(
     paths: Iterable[str], patterns: Sequence[str], *, markdown: bool = False, known: Collection[str] = ()
 ) -> list[str]:
-    """The paths that patterns name: a name alone is meant in any folder, one with a / from the top; `!` takes out.
+    """The paths that patterns name.
 
     With `markdown` all of that kind. What was read before (`known`) is read again: a file that somebody once asked for
     is not forgotten by the next scan.
     """
-    taken = [one for one in patterns if not one.startswith("!")]
-    left = [one[1:] for one in patterns if one.startswith("!")]
+    taken, left = parted(patterns)
     found = []
     for path in paths:
         if any(_fits(path, one) for one in left):
@@ -171,22 +170,10 @@ def _names(path: str, pattern: str) -> bool:
 
 
 def _fits(path: str, pattern: str) -> bool:
-    if "/" in pattern:
-        return _compiled(pattern.removeprefix("/")).fullmatch(path) is not None
     # TODO.md is also todo.md; TODO without an ending is not, as a program may be called todo.
-    flags = re.IGNORECASE if "." in pattern else 0
-    return _compiled(pattern, flags).fullmatch(path.rpartition("/")[2]) is not None
-
-
-@lru_cache(maxsize=1000)
-def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    if pattern.endswith("/"):
-        pattern += "**"
-    pattern = re.sub(r"(?:\*\*/)+", "**/", re.sub(r"\*{3,}", "**", pattern))
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "".join(parts.get(one) or re.escape(one) for one in re.split(r"(\*\*/|\*\*|\*|\?)", pattern)), flags
-    )
+    if "." in pattern and "/" not in pattern:
+        return matches(path.lower(), pattern.lower())
+    return matches(path, pattern)
 
 
 def read(root: Path, path: str, max_bytes: int) -> bytes | Note | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ from shoal.adapters.checks.check import Context
 from shoal.adapters.vault.vault import Vault
 from shoal.errors import BadInput
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.path_pattern import fits
 
 LARGEST_BYTES = 5_000_000
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
@@ -69,7 +69,7 @@ def files_of(root: Path, folder: PurePosixPath | None = None) -> list[str]:
 def pages(root: Path, files: list[str], ignore: list[str]) -> Iterator[Page]:
     """The pages of markdown among files, but for those of a pattern."""
     for path in files:
-        if path.lower().endswith(".md") and not any(fnmatch(path, pattern) for pattern in ignore):
+        if path.lower().endswith(".md") and not fits(path, ignore):
             place = root / path
             if place.stat().st_size <= LARGEST_BYTES:
                 yield Page(path, place.read_bytes().decode("utf-8", "replace"))
