@@ -157,6 +157,10 @@ def test_yaml_and_lists_say_the_same() -> None:
         ),
         ("[jobs.a]\nschedule = 'daily'\ncheck = 3\n", "line 3: job a: check: write its name"),
         ("[jobs.a]\nschedule = 'daily'\ncheck = {name = 'x', handler = 'x'}\n", "line 3: job a: check.handler"),
+        (
+            "[jobs.a]\nschedule = 'daily'\ncheck = {name = 'x', handler = 'x:y', command = 'z'}\n",
+            "line 3: job a: check: a check has a handler or a command, not both",
+        ),
         ("[jobs.a]\n[jobs.a]\n", "line 2: "),
         ("[jobs.'größe']\nschedule='@daily'\ncommand='x'\n", "job größe: name: it is not a name of the letters A to Z"),
         (f"[jobs.a]\ntimeout_seconds = {'9' * 5000}\n", "jobs.toml, line 3: Exceeds the limit"),

@@ -295,8 +295,3 @@ def test_words_for_times_are_schedules(ledger: Ledger) -> None:
     changed = ledger.jobs.update("a", schedule="on_commit")
     assert changed.next_fire_at is None
     assert ledger.jobs.update("a", schedule="daily").next_fire_at == daily.next_fire_at
-
-
-def test_check_has_one_way_to_look() -> None:
-    with pytest.raises(ValueError, match="not both"):
-        Check(name="x", handler="a:b", command=["c"])

@@ -246,6 +246,9 @@ def test_lesson_that_nobody_refers_to_is_unused_after_a_while(
 def test_links_are_read_as_obsidian_does() -> None:
     text = "[[a|b]] ![[c#d]] [[e\\|f]] [x](g%20h.md#i) [y](<j.md>) [[#k]] `[[l]]` [z](mailto:a@b) [m](#n)\n"
     assert [link.target for link in links(text)] == ["a", "c", "e", "g h.md", "j.md"]
+    text = "[a\nb](one.md) [c]: [d] <!-- [e](f.md) --> <img src='g.png'>\n\n    [h](i.md)\n\n[d]: two.md\n"
+    assert [(link.line, link.target) for link in links(text)] == [(1, "one.md"), (6, "two.md")]
+    assert [link.target for link in links("---\nsee: '[[a]] [b](c.md)'\n---\n[x](y(1).md)")] == ["a", "y(1).md"]
     fenced = "one\n````\n```\ntwo\n````\nthree\n~~~ py\nfour\n"
     assert [line for _, line in prose(fenced)] == ["one", "three"]
     targets = Targets(["a/B.md", "a/c.png", "d/B.md"])

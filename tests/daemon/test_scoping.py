@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
-from shoal.daemon.scope_form import Form, blank, read
+from shoal.daemon.scope_form import blank, read
 from shoal.daemon.scope_material import gather, words_of
 from shoal.daemon.scoping import Batch, Scoped, Scoping, run
 from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.ledger.connect import open_ledger
+from shoal.model.assessment import Suggestion
 from shoal.settings import BacklogSettings, Home, ProjectSettings, Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 from tests.conftest import wait_until
@@ -114,9 +115,9 @@ def test_answer_is_checked_against_the_checkout_and_kept(scoping: Scoping, ledge
     assert [(one.path, one.validated) for one in item.files] == [("src/paint.py", False), ("src/week.py", True)]
     [kept] = ledger.items.assessments(1)
     assert kept.answer is not None
-    assert kept.answer["missing_files"] == ["src/gone.py", "etc/passwd", "../outside.py"]
+    assert kept.answer.missing_files == ["src/gone.py", "etc/passwd", "../outside.py"]
     assert item.blocked_by == ["W2"]
-    assert [one["how"] for one in kept.answer["dependencies"]] == ["by number", "no such item"]
+    assert [one.how for one in kept.answer.dependencies] == ["by number", "no such item"]
     assert (kept.model, kept.prompt_version, kept.input_tokens, kept.output_tokens) == (MODEL, 1, 1000, 100)
     assert kept.cost_usd_micros == came.cost_usd_micros == 1500
     assert spent(ledger) == [("W1", "scope", 1500)]
@@ -265,14 +266,14 @@ def test_person_says_it_in_any_of_three_languages(scoping: Scoping, ledger: Ledg
     came = scoping.by_hand(ledger.items.get(1), forms[0])
     assert (came.item.status, came.assessment.model, came.assessment.actor) == ("assessed", None, "ana")
     assert came.assessment.answer is not None
-    assert came.assessment.answer["missing_files"] == ["no.py"]
+    assert came.assessment.answer.missing_files == ["no.py"]
     assert [(one.path, one.validated) for one in came.item.files] == [("src/week.py", True)]
 
 
 def test_form_is_read_as_it_is_given_out(ledger: Ledger) -> None:
     ledger.items.update(1, title='A "quoted" \\ title', summary="two\nlines")
     form = read(blank(ledger.items.get(1)), "form.toml")
-    assert form == Form(title='A "quoted" \\ title', summary="two\nlines", confidence=form.confidence)
+    assert form == Suggestion(title='A "quoted" \\ title', summary="two\nlines", confidence=form.confidence)
 
 
 @pytest.mark.parametrize(

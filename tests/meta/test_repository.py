@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_no_registry_host_and_no_path_of_a_machine() -> None:
 def test_every_service_with_verbs_has_its_test(service: str) -> None:
     if "@verb(" in (SOURCE / "services" / f"{service}.py").read_text() and service != "verb":
         assert (ROOT / "tests" / "services" / f"test_{service}.py").exists()
+
+
+def test_contracts_name_every_kind_of_adapter() -> None:
+    """A new kind knows no other, and the worker does not know it, until somebody decides otherwise."""
+    kinds = {f"shoal.adapters.{path.parent.name}" for path in (SOURCE / "adapters").glob("*/__init__.py")}
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [apart] = [one for one in contracts if one["name"].startswith("Kinds of adapters")]
+    [hidden] = [one for one in contracts if one.get("source_modules") == ["shoal.worker"]]
+    used = {f"shoal.adapters.{kind}" for kind in ("agents", "git", "processes")}
+    assert kinds - set(apart["modules"]) == {"shoal.adapters.git", "shoal.adapters.processes"}
+    assert kinds - set(hidden["forbidden_modules"]) == used
 
 
 def test_every_query_has_a_purpose_and_is_used() -> None:

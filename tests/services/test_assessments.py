@@ -47,8 +47,8 @@ def test_item_follows_its_assessment_and_the_assessment_is_kept(ledger: Ledger) 
     [kept] = ledger.items.assessments(item)
     assert kept == came.assessment
     assert kept.answer is not None
-    assert kept.answer["missing_files"] == ["src/gone.py"]
-    assert kept.answer["sub_tasks"] == ["Find it", "Mend it"]
+    assert kept.answer.missing_files == ["src/gone.py"]
+    assert kept.answer.sub_tasks == ["Find it", "Mend it"]
     assert (kept.cost_usd_micros, kept.input_tokens, kept.output_tokens) == (1234, 900, 80)
     [event] = ledger.events.list(item=item, kind="item.assessed")
     assert event.changes["status"] == ["triaged", "assessed"]
@@ -136,9 +136,8 @@ def test_others_are_known_by_number_by_title_and_nearly_by_title(ledger: Ledger)
     assert [(one.item, one.how) for one in came.overlaps] == [("W2", "by number"), ("W4", "itself")]
     assert came.item.blocked_by == ["W1", "W2"]
     assert came.assessment.answer is not None
-    assert came.assessment.answer["dependencies"][2] == {
-        "text": "Paint the shed", "item": None, "how": "no such item", "likeness_percent": None,
-    }  # fmt: skip
+    assert came.assessment.answer.dependencies == came.dependencies
+    assert ledger.items.assessments(item)[0].answer == came.assessment.answer
 
 
 def test_words_that_share_a_little_are_no_match(ledger: Ledger) -> None:

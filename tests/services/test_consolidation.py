@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import pytest
 
 from shoal import Ledger
 from shoal.errors import NotFound
-from tests.rows import execute
 
 
 @pytest.fixture
-def assessed(ledger: Ledger, address: str) -> Callable[..., int]:
+def assessed(ledger: Ledger) -> Callable[..., int]:
     """Makes an item with an assessment."""
 
-    def make(text: str, *files: str, overlaps: list[Any] | None = None, **fields: Any) -> int:
+    def make(text: str, *files: str, overlaps: Sequence[str] = (), **fields: Any) -> int:
         number = ledger.items.create(text=text, accepted=True, files=list(files), **fields).id
-        answer = msgspec.json.encode({"overlaps": overlaps or []}).decode()
-        statement = "INSERT INTO assessments (item, version, at, actor, answer) VALUES (?, 1, 1, 'ana', ?)"
-        execute(address, statement, number, answer)
-        execute(address, "UPDATE items SET assessed_at = 1, status = 'assessed' WHERE id = ?", number)
+        ledger.items.assess(number, overlaps=list(overlaps))
         return number
 
     return make
@@ -47,7 +42,8 @@ def test_items_about_the_same_files_share_a_foundation(ledger: Ledger, assessed:
 def test_overlap_that_an_assessment_names_counts(ledger: Ledger, assessed: Callable[..., int]) -> None:
     assessed("Alpha beta")
     assessed("Gamma delta", overlaps=["alpha BETA"])
-    assessed("Epsilon zeta", overlaps=[{"item": "W2", "why": "both"}, 7, None])
+    assessed("Epsilon zeta", overlaps=["W2 (both)", "W3", "W77", "7"])
+    assessed("Eta theta", overlaps=["Gamma deltas"])
     assert groups(ledger) == [["W1", "W2"]]
     assert ledger.items.proposals()[0].evidence == ["the assessment of W2 names W1: 'alpha BETA'"]
 

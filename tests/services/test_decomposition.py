@@ -8,14 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import msgspec
 import pytest
 
 from shoal import Ledger
 from shoal.errors import Refused, ShoalError, WrongStatus
 from shoal.services import backlog
 from shoal.settings import BacklogSettings, ProjectSettings
-from tests.rows import execute
 
 
 def follow(ledger: Ledger) -> list[str]:
@@ -27,20 +25,6 @@ def finish(ledger: Ledger, *tasks: Any) -> list[str]:
     for task in tasks:
         ledger.tasks.complete(task)
     return follow(ledger)
-
-
-@pytest.fixture
-def assess(ledger: Ledger, address: str) -> Callable[..., None]:
-    """Lays down an assessment, as scoping does."""
-
-    def lay_down(item: int, **answer: Any) -> None:
-        text = msgspec.json.encode(answer).decode()
-        execute(
-            address, "INSERT INTO assessments (item, version, at, actor, answer) VALUES (?, 1, 1, 'ana', ?)", item, text
-        )
-        execute(address, "UPDATE items SET assessed_at = 1, status = 'assessed' WHERE id = ?", item)
-
-    return lay_down
 
 
 def waits_for(ledger: Ledger, task: Any) -> list[str]:
@@ -121,28 +105,29 @@ def test_item_above_with_something_undecided_below_is_open_again(ledger: Ledger)
     assert finish(ledger, 1) == ["W2: done", "W1: triaged again, 1 below it new"]
 
 
-def test_sub_tasks_of_an_assessment_become_a_chain(ledger: Ledger, assess: Callable[..., None]) -> None:
+def test_sub_tasks_of_an_assessment_become_a_chain(ledger: Ledger) -> None:
     ledger.items.create(text="big", accepted=True, effort="large")
-    steps = [{"title": "one", "description": "begin", "effort": "small"}, "two", {"nothing": 1}, {"title": "three"}]
-    assess(1, sub_tasks=steps)
+    long = "three\n" + "x" * 400
+    ledger.items.assess(1, sub_tasks=["one", " ", "two", long])
     came = ledger.items.run(1)
-    assert [task.title for task in came.tasks] == ["one", "two", "three"]
-    assert [task.estimate_minutes for task in came.tasks] == [20, None, None]
+    assert [task.title for task in came.tasks] == ["one", "two", f"three {'x' * 293}…"]
+    assert [task.estimate_minutes for task in came.tasks] == [None, None, None]
     assert ([task.status for task in came.tasks], waits_for(ledger, 3)) == (["queued", "blocked", "blocked"], ["T2"])
-    assert "Step 1 of 3 of W1: big\n\nbegin" in ledger.tasks.body(1).text
+    assert ledger.tasks.body(1).text.startswith("Step 1 of 3 of W1: big\n\n> big\n")
+    assert f"Step 3 of 3 of W1: big\n\n{long}" in ledger.tasks.body(3).text
     assert finish(ledger, 1) == []
     assert finish(ledger, 2, 3) == ["W1: done"]
 
 
-def test_parts_may_be_done_in_any_order_when_told_so(ledger: Ledger, assess: Callable[..., None]) -> None:
+def test_parts_may_be_done_in_any_order_when_told_so(ledger: Ledger) -> None:
     ledger.items.create(text="big", accepted=True)
-    assess(1, sub_tasks=["one", "two"])
+    ledger.items.assess(1, sub_tasks=["one", "two"])
     assert [task.status for task in ledger.items.run(1, parallel=True).tasks] == ["queued", "queued"]
 
 
-def test_only_what_did_not_complete_is_made_anew(ledger: Ledger, assess: Callable[..., None]) -> None:
+def test_only_what_did_not_complete_is_made_anew(ledger: Ledger) -> None:
     ledger.items.create(text="big", accepted=True)
-    assess(1, sub_tasks=["one", "two"])
+    ledger.items.assess(1, sub_tasks=["one", "two"])
     ledger.items.run(1)
     ledger.tasks.complete(1)
     ledger.tasks.cancel(2)
@@ -217,9 +202,9 @@ def test_very_long_row_of_items_is_refused_and_not_half_made(ledger: Ledger) -> 
     assert ledger.items.run(60, with_blockers=True).made == 60
 
 
-def test_event_tells_all_tasks_of_a_chain(ledger: Ledger, assess: Callable[..., None]) -> None:
+def test_event_tells_all_tasks_of_a_chain(ledger: Ledger) -> None:
     ledger.items.create(text="big", accepted=True)
-    assess(1, sub_tasks=["one", "two", "three"])
+    ledger.items.assess(1, sub_tasks=["one", "two", "three"])
     ledger.items.run(1)
     assert ledger.events.list(item=1)[0].data == {"tasks": ["T1", "T2", "T3"]}
 

@@ -170,11 +170,6 @@ def test_fields_stand_in_the_order_of_the_columns(ledger: Ledger) -> None:
     )
 
 
-def test_assessments_are_empty_at_first(ledger: Ledger) -> None:
-    ledger.items.create(text="x")
-    assert ledger.items.assessments(1) == []
-
-
 def test_words_are_found_in_capitals_of_any_alphabet(ledger: Ledger) -> None:
     ledger.items.create(text="Über die Straße")
     ledger.tasks.create(title="Über die Straße")

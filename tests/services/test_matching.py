@@ -162,16 +162,6 @@ def test_long_history_of_a_large_file_keeps_identities() -> None:
     assert rates["all"] >= 0.999, rates
 
 
-def test_hundreds_of_versions_of_many_files_keep_identities() -> None:
-    right = total = 0
-    for seed in range(4):
-        follower, _ = follow(Document(seed, items=100, files=3, generic=0.03), KINDS, versions=200, edits=3)
-        one, all_ = follower.lasting()
-        right, total = right + one, total + all_
-    print(f"{right} of {total} lasting")
-    assert right >= ENOUGH * total
-
-
 def test_edited_file_of_2700_items_matches_at_once() -> None:
     document = Document(1, items=2700, files=1)
     follower = Follower(document)

@@ -9,7 +9,6 @@ import pytest
 
 from shoal import Ledger
 from shoal.errors import ShoalError
-from shoal.model import path_pattern
 from shoal.settings import TriageSettings
 from tests.conftest import START_MS, FakeClock
 from tests.rows import execute
@@ -144,28 +143,6 @@ def test_without_rules_nothing_is_decided(ledger: Ledger) -> None:
     ledger.items.create(text="a")
     came = ledger.items.triage()
     assert (came.decisions, came.left) == ([], 1)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "path", "does"),
-    [
-        ("*.md", "a/b.md", True),
-        ("*.md", "b.mdx", False),
-        ("src/*", "src/a/b", False),
-        ("src/**", "src/a/b", True),
-        ("**/test_*.py", "test_a.py", True),
-        ("a/**/b", "a/b", True),
-        ("a/**/b", "a/x/y/b", True),
-        ("docs/", "docs/a/b.md", True),
-        ("./TODO", "TODO", True),
-        ("[ab].py", "x/b.py", True),
-        ("[!ab].py", "b.py", False),
-        ("a+(.py", "a+(.py", True),
-        ("ä*", "x/äö", True),
-    ],
-)
-def test_patterns_of_paths(pattern: str, path: str, does: bool) -> None:
-    assert path_pattern.matches(path, pattern) is does
 
 
 def test_undone_decision_is_open_to_rules_again(ruled: Callable[..., Ledger]) -> None:

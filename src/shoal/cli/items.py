@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.cli import moments
 from shoal.cli.costs import told
+from shoal.model.assessment import Answer, Assessment
 from shoal.model.cost import CostSum, dollars
-from shoal.model.item import Assessment, Item, ItemDetail, shown
+from shoal.model.item import Item, ItemDetail, shown
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -96,9 +97,9 @@ def assessed(found: Iterable[Assessment]) -> None:
         [
             (
                 *(one.version, moments.shown(one.at), one.model or one.actor),
-                *_said(one.answer or {}),
+                *_said(one.answer),
                 "" if one.cost_usd_micros is None else dollars(one.cost_usd_micros),
-                clean(one.error or (one.answer or {}).get("title") or ""),
+                clean(one.error or (one.answer and one.answer.title) or ""),
             )
             for one in found
         ],
@@ -107,11 +108,12 @@ def assessed(found: Iterable[Assessment]) -> None:
     )
 
 
-def _said(answer: dict[str, Any]) -> tuple[str, ...]:
-    known = [answer.get(name) for name in ("effort", "risk", "confidence")]
-    overlaps = [one["item"] or one["text"] for one in answer.get("overlaps", [])]
-    sub_tasks = "; ".join(f"{place}. {one}" for place, one in enumerate(answer.get("sub_tasks", []), start=1))
-    return *("" if one in (None, "unknown") else one for one in known), clean(sub_tasks), clean(", ".join(overlaps))
+def _said(answer: Answer | None) -> tuple[str, ...]:
+    if answer is None:
+        return ("",) * 5
+    known = ("" if one in (None, "unknown") else one for one in (answer.effort, answer.risk, answer.confidence))
+    sub_tasks = "; ".join(f"{place}. {one}" for place, one in enumerate(answer.sub_tasks, start=1))
+    return *known, clean(sub_tasks), clean(", ".join(one.item or one.text for one in answer.overlaps))
 
 
 def _details(found: ItemDetail) -> list[tuple[str, Any]]:

@@ -136,10 +136,10 @@ def _summary(batch: Batch) -> None:
 def _row(one: Scoped) -> tuple[object, ...]:
     if one.assessed is None:
         return (one.item_id, "", "", "", "", "", "unchanged", one.name)
-    item, answer = one.assessed.item, one.assessed.assessment.answer or {}
+    item, answer = one.assessed.item, one.assessed.assessment.answer
     cost = "unknown" if one.cost_usd_micros is None else dollars(one.cost_usd_micros)
     sure = item.confidence.value if item.confidence else ""
-    files, parts = len(answer.get("files", [])), len(answer.get("sub_tasks", []))
+    files, parts = (len(answer.files), len(answer.sub_tasks)) if answer is not None else (0, 0)
     return (one.item_id, item.effort.value, item.risk.value, sure, files, parts, cost, item.name)
 
 
@@ -154,7 +154,7 @@ def _unmatched(assessed: Assessed | None) -> list[str]:
         for one in mentioned
         if one.how in ("no such item", "would make a circle")
     ]
-    missing = (assessed.assessment.answer or {}).get("missing_files", [])
+    missing = assessed.assessment.answer.missing_files if assessed.assessment.answer is not None else []
     return [*lines, *([f"names files that are not there: {', '.join(missing)}"] if missing else [])]
 
 

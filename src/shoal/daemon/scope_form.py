@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import tomllib
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
 
 from shoal.errors import BadInput
 from shoal.mistakes import explain
-from shoal.model.assessment import MOST_SUB_TASKS, Mentions, SubTask
-from shoal.model.fields import Text, Title
-from shoal.model.item import Confidence, Effort, ItemDetail, Path, Risk
+from shoal.model.assessment import Suggestion
+from shoal.model.item import ItemDetail
 
 FORM = """\
 # {item}: {name}
@@ -30,20 +28,6 @@ overlaps = []           # items that want the same
 """
 
 
-class Form(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a person says of an item; everything may be left out."""
-
-    title: Title | None = None
-    summary: Text | None = None
-    effort: Effort = Effort.UNKNOWN
-    risk: Risk = Risk.UNKNOWN
-    confidence: Confidence | None = None
-    files_involved: Annotated[list[Path], Meta(max_length=100)] = []
-    sub_tasks: Annotated[list[SubTask], Meta(max_length=MOST_SUB_TASKS)] = []
-    dependencies: Mentions = []
-    overlaps: Mentions = []
-
-
 def blank(item: ItemDetail) -> str:
     """The form for an item, with what is known of it, as TOML."""
     return FORM.format(
@@ -57,8 +41,8 @@ def blank(item: ItemDetail) -> str:
     )
 
 
-def read(text: str, name: str) -> Form:
-    """The form in a text; the end of `name` says in which language, YAML when it has none. Raises BadInput."""
+def read(text: str, name: str) -> Suggestion:
+    """What a form says; the end of `name` says in which language, YAML when it has none. Raises BadInput."""
     try:
         given = _parsed(text, name)
     except (ValueError, RecursionError) as error:
@@ -67,9 +51,9 @@ def read(text: str, name: str) -> Form:
         raise BadInput(f"{name} must have fields, as `effort: small`", field="from")
     given = {str(key): value for key, value in given.items() if value not in ("", None)}
     try:
-        return msgspec.convert(given, Form)
+        return msgspec.convert(given, Suggestion)
     except msgspec.ValidationError as error:
-        field, message = explain(error, Form)
+        field, message = explain(error, Suggestion)
         raise BadInput(f"{name}: {field}: {message}", field=field) from None
 
 

@@ -12,9 +12,9 @@ from functools import lru_cache
 from msgspec import Struct
 
 from shoal.adapters.git.sources import Place, Sources
-from shoal.adapters.screens.paths import matches
 from shoal.adapters.screens.secrets import redacted
 from shoal.model.item import Item
+from shoal.model.path_pattern import fits
 
 TOKEN = 4  # characters
 NEAR = 60  # lines before and after the item's own
@@ -24,7 +24,7 @@ HEAD = 80  # lines of a file that the item names
 MOST_WORDS = 24
 MOST_FILES = 40  # a word in more of them says nothing about any
 MOST_OTHERS = 40
-NEVER = (".env", ".env.*", "**/.env", "**/.env.*", "**/*.pem", "**/*.key", "**/id_rsa*", "**/*.p12", "**/*.keystore")
+NEVER = (".env", ".env.*", "*.pem", "*.key", "id_rsa*", "*.p12", "*.keystore")
 PRIVATE_KEY = "PRIVATE KEY-----"
 
 _CODE = re.compile(r"`([^`\n]{2,80})`")
@@ -195,7 +195,7 @@ def _without(wanted: Excerpt, taken: Sequence[Excerpt]) -> list[Excerpt]:
 
 def _shown(sources: Sources | None, one: Excerpt) -> str:
     """An excerpt with the numbers of its lines; nothing for what must not be shown."""
-    if sources is None or any(matches(one.path, pattern) for pattern in NEVER):
+    if sources is None or fits(one.path, NEVER):
         return ""
     text = sources.text(one.path)
     if text is None or PRIVATE_KEY in text:

@@ -17,10 +17,9 @@ from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scoper
 from shoal.adapters.llm.model import DEFAULT, Model, most_used
 from shoal.clock import SystemClock
-from shoal.daemon.scope_form import Form
 from shoal.daemon.scope_material import Material, gather, says, words_of
 from shoal.errors import ShoalError
-from shoal.model.assessment import MOST_FILES, Assessed, AssessedFile, NewAssessment
+from shoal.model.assessment import MOST_FILES, Assessed, AssessedFile, NewAssessment, Suggestion
 from shoal.model.cost import NewCost, Purpose, Usage
 from shoal.model.item import Item
 from shoal.services import assessments
@@ -160,7 +159,7 @@ class Scoping:
             new = self._checked(item, reply.value, provenance)
         return self._keep(item, new, hopeless=reply.is_hopeless, stopped=reply.stopped)
 
-    def by_hand(self, item: Item, said: Form) -> Assessed:
+    def by_hand(self, item: Item, said: Suggestion) -> Assessed:
         """Keep what a person says; the files are looked for all the same."""
         sources = self.sources(item.project)
         head = sources.head if sources is not None else None
@@ -191,7 +190,7 @@ class Scoping:
             self._others[project] = found
         return self._others[project]
 
-    def _checked(self, item: Item, said: scoper.Suggestion | Form, provenance: dict[str, object]) -> NewAssessment:
+    def _checked(self, item: Item, said: Suggestion, provenance: dict[str, object]) -> NewAssessment:
         """What was said, its files parted into those that are there and those that are not."""
         sources = self.sources(item.project)
         words = words_of(item)

@@ -1,14 +1,15 @@
-"""What is said when somebody or a model assesses a work item. What is kept of it: services/assessments.py."""
+"""What is said when somebody or a model assesses a work item, and what is kept of it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from shoal.model.cost import Usage
 from shoal.model.fields import NO_NUL, Name, Text, Title
-from shoal.model.item import Assessment, Confidence, Effort, ItemDetail, Path, Risk
+from shoal.model.item import Confidence, Effort, ItemDetail, Path, Risk
 
 MOST_SUB_TASKS = 20
 LONGEST_LINE = 500
@@ -30,23 +31,41 @@ class AssessedFile(Struct, frozen=True, forbid_unknown_fields=True):
     validated: bool = False
 
 
-class NewAssessment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Scope(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What an item takes; what is left out is not known."""
+
+    title: Title | None = None
+    summary: Text | None = None
+    effort: Effort = Effort.UNKNOWN
+    risk: Risk = Risk.UNKNOWN
+    sub_tasks: Annotated[
+        list[SubTask],
+        Meta(max_length=MOST_SUB_TASKS, description="The steps in order; none when it is a single step."),
+    ] = []
+    confidence: Confidence | None = None
+
+
+class Suggestion(Scope, frozen=True, kw_only=True):
+    """What a person or a model says of an item, before anybody looked whether its files and items are there."""
+
+    files_involved: Annotated[
+        list[Path], Meta(max_length=MOST_FILES, description="Paths of the files that must change.")
+    ] = []
+    dependencies: Annotated[Mentions, Meta(description="Other items that must be done before.")] = []
+    overlaps: Annotated[Mentions, Meta(description="Other items that want the same, or touch the same code.")] = []
+
+
+class NewAssessment(Scope, frozen=True, kw_only=True):
     """What an item takes; or, with `error`, why that could not be had.
 
     `files` are there, as the caller has looked; `missing_files` were named and are not, and are kept in the answer
     alone. `dependencies` and `overlaps` name other items in words. `calls` are all that it took, failed ones too.
     """
 
-    title: Title | None = None
-    summary: Text | None = None
     files: Annotated[list[AssessedFile], Meta(max_length=MOST_FILES)] = []
     missing_files: Annotated[list[Path], Meta(max_length=MOST_FILES)] = []
-    effort: Effort = Effort.UNKNOWN
-    risk: Risk = Risk.UNKNOWN
-    sub_tasks: Annotated[list[SubTask], Meta(max_length=MOST_SUB_TASKS)] = []
     dependencies: Mentions = []
     overlaps: Mentions = []
-    confidence: Confidence | None = None
     model: Annotated[Name | None, Meta(description="What answered; left out: a person.")] = None
     prompt_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     input_hash: InputHash | None = None
@@ -63,6 +82,36 @@ class Matched(Struct, frozen=True, kw_only=True):
     likeness_percent: int | None = None
 
 
+class Answer(Scope, frozen=True, kw_only=True):
+    """What is kept of an assessment: what was said, and what its words meant when it was said."""
+
+    files: list[AssessedFile] = []
+    missing_files: list[Path] = []
+    dependencies: list[Matched] = []
+    overlaps: list[Matched] = []
+
+
+class Assessment(Struct, frozen=True, kw_only=True):
+    """What somebody or a model said that an item takes; or why that could not be had.
+
+    Money and tokens are added up from the model calls on the item's account; the money is null when one of them has no
+    price, and all of them are without any call.
+    """
+
+    item: int
+    version: int
+    at: int
+    actor: str
+    model: str | None
+    prompt_version: int | None
+    input_hash: str | None
+    cost_usd_micros: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    answer: Answer | None
+    error: str | None
+
+
 class Assessed(Struct, frozen=True, kw_only=True):
     """An item after it was assessed, and what is kept of that; `dependencies` and `overlaps` with what they meant."""
 
@@ -70,3 +119,13 @@ class Assessed(Struct, frozen=True, kw_only=True):
     assessment: Assessment
     dependencies: list[Matched]
     overlaps: list[Matched]
+
+
+read_answer = msgspec.json.Decoder(Answer).decode
+
+
+def assessment_from_row(row: tuple[Any, ...]) -> Assessment:
+    """An assessment from its row."""
+    given = dict(zip(Assessment.__struct_fields__, row, strict=True))
+    answer = given["answer"]
+    return Assessment(**given | {"answer": None if answer is None else read_answer(answer)})

@@ -265,27 +265,6 @@ class ItemChanges(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     refs: Refs | UnsetType = UNSET
 
 
-class Assessment(Struct, frozen=True, kw_only=True):
-    """What somebody or a model said that an item takes; or why that could not be had.
-
-    Money and tokens are added up from the model calls on the item's account; the money is null when one of them has no
-    price, and all of them are without any call.
-    """
-
-    item: int
-    version: int
-    at: int
-    actor: str
-    model: str | None
-    prompt_version: int | None
-    input_hash: str | None
-    cost_usd_micros: int | None
-    input_tokens: int | None
-    output_tokens: int | None
-    answer: dict[str, Any] | None
-    error: str | None
-
-
 def shown(number: int) -> str:
     """An item's number as people read it."""
     return f"{PREFIX}{number}"

@@ -10,14 +10,24 @@ from typing import Any
 import msgspec
 
 from shoal.errors import Cycle, Refused
-from shoal.model.assessment import Assessed, Matched, NewAssessment
+from shoal.model.assessment import (
+    Answer,
+    Assessed,
+    Assessment,
+    Matched,
+    NewAssessment,
+    Scope,
+    assessment_from_row,
+    read_answer,
+)
 from shoal.model.event import Kind
-from shoal.model.item import Assessment, Effort, Item, ItemRef, ItemStatus, Risk
+from shoal.model.fields import Limit
+from shoal.model.item import Effort, Item, ItemRef, ItemStatus, Risk
 from shoal.services import costs, items
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import MOST
 from shoal.services.item_names import Names
-from shoal.services.item_refs import item_number, lock_item
+from shoal.services.item_refs import get_item, item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
@@ -46,6 +56,24 @@ def assess(tx: Tx, new: NewAssessment, *, item: ItemRef) -> Assessed:
     overlaps = names.match_all(new.overlaps) if names else []
     kept = _keep(tx, changed, new, _answer(new, waited_for, overlaps))
     return Assessed(item=items.get(tx, item=found.id), assessment=kept, dependencies=waited_for, overlaps=overlaps)
+
+
+@verb("GET /items/{item}/assessments")
+def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment]:
+    """Every assessment of an item, the newest first, with what it cost; failed ones too."""
+    found = get_item(tx, item)
+    return [*map(assessment_from_row, tx.all("assessments.of_item", item=found.id, limit=limit))]
+
+
+def last_answer(tx: Tx, item: Item, **filters: bool) -> Answer | None:
+    """What was said of an item the last time that something was; with `by_model` what a model said."""
+    row = tx.one("assessments.last_answer", item=item.id, **filters)
+    return None if row is None else read_answer(row[0])
+
+
+def last_answers(tx: Tx, **filters: str) -> dict[int, Answer]:
+    """The last answers about all assessed items that have no tasks under way, by their numbers; of one `project`."""
+    return {number: read_answer(answer) for number, answer in tx.all("assessments.last_answers", **filters)}
 
 
 def require_accepted(item: Item) -> None:
@@ -85,8 +113,8 @@ def _may_name(tx: Tx, item: Item) -> bool:
     """Whether a model may give the title: there is none, or it is what a model said the last time."""
     if item.title is None:
         return True
-    row = tx.one("items.last_model_title", item=item.id)
-    return row is not None and msgspec.json.decode(row[0]).get("title") == item.title
+    answer = last_answer(tx, item, by_model=True)
+    return answer is not None and answer.title == item.title
 
 
 def _wait(tx: Tx, item: Item, meant: Matched) -> Matched:
@@ -114,26 +142,17 @@ def _told(new: NewAssessment, version: int) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _answer(new: NewAssessment, waited_for: list[Matched], overlaps: list[Matched]) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "title": new.title,
-        "summary": new.summary,
-        "files": new.files,
-        "missing_files": new.missing_files,
-        "effort": new.effort,
-        "risk": new.risk,
-        "sub_tasks": new.sub_tasks,
-        "dependencies": waited_for,
-        "overlaps": overlaps,
-        "confidence": new.confidence,
-    }
-    built: dict[str, Any] = msgspec.to_builtins(answer)
-    return built
+def _answer(new: NewAssessment, waited_for: list[Matched], overlaps: list[Matched]) -> Answer:
+    return Answer(
+        **{name: getattr(new, name) for name in (*Scope.__struct_fields__, "files", "missing_files")},
+        dependencies=waited_for,
+        overlaps=overlaps,
+    )
 
 
-def _keep(tx: Tx, item: Item, new: NewAssessment, answer: dict[str, Any] | None) -> Assessment:
+def _keep(tx: Tx, item: Item, new: NewAssessment, answer: Answer | None) -> Assessment:
     tx.all(
-        "items.keep_assessment",
+        "assessments.keep",
         item=item.id,
         version=item.assessment_version,
         at=tx.now,
@@ -145,4 +164,4 @@ def _keep(tx: Tx, item: Item, new: NewAssessment, answer: dict[str, Any] | None)
         error=new.error,
     )
     costs.count_assessment(tx, item=item, version=item.assessment_version, usages=new.calls)
-    return items.assessments(tx, item=item.id, limit=1)[0]
+    return assessments(tx, item=item.id, limit=1)[0]

@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import combinations
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,9 +22,9 @@ from shoal.errors import NotFound
 from shoal.model.backlog import Proposal
 from shoal.model.event import Kind
 from shoal.model.fields import Name, Title
-from shoal.model.item import Item, Origin, item_from_row, named, shown
-from shoal.services import items
-from shoal.services.item_refs import lock_item
+from shoal.model.item import Item, Origin, item_from_row, shown
+from shoal.services import assessments, items
+from shoal.services.item_refs import item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
@@ -36,7 +36,6 @@ LARGEST = 12
 SHORTEST_WORD = 4
 LABEL = "foundation"
 _WORD = re.compile(r"[^\W_]+")
-_REF = re.compile(r"\bW(\d{1,18})\b")
 
 
 class Bond(Struct):
@@ -124,34 +123,15 @@ def _by_files(
 def _by_names(
     tx: Tx, filters: dict[str, str], found: dict[int, Item], bonds: defaultdict[tuple[int, int], Bond]
 ) -> None:
-    by_name: dict[tuple[str, str], int] = {}
-    for item in found.values():
-        for name in (item.title, named(item.text)):
-            if name:
-                by_name.setdefault((item.project, _plain(name)), item.id)
-    for number, answer in tx.all("backlog.answers_of_assessed", **filters):
-        about = found.get(number)
-        if about is None:
-            continue
-        for words in _overlaps(msgspec.json.decode(answer)):
-            meant = {int(one) for one in _REF.findall(words)} & found.keys()
-            same = by_name.get((about.project, _plain(words)))
-            for other in sorted((meant | ({same} if same else set())) - {number}):
+    for number, answer in assessments.last_answers(tx, **filters).items():
+        for one in answer.overlaps:
+            if one.item is None or number not in found:
+                continue
+            other = item_number(one.item)
+            if other in found and other != number:
                 bond = bonds[_pair(number, other)]
                 bond.points += NAMED
-                bond.said.append(f"the assessment of {shown(number)} names {shown(other)}: {words[:200]!r}")
-
-
-def _overlaps(answer: Any) -> list[str]:
-    """What an assessment says that an item overlaps with: words, or fields with words."""
-    given = answer.get("overlaps") if isinstance(answer, dict) else None
-    words = []
-    for one in given if isinstance(given, list) else []:
-        if isinstance(one, dict):
-            words += [str(one[name]) for name in ("item", "item_id", "title", "name", "text") if one.get(name)][:1]
-        elif isinstance(one, str | int):
-            words.append(str(one))
-    return words
+                bond.said.append(f"the assessment of {shown(number)} names {one.item}: {one.text[:200]!r}")
 
 
 def _by_words(found: dict[int, Item], bonds: defaultdict[tuple[int, int], Bond]) -> None:
@@ -178,10 +158,6 @@ def _by_words(found: dict[int, Item], bonds: defaultdict[tuple[int, int], Bond])
 def _words(item: Item) -> frozenset[str]:
     text = f"{item.title or ''} {item.summary or item.text}".casefold()
     return frozenset(word for word in _WORD.findall(text) if len(word) >= SHORTEST_WORD)
-
-
-def _plain(text: str) -> str:
-    return " ".join(_WORD.findall(text.casefold()))
 
 
 def _related(tx: Tx) -> set[tuple[int, int]]:

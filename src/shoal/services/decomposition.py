@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import Refused
@@ -14,7 +12,7 @@ from shoal.model.backlog import Execution
 from shoal.model.event import Kind
 from shoal.model.item import BY_SEVERITY, NO_WORK, Effort, Item, ItemRef, ItemStatus, item_from_row, shown
 from shoal.model.task import NORMAL, Criterion, NewTask, Status, Task
-from shoal.services import backlog, item_tasks, tasks
+from shoal.services import assessments, backlog, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import ancestors, blockers
 from shoal.services.item_refs import get_item, lock_item
@@ -22,7 +20,6 @@ from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
 LINKS = 1000
-SUB_TASKS = 50
 DEEPEST = 100
 TITLE_LIMIT = 300
 TYPE = "swe"
@@ -231,31 +228,16 @@ def _in_order(tx: Tx, children: list[Item]) -> list[Item]:
 
 
 def _steps(tx: Tx, item: Item) -> list[Step]:
-    """The sub-tasks of the last assessment when there are several, else the item itself."""
-    row = tx.one("backlog.last_answer", item=item.id)
-    answer = msgspec.json.decode(row[0]) if row is not None else {}
-    given = answer.get("sub_tasks") if isinstance(answer, dict) else None
-    found = [step for one in (given if isinstance(given, list) else [])[:SUB_TASKS] if (step := _step(one)) is not None]
+    """The sub-tasks of the last answer when there are several, else the item itself."""
+    answer = assessments.last_answer(tx, item)
+    found = [_step(one) for one in (answer.sub_tasks if answer is not None else []) if _line(one)]
     return found if len(found) > 1 else [Step(item.name, "", item.effort)]
 
 
-def _step(given: Any) -> Step | None:
-    """A sub-task as an assessment has it: words, or a title with more."""
-    if isinstance(given, str):
-        given = {"title": given}
-    if not isinstance(given, dict):
-        return None
-    title = _first(given, ("title", "name", "text", "summary"))
-    if not _line(title):
-        return None
-    words = _first(given, ("description", "details", "summary", "text"))
-    effort = given.get("effort")
-    known = Effort(effort) if effort in set(Effort) else Effort.UNKNOWN
-    return Step(_line(title), "" if words == title else words, known)
-
-
-def _first(given: dict[str, Any], names: Iterable[str]) -> str:
-    return next((given[name] for name in names if isinstance(given.get(name), str) and given[name].strip()), "")
+def _step(sub_task: str) -> Step:
+    """What does not stand in the title whole is said in the body."""
+    title = _line(sub_task)
+    return Step(title, "" if title == sub_task else sub_task)
 
 
 def _line(text: str) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta
 
 from shoal.errors import Cycle, NotFound, Refused
+from shoal.model.assessment import read_answer
 from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, PriorityInput, Text
 from shoal.model.item import (
     NO_WORK,
-    Assessment,
     Form,
     Item,
     ItemChanges,
@@ -241,22 +240,9 @@ def undepend(tx: Tx, *, item: ItemRef, on: ItemRef) -> ItemDetail:
     return get(tx, item=found.id)
 
 
-@verb("GET /items/{item}/assessments")
-def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment]:
-    """Every assessment of an item, the newest first, with what it cost; failed ones too."""
-    found = get_item(tx, item)
-    rows = tx.all("items.assessments", item=found.id, limit=limit)
-    fields = Assessment.__struct_fields__
-    return [
-        Assessment(**dict(zip(fields, row, strict=True)) | {"answer": row[10] and msgspec.json.decode(row[10])})
-        for row in rows
-    ]
-
-
 def _missing_files(tx: Tx, item: Item) -> list[str]:
-    row = tx.one("backlog.last_answer", item=item.id)
-    answer = {} if row is None else msgspec.json.decode(row[0])
-    return list(answer.get("missing_files", []))
+    row = tx.one("assessments.last_answer", item=item.id)
+    return [] if row is None else read_answer(row[0]).missing_files
 
 
 def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from shoal.errors import ShoalError
-from shoal.model import path_pattern
 from shoal.model.backlog import Decision, Triaged
 from shoal.model.fields import Count, Limit, Moment, Name
 from shoal.model.item import Item, ItemStatus, Origin, Path, Project, Tier, item_from_row
+from shoal.model.path_pattern import fits
 from shoal.services import decomposition, items
 from shoal.services.item_graph import blockers
 from shoal.services.item_refs import get_item, lock_item
@@ -204,7 +204,7 @@ def _fits(
 
 
 def _by_path(rule: TriageSettings, files: list[str]) -> str:
-    return next((path for path in files for one in rule.paths if path_pattern.matches(path, one)), "")
+    return next((path for path in files if fits(path, rule.paths)), "")
 
 
 def _listed(word: str, found: list[str]) -> str:

@@ -205,11 +205,11 @@ class ReviewSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         Names, Meta(description="The repositories it looks through; empty: those of [repositories].")
     ] = []
     allowed_paths: Annotated[
-        Names, Meta(description="Patterns of the only paths that may be changed, as `src/**`; `*` stays in a folder.")
+        Names, Meta(description="File patterns of the only paths that may be changed, as `src/**`.")
     ] = msgspec.field(default_factory=lambda: ["**"])
     forbidden_paths: Annotated[
         Names,
-        Meta(description="Patterns of paths that may not, whatever is allowed; what runs the checks is such a path."),
+        Meta(description="File patterns of paths that may not, whatever is allowed, as of what runs the checks."),
     ] = msgspec.field(default_factory=lambda: [".github/**"])
     require_checks: Annotated[
         bool, Meta(description="Leave a commit that has no checks until it has some, and they passed.")
@@ -287,7 +287,7 @@ class TriageSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     then: Annotated[Literal["accept", "reject", "leave"], Meta(description="What becomes of what fits.")]
     projects: Annotated[Names, Meta(description="Of these projects.")] = []
-    paths: Annotated[Names, Meta(description="Patterns of their files: `*` stays in a folder, `**` does not.")] = []
+    paths: Annotated[Names, Meta(description="File patterns of their files.")] = []
     labels: Annotated[Names, Meta(description="With one of these labels.")] = []
     origins: Annotated[list[Literal["scan", "check", "manual", "import"]], Meta(description="From these.")] = []
     severities: Annotated[list[Literal["info", "warning", "critical"]], Meta(description="Findings so bad.")] = []
@@ -301,8 +301,8 @@ class TriageSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class BacklogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How work items are found, assessed and done: `[backlog]`."""
 
-    todo_files: Annotated[Names, Meta(description="Names and patterns of the files that `shoal scan` reads.")] = (
-        msgspec.field(default_factory=lambda: ["TODO.md", "TODO", "BACKLOG.md", "ROADMAP.md", "docs/plans/**"])
+    todo_files: Annotated[Names, Meta(description="File patterns of what `shoal scan` reads.")] = msgspec.field(
+        default_factory=lambda: ["TODO.md", "TODO", "BACKLOG.md", "ROADMAP.md", "docs/plans/**"]
     )
     stale_after: Annotated[Whole, Meta(description="Scans in a row that do not see an item, until it is stale.")] = 3
     max_file_bytes: Annotated[Whole, Meta(description="Larger files are not scanned.")] = 5_000_000

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from shoal.adapters.checks.checkout import matches
 from shoal.adapters.checks.conventions import bounded, ruff
 from shoal.errors import BadInput
 from shoal.model.item import Severity
@@ -149,19 +148,6 @@ def test_files_that_are_no_text_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "c.txt").symlink_to("/etc/passwd")
     (finding,) = conventions(tmp_path)
     assert (finding.file, finding.key) == ("b.txt", "? secret ?")
-
-
-@pytest.mark.parametrize(
-    ("glob", "path", "fits"),
-    [
-        ("*.py", "a/b.py", True), ("a/*.py", "a/b.py", True), ("a/*.py", "a/b/c.py", False), ("a/**", "a/b/c.py", True),
-        ("a/", "a/b/c.py", True), ("a/", "b/a/c.py", True), ("**/c.py", "c.py", True), ("{a,b}.md", "x/b.md", True),
-        ("a,b.md", "a,b.md", True), ("[a].md", "[a].md", True), ("?.md", "ab.md", False), ("}{", "}{", True),
-        ("/a.md", "a.md", True), ("/a.md", "b/a.md", False),
-    ],
-)  # fmt: skip
-def test_globs_fit_as_people_mean_them(glob: str, path: str, fits: bool) -> None:
-    assert matches(path, [glob]) is fits
 
 
 def test_findings_of_ruff_are_taken_over(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 
@@ -152,37 +152,6 @@ class Checkout:
             return [line.split("\t") for line in self._git.text(*asked).splitlines() if line]
         except GitError:  # no commit yet, or too long a history
             return []
-
-
-def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a path fits any of these globs: `*` and `?` within a name, `**` for folders, `{a,b}` for either.
-
-    One without a slash within is meant for the name in any folder; one that ends with a slash for all in such a folder.
-    """
-    return any(_compiled(pattern).fullmatch(path) is not None for pattern in patterns)
-
-
-@lru_cache(maxsize=1000)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    pattern = pattern.removeprefix("./")
-    if "/" not in pattern.rstrip("/"):
-        pattern = f"**/{pattern}"
-    pattern = pattern.removeprefix("/")
-    if pattern.endswith("/"):
-        pattern += "**"
-    pattern = re.sub(r"(?:\*\*/)+", "**/", re.sub(r"\*{3,}", "**", pattern))
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    either = re.fullmatch(r"[^{}]*(?:\{[^{}]*\}[^{}]*)*", pattern) is not None
-    found, inside = "", False
-    for piece in re.split(r"(\*\*/|\*\*|[*?{},])", pattern):
-        if either and piece in ("{", "}"):
-            inside = piece == "{"
-            found += "(?:" if inside else ")"
-        elif inside and piece == ",":
-            found += "|"
-        else:
-            found += parts.get(piece) or re.escape(piece)
-    return re.compile(found, re.DOTALL)
 
 
 def _folders(files: frozenset[str]) -> Iterator[str]:

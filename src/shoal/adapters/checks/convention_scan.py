@@ -13,7 +13,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shoal.adapters.checks.check import Context
-from shoal.adapters.checks.checkout import Checkout, matches
+from shoal.adapters.checks.checkout import Checkout
 from shoal.adapters.checks.conventions import bounded, ruff
 from shoal.adapters.checks.conventions.rules import (
     Conventions,
@@ -28,6 +28,7 @@ from shoal.adapters.checks.conventions.rules import (
 )
 from shoal.errors import BadInput
 from shoal.model.check import Finding
+from shoal.model.path_pattern import fits, matches
 
 NAME = "convention-scan"
 VERSION = "1"
@@ -62,14 +63,14 @@ def run(context: Context) -> Iterator[Finding]:
 
 def examine(checkout: Checkout, conventions: Conventions, *, options: Options, text: str = "") -> Iterator[Finding]:
     """What in this checkout is not by these conventions, but for ruff's."""
-    paths = sorted(path for path in checkout.files if path != options.file and not matches(path, conventions.exclude))
+    paths = sorted(path for path in checkout.files if path != options.file and not fits(path, conventions.exclude))
     for present in conventions.present:
         yield from _absent(present, paths)
     looks = [(rule, _LOOKS[type(rule)](rule)) for rule in conventions.rules if type(rule) in _LOOKS]
     for path in paths:
         content: str | None = None
         for rule, look in looks:
-            if not matches(path, rule.files) or matches(path, rule.exclude):
+            if not fits(path, rule.files) or fits(path, rule.exclude):
                 continue
             if content is None:
                 content = _content(checkout, path)
@@ -138,14 +139,14 @@ def _sized(rule: Size) -> Look:
 
 
 def _absent(rule: Present, paths: list[str]) -> Iterator[Finding]:
-    folders = [""] if rule.beside is None else sorted({dirname(path) for path in paths if matches(path, rule.beside)})
+    folders = [""] if rule.beside is None else sorted({dirname(path) for path in paths if fits(path, rule.beside)})
     for folder in folders:
         inside = [path for path in paths if dirname(path) == folder] if rule.beside is not None else paths
         for wanted in rule.files:
             names = [basename(path) for path in inside] if rule.beside is not None else inside
             glob = wanted if rule.beside is not None or "/" in wanted else f"/{wanted}"
             where = f"{folder}/{wanted}".lstrip("/")
-            if not any(matches(name, [glob]) for name in names) and not matches(where, rule.exclude):
+            if not any(matches(name, glob) for name in names) and not fits(where, rule.exclude):
                 said = f"{rule.message}: " if rule.message else ""
                 yield _finding(rule, folder or None, f"{said}there is no {where}", key=where)
 

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from shoal.adapters.checks.check import Context
-from shoal.adapters.checks.checkout import Checkout, matches
+from shoal.adapters.checks.checkout import Checkout
 from shoal.adapters.checks.documents import instructions, links
 from shoal.adapters.checks.documents.facts import Facts
 from shoal.adapters.checks.documents.instructions import is_instruction
 from shoal.adapters.checks.documents.pages import Pages, is_page
 from shoal.adapters.checks.documents.references import References
 from shoal.model.check import Finding
+from shoal.model.path_pattern import fits
 
 NAME = "doc-health"
 VERSION = "1"
@@ -45,12 +46,13 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         str | None,
         Meta(description="the folder that links like `/guide/x` are meant from; left out: they are not looked at"),
     ] = None
-    ignore: Annotated[list[str], Meta(description="globs of files that are not looked at; none")] = []
+    ignore: Annotated[list[str], Meta(description="file patterns of what is not looked at; none")] = []
     vendored: Annotated[
         bool, Meta(description="whether files of others are looked at: in `vendor`, `node_modules`, `fixtures`; false")
     ] = False
     histories: Annotated[
-        list[str], Meta(description="globs of files that tell of the past: only their links count; changelogs and such")
+        list[str],
+        Meta(description="file patterns of what tells of the past: only its links count; changelogs and such"),
     ] = field(default_factory=HISTORIES.copy)
     off: Annotated[list[Rule], Meta(description="rules that are not applied; none")] = []
     commands: Annotated[
@@ -81,7 +83,7 @@ def examine(checkout: Checkout, options: Options) -> Iterator[Finding]:
 def _findings(checkout: Checkout, options: Options) -> Iterator[Finding]:
     left_out = options.ignore if options.vendored else [*FOREIGN, *options.ignore]
     wanted = [path for path in checkout.files if is_page(path) or is_instruction(path)]
-    pages = Pages(checkout, [path for path in wanted if not matches(path, left_out)])
+    pages = Pages(checkout, [path for path in wanted if not fits(path, left_out)])
     root = None if options.root is None else options.root.strip("/")
     for page in pages.paths:
         yield from links.dead(checkout, pages, page, root=root)
@@ -98,9 +100,9 @@ def _missing(checkout: Checkout, pages: Pages, options: Options, left_out: list[
     """What pages name and is not there; in instructions for agents, who go by them, that is a warning."""
     references = References(Facts(checkout, ignore=left_out, commands=options.commands, prefixes=options.prefixes))
     for page in pages.paths:
-        if not matches(page, options.histories):
+        if not fits(page, options.histories):
             references.add(page, pages.get(page))
-            if is_instruction(page) or matches(page, CONTRIBUTING):
+            if is_instruction(page) or fits(page, CONTRIBUTING):
                 references.add_vanished(page, instructions.vanished(checkout, pages, page))
     for one in references.missing():
         if one.rule not in options.off:

@@ -227,7 +227,16 @@ def _agent(
 def _json_schema(schema: type[Struct]) -> dict[str, Any]:
     [own], others = msgspec.json.schema_components([schema], ref_template="#/$defs/{name}")
     found: dict[str, Any] = others.pop(own["$ref"].rpartition("/")[2])
-    return found | ({"$defs": others} if others else {})
+    plain: dict[str, Any] = _without_patterns(found | ({"$defs": others} if others else {}))
+    return plain
+
+
+def _without_patterns(schema: Any) -> Any:
+    """Not every provider knows our patterns' words; the answer is held against them here."""
+    if isinstance(schema, dict):
+        kept = {name: value for name, value in schema.items() if name != "pattern" or not isinstance(value, str)}
+        return {name: _without_patterns(value) for name, value in kept.items()}
+    return [*map(_without_patterns, schema)] if isinstance(schema, list) else schema
 
 
 def _clean(given: Any) -> Any:

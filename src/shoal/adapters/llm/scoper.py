@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from shoal.adapters.llm.model import Model, Reply
-from shoal.model.assessment import LONGEST_LINE, MOST_SUB_TASKS
+from shoal.model.assessment import Suggestion
+from shoal.model.fields import ONE_LINE
 from shoal.model.item import Confidence, Effort, Risk
 
 PROMPT_VERSION = 1  # grows whenever the words below do
 
-Line = Annotated[str, Meta(min_length=1, max_length=LONGEST_LINE)]
 
-
-class Suggestion(Struct, frozen=True, kw_only=True):
-    """What the work item takes."""
+class FullSuggestion(Suggestion, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What the work item takes. A model has to say all that may be unknown elsewhere."""
 
     title: Annotated[
-        str, Meta(min_length=1, max_length=120, description="What is to be done, as an order, on one line.")
+        str,
+        Meta(
+            min_length=1,
+            max_length=120,
+            pattern=ONE_LINE,
+            description="What is to be done, as an order, on one line.",
+        ),
     ]
     summary: Annotated[
         str, Meta(max_length=2000, description="What is wrong or missing, and how to go about it; a few sentences.")
     ]
-    files_involved: Annotated[
-        list[Annotated[str, Meta(min_length=1, max_length=500)]],
-        Meta(max_length=40, description="Paths of the files that must change, as they stand in the excerpts."),
-    ] = []
-    effort: Annotated[Effort, Meta(description="small: less than half an hour; medium: up to two hours; large: more.")]
-    risk: Annotated[Risk, Meta(description="How much may break.")]
-    sub_tasks: Annotated[
-        list[Line], Meta(max_length=MOST_SUB_TASKS, description="The steps in order; none when it is a single step.")
-    ] = []
-    dependencies: Annotated[
-        list[Line],
-        Meta(max_length=20, description="Other items that must be done before: their numbers or titles as listed."),
-    ] = []
-    overlaps: Annotated[
-        list[Line], Meta(max_length=20, description="Other items that want the same, or touch the same code.")
-    ] = []
-    confidence: Annotated[Confidence, Meta(description="How well the excerpts support this.")]
+    effort: Effort
+    risk: Risk
+    confidence: Confidence
 
 
 SYSTEM = """\
@@ -61,10 +52,6 @@ can be done and checked.
 - Write in the language of the item."""
 
 
-def scope(model: Model, prompt: str) -> Reply[Suggestion]:
+def scope(model: Model, prompt: str) -> Reply[FullSuggestion]:
     """Ask about an item. `prompt` says all that is known of it."""
-    return model.ask(Suggestion, SYSTEM, prompt, check=_check)
-
-
-def _check(given: Suggestion) -> str | None:
-    return "title must be one line" if any(sign in given.title for sign in "\r\n\t") else None
+    return model.ask(FullSuggestion, SYSTEM, prompt)

@@ -18,7 +18,6 @@ from shoal.adapters.scanners.languages import LANGUAGES as ALL
 from shoal.adapters.scanners.languages import Language, language_of
 from shoal.model.found import Found
 
-SCANNER = "comments"
 FOUND_IN_A_FILE = 20_000
 DEEPEST = 30  # strings within holes of strings
 FORGOTTEN_LABELS = 20  # ends of heredocs that were not there: so many, and it is something else

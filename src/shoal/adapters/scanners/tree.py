@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from shoal.adapters.git.program import Program
 from shoal.errors import GitError
+from shoal.model.path_pattern import matches, parted
 
 MARKDOWN = (".md", ".markdown", ".mdx")
 _TEXT = (*MARKDOWN, ".txt")
@@ -17,13 +17,12 @@ _TEXT = (*MARKDOWN, ".txt")
 def wanted(
     paths: Iterable[str], patterns: Sequence[str], *, markdown: bool = False, known: Collection[str] = ()
 ) -> list[str]:
-    """The paths that patterns name: a name alone is meant in any folder, one with a / from the top; `!` takes out.
+    """The paths that patterns name.
 
     With `markdown` all of that kind. What was read before (`known`) is read again: a file that somebody once asked for
     is not forgotten by the next scan.
     """
-    taken = [one for one in patterns if not one.startswith("!")]
-    left = [one[1:] for one in patterns if one.startswith("!")]
+    taken, left = parted(patterns)
     found = []
     for path in paths:
         if any(_fits(path, one) for one in left):
@@ -41,22 +40,10 @@ def _names(path: str, pattern: str) -> bool:
 
 
 def _fits(path: str, pattern: str) -> bool:
-    if "/" in pattern:
-        return _compiled(pattern.removeprefix("/")).fullmatch(path) is not None
     # TODO.md is also todo.md; TODO without an ending is not, as a program may be called todo.
-    flags = re.IGNORECASE if "." in pattern else 0
-    return _compiled(pattern, flags).fullmatch(path.rpartition("/")[2]) is not None
-
-
-@lru_cache(maxsize=1000)
-def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
-    if pattern.endswith("/"):
-        pattern += "**"
-    pattern = re.sub(r"(?:\*\*/)+", "**/", re.sub(r"\*{3,}", "**", pattern))
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "".join(parts.get(one) or re.escape(one) for one in re.split(r"(\*\*/|\*\*|\*|\?)", pattern)), flags
-    )
+    if "." in pattern and "/" not in pattern:
+        return matches(path.lower(), pattern.lower())
+    return matches(path, pattern)
 
 
 def renamed(root: Path, since: str | None, paths: Collection[str], known: Collection[str]) -> dict[str, str]:

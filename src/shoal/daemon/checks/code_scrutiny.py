@@ -18,7 +18,6 @@ from shoal.adapters.checks.check import Context
 from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scrutineer
 from shoal.adapters.llm.model import Model, most_used
-from shoal.adapters.screens.paths import matches
 from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.scope_material import NEVER, PRIVATE_KEY
 from shoal.daemon.scoping import cost_of, record
@@ -26,6 +25,7 @@ from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.check import Finding
 from shoal.model.cost import Purpose, dollars
+from shoal.model.path_pattern import fits
 from shoal.settings import BacklogSettings
 
 NAME = "code-scrutiny"
@@ -44,7 +44,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is read, by which rubric, and for how much."""
 
     paths: Annotated[
-        list[str], Meta(max_length=100, description="patterns of the files that are read, as `src/**`; all code")
+        list[str], Meta(max_length=100, description="file patterns of what is read, as `src/**`; all code")
     ] = []
     rubric: Annotated[
         str, Meta(max_length=20_000, description="what counts as wrong, a line each as `word: meaning`; its own")
@@ -117,10 +117,8 @@ def _rubric(options: Options, sources: Sources) -> str:
 def _wanted(options: Options, sources: Sources) -> list[str]:
     found = []
     for path in sorted(sources.files):
-        named = any(matches(path, one) for one in options.paths)
-        if (named or (not options.paths and PurePosixPath(path).suffix in SUFFIXES)) and not any(
-            matches(path, one) for one in NEVER
-        ):
+        named = fits(path, options.paths) if options.paths else PurePosixPath(path).suffix in SUFFIXES
+        if named and not fits(path, NEVER):
             found.append(path)
     return found
 

@@ -26,7 +26,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is looked at."""
 
     ignore: Annotated[
-        list[str], Meta(max_length=200, description="patterns of pages whose links are not looked at; none")
+        list[str], Meta(max_length=200, description="file patterns of pages whose links are not looked at; none")
     ] = []
     links: Annotated[bool, Meta(description="whether dead links are looked for; true")] = True
     grace_minutes: Annotated[
@@ -48,7 +48,7 @@ def run(context: Context) -> Iterator[Finding]:
     yield from _orphans(context, vault, files)
     if options.links:
         targets = Targets(files)
-        made = [str(vault.layout.overview), f"{vault.layout.views}/*"]  # they link to every task, and are written anew
+        made = [f"/{vault.layout.overview}", f"/{vault.layout.views}/"]  # they link to every task, and are written anew
         for page in pages(vault.root, files, [*options.ignore, *made]):
             for link in links(page.text):
                 if targets.find(page.path, link) is None and not _is_archived(vault, link.target):

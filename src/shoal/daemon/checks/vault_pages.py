@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from msgspec import Struct
 
 from shoal.adapters.checks.check import Context
+from shoal.adapters.checks.documents import page
 from shoal.adapters.vault.vault import Vault
 from shoal.errors import BadInput
 from shoal.ledger.embedded import EmbeddedEngine
+from shoal.model.path_pattern import fits
 
 LARGEST_BYTES = 5_000_000
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 _CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 _WIKILINK = re.compile(r"!?\[\[([^\[\]|#\n]*)((?:#[^\[\]|\n]*)?)(?:\|[^\[\]\n]*)?\]\]")
-_LINK = re.compile(r"!?\[[^\[\]\n]*\]\(<?([^()<>\s]+)>?(?:\s+\"[^\"]*\")?\)")
 _TEMPLATE = re.compile(r"\{\{|<%|\$\{|^\s*$")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -69,7 +69,7 @@ def files_of(root: Path, folder: PurePosixPath | None = None) -> list[str]:
 def pages(root: Path, files: list[str], ignore: list[str]) -> Iterator[Page]:
     """The pages of markdown among files, but for those of a pattern."""
     for path in files:
-        if path.lower().endswith(".md") and not any(fnmatch(path, pattern) for pattern in ignore):
+        if path.lower().endswith(".md") and not fits(path, ignore):
             place = root / path
             if place.stat().st_size <= LARGEST_BYTES:
                 yield Page(path, place.read_bytes().decode("utf-8", "replace"))
@@ -96,10 +96,10 @@ def links(text: str) -> Iterator[Link]:
             target = found[1].strip().rstrip("\\")
             if not _TEMPLATE.search(target):
                 yield Link(number, target, wiki=True)
-        for found in _LINK.finditer(line):
-            target = unquote(found[1].partition("#")[0].partition("?")[0])
-            if target and not _TEMPLATE.search(target) and not _SCHEME.match(target):
-                yield Link(number, target, wiki=False)
+    for one in page.read(text).links:
+        target = unquote(one.target.partition("#")[0].partition("?")[0])
+        if one.kind != "html" and not _TEMPLATE.search(target) and not _SCHEME.match(target):
+            yield Link(one.line, target, wiki=False)
 
 
 class Targets:
@@ -113,13 +113,13 @@ class Targets:
             name = PurePosixPath(path).name.casefold()
             self._names.setdefault(name, []).append(path)
 
-    def find(self, page: str, link: Link) -> str | None:
-        """The file that a link of a page leads to; None when it is dead."""
+    def find(self, place: str, link: Link) -> str | None:
+        """The file that a link of the page at a place leads to; None when it is dead."""
         if not link.wiki:
-            return self._at(_joined(PurePosixPath(page).parent, link.target))
+            return self._at(_joined(PurePosixPath(place).parent, link.target))
         target = link.target.strip("/")
         for name in (target, f"{target}.md"):
-            beside = self._at(_joined(PurePosixPath(page).parent, name)) or self._at(name)
+            beside = self._at(_joined(PurePosixPath(place).parent, name)) or self._at(name)
             if beside is not None:
                 return beside
             ends = f"/{name.casefold()}"

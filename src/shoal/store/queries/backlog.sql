@@ -89,26 +89,12 @@ WHERE e.id > :after AND e.id <= :upto
 GROUP BY l.item
 ORDER BY l.item
 
--- name: last_answer
--- The last good assessment of an item.
-SELECT answer FROM assessments WHERE item = :item AND answer IS NOT NULL AND error IS NULL ORDER BY version DESC LIMIT 1
-
 -- name: files_of_assessed
 -- The files that assessed open items are about.
 SELECT f.item, f.path FROM item_files AS f JOIN items AS i ON i.id = f.item
 WHERE i.status = 'assessed' AND i.merged_into IS NULL
   AND i.project = :project                                                 -- if project
 ORDER BY f.item, f.path
-
--- name: answers_of_assessed
--- The last good assessments of assessed open items.
-SELECT a.item, a.answer FROM assessments AS a JOIN items AS i ON i.id = a.item
-WHERE i.status = 'assessed' AND i.merged_into IS NULL AND a.answer IS NOT NULL AND a.error IS NULL
-  AND i.project = :project                                                 -- if project
-  AND a.version = (
-    SELECT MAX(o.version) FROM assessments AS o WHERE o.item = a.item AND o.answer IS NOT NULL AND o.error IS NULL
-  )
-ORDER BY a.item
 
 -- name: assessed
 -- The assessed items that have no tasks under way.

@@ -144,37 +144,6 @@ SELECT blocked FROM item_deps WHERE blocker = :blocker ORDER BY blocked LIMIT :l
 -- The tasks that an item became.
 SELECT task FROM item_tasks WHERE item = :item ORDER BY round, place, task LIMIT :limit
 
--- part: of_assessment
--- The model calls that it took.
-FROM costs WHERE costs.item = assessments.item AND costs.assessment = assessments.version
-
--- name: assessments
--- Every assessment of an item, the newest first.
-SELECT
-  item, version, at, actor, model, prompt_version, input_hash,
-  (
-    SELECT CASE WHEN COUNT(*) = COUNT(cost_usd_micros) THEN CAST(SUM(cost_usd_micros) AS BIGINT) END {{of_assessment}}
-  ),
-  (SELECT CAST(SUM(input_tokens + cache_read_tokens + cache_write_tokens) AS BIGINT) {{of_assessment}}),
-  (SELECT CAST(SUM(output_tokens) AS BIGINT) {{of_assessment}}),
-  answer, error
-FROM assessments WHERE item = :item ORDER BY version DESC LIMIT :limit
-
--- name: keep_assessment
--- One more assessment of an item.
-INSERT INTO assessments (
-  item, version, at, actor, model, prompt_version, input_hash, answer, error
-) VALUES (
-  :item, :version, :at, :actor, :model, :prompt_version, :input_hash, :answer, :error
-)
-
--- name: last_model_title
--- The last answer of a model about an item, for what it called it.
-SELECT answer FROM assessments
-WHERE item = :item AND model IS NOT NULL AND answer IS NOT NULL
-ORDER BY version DESC
-LIMIT 1
-
 -- name: open_names
 -- What the newest open items of a project are called.
 SELECT id, title, SUBSTR(text, 1, 500) FROM items

@@ -60,7 +60,7 @@ class Size(Rule, frozen=True, kw_only=True):
 
 
 class Present(Rule, frozen=True, kw_only=True):
-    """Files that must be there: for each glob at least one. With `beside`, in each folder with such a file."""
+    """Files that must be there: for each file pattern at least one. With `beside`, in each folder with such a file."""
 
     beside: Globs | None = None
 

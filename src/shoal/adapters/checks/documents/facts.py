@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from posixpath import basename, dirname, splitext
 
-from shoal.adapters.checks.checkout import Checkout, matches
+from shoal.adapters.checks.checkout import Checkout
 from shoal.adapters.checks.documents.pages import is_page
+from shoal.model.path_pattern import fits
 
 MAKEFILES = ("makefile", "gnumakefile", "bsdmakefile")
 # Programs that write Makefiles, which are not there before they ran.
@@ -58,7 +59,7 @@ class Facts:
         return sorted(
             path
             for path in self.checkout.files
-            if not is_page(path) and splitext(path)[1].lower() not in NO_CODE and not matches(path, self._ignore)
+            if not is_page(path) and splitext(path)[1].lower() not in NO_CODE and not fits(path, self._ignore)
         )
 
     @cached_property
@@ -136,7 +137,7 @@ class Facts:
     @property
     def _packages(self) -> Iterator[dict[str, object]]:
         for path in self.checkout.by_name.get("package.json", ()):
-            if not matches(path, self._ignore):
+            if not fits(path, self._ignore):
                 try:
                     about = json.loads(self.checkout.text(path))
                 except ValueError:

@@ -8,9 +8,10 @@ from difflib import SequenceMatcher
 from itertools import combinations
 from posixpath import basename, dirname, normpath
 
-from shoal.adapters.checks.checkout import Checkout, matches
+from shoal.adapters.checks.checkout import Checkout
 from shoal.adapters.checks.documents.pages import Pages
 from shoal.model.check import Finding
+from shoal.model.path_pattern import fits
 
 FILES = (
     "CLAUDE.md", "CLAUDE.local.md", "AGENTS.md", "AGENT.md", "GEMINI.md", "CODEX.md", ".cursorrules", ".windsurfrules",
@@ -23,7 +24,7 @@ DAY = 24 * 60 * 60
 
 def is_instruction(path: str) -> bool:
     """Whether a file tells agents what to do."""
-    return matches(path, FILES)
+    return fits(path, FILES)
 
 
 def differing(checkout: Checkout, paths: Sequence[str]) -> Iterator[Finding]:
