@@ -15,7 +15,8 @@ from shoal.errors import BadInput
 from shoal.model.item import ITEM_STATUS_MEANINGS, ItemStatus, Origin, Severity
 
 if TYPE_CHECKING:
-    from shoal.model.backlog import Prioritised, Proposal
+    from shoal.model.priority import Prioritised
+    from shoal.model.proposal import Proposal
 
 FORMATS = click.Choice(["markdown", "csv", "jsonl"])
 FormatName = Literal["jsonl", "csv", "markdown"]

@@ -31,7 +31,7 @@ from shoal.services.sightings import (
     status_at_first,
 )
 from shoal.services.transaction import Tx
-from shoal.services.waits import names_of, without_circles
+from shoal.services.waits import blockers_of, without_circles
 
 _CHANGED = (
     *("source_file", "source_line", "heading", "text", "text_hash", "form", "status", "accepted", "decided_by"),
@@ -67,9 +67,9 @@ class Record:
             return
         here = self.known.sightings
         others = [row for row in self.tx.all("scans.named", **self.whose) if row[0] not in here]
-        names = names_of(self.scan.files, others)
+        blockers = blockers_of(self.scan.files, others)
         for at, found in waiting.items():
-            meant = {name: names.find(name, at.path) for name in found.blocked_by}
+            meant = {name: blockers.find(name, at.path) for name in found.blocked_by}
             self.waits[at] = list(dict.fromkeys(one for one in meant.values() if one is not None and one != at))
             self.unknown[at] = [name for name, one in meant.items() if one is None]
 

@@ -146,3 +146,28 @@ SELECT id, title, SUBSTR(text, 1, 500) FROM items
 WHERE project = :project AND status IN ('new', 'triaged', 'assessed', 'in_progress') AND merged_into IS NULL
 ORDER BY id DESC
 LIMIT :limit
+
+-- name: open_waits
+-- What open items wait for, as far as that is open too.
+SELECT d.blocked, d.blocker FROM item_deps AS d
+JOIN items AS b ON b.id = d.blocker AND b.status IN ('new', 'triaged', 'assessed', 'in_progress')
+JOIN items AS w ON w.id = d.blocked AND w.status IN ('new', 'triaged', 'assessed', 'in_progress')
+ORDER BY d.blocked, d.blocker
+
+-- name: counts
+-- How many items there are of each kind.
+SELECT project, status, origin, priority, COUNT(*), MIN(created_at) FROM items
+WHERE merged_into IS NULL
+  AND project = :project                                                   -- if project
+GROUP BY project, status, origin, priority
+ORDER BY project, status, origin, priority
+
+-- name: all
+-- Every item, oldest first, a page at a time.
+SELECT * FROM items
+WHERE id > :after AND merged_into IS NULL
+  AND project = :project                                                   -- if project
+  AND status = :status                                                     -- if status
+  AND status IN ('new', 'triaged', 'assessed', 'in_progress')              -- if open
+ORDER BY id
+LIMIT :limit

@@ -1,4 +1,4 @@
-"""What becomes of items when their tasks end: done, or back among those that wait. Read from the log, in its order."""
+"""How items end with their tasks: done, or back among those that wait. Read from the log, in its order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shoal.services.item_changes import change_item, status_of
 from shoal.services.item_refs import lock_item
 from shoal.services.transaction import Tx
 
-CURSOR = "backlog"
+CURSOR = "item_ends"
 EVENTS_PER_LOOK = 20_000
 
 
@@ -27,7 +27,7 @@ def waiting(tx: Tx) -> tuple[int, bool]:
         return horizon, row is None
     if horizon - row[0] > EVENTS_PER_LOOK:
         return horizon, True
-    return horizon, bool(tx.all("backlog.moved", after=row[0], upto=horizon))
+    return horizon, bool(tx.all("item_tasks.moved", after=row[0], upto=horizon))
 
 
 def follow(tx: Tx) -> tuple[list[str], bool]:
@@ -38,7 +38,7 @@ def follow(tx: Tx) -> tuple[list[str], bool]:
     if upto == after:
         return [], False
     done: list[str] = []
-    for number, reopened in tx.all("backlog.moved", after=after, upto=upto):
+    for number, reopened in tx.all("item_tasks.moved", after=after, upto=upto):
         done += _settle(tx, lock_item(tx, number), reopened=bool(reopened))
     events.move_cursor(tx, CURSOR, upto)
     return done, more
@@ -75,7 +75,7 @@ def _conclude(tx: Tx, item: Item) -> list[str]:
     if own:
         bad = [f"{tx.shown(one.task)} {one.status.value}" for one in own if one.status is not Status.COMPLETED]
     else:
-        below = {(status, count) for status, _, count in tx.all("backlog.statuses_below", parent=item.id)}
+        below = {(status, count) for status, _, count in tx.all("item_tasks.statuses_below", parent=item.id)}
         closed = {ItemStatus.DONE.value, ItemStatus.WONTFIX.value}
         bad = [f"{count} below it {status}" for status, count in sorted(below) if status not in closed]
         if not any(status == ItemStatus.DONE.value for status, _ in below):

@@ -1,0 +1,30 @@
+-- name: accepted_below
+-- The accepted items below one that are not closed, in their order.
+SELECT * FROM items
+WHERE parent = :parent AND merged_into IS NULL AND accepted = 1 AND status IN ('triaged', 'assessed', 'in_progress')
+ORDER BY sort_order, id
+
+-- name: statuses_below
+-- How the items directly below one stand.
+SELECT status, accepted, COUNT(*) FROM items
+WHERE parent = :parent AND merged_into IS NULL
+GROUP BY status, accepted
+
+-- name: put
+-- A task that an item became.
+INSERT INTO item_tasks (task, item, place, round) VALUES (:task, :item, :place, :round)
+
+-- name: of_item
+-- The tasks that an item became: their round, their place, and how they stand.
+SELECT l.round, l.place, t.id, t.status, t.title FROM item_tasks AS l JOIN tasks AS t ON t.id = l.task
+WHERE l.item = :item
+ORDER BY l.round, l.place, t.id
+
+-- name: moved
+-- The items whose tasks ended in a stretch of the log, or were reopened: then 1.
+SELECT l.item, MAX(CASE WHEN e.old_status IN ('completed', 'failed', 'cancelled') THEN 1 ELSE 0 END)
+FROM events AS e JOIN item_tasks AS l ON l.task = e.task
+WHERE e.id > :after AND e.id <= :upto
+  AND (e.new_status IN ('completed', 'failed', 'cancelled') OR e.old_status IN ('completed', 'failed', 'cancelled'))
+GROUP BY l.item
+ORDER BY l.item
