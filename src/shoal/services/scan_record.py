@@ -1,6 +1,6 @@
 """Writes what a scan found into the ledger, in one transaction; or, in a dry run, only tells what it would write.
 
-Who is who was decided before (matching.py), and what becomes of an item that was seen or missed is scan_changes.py's.
+Who is who was decided before (matching/), and what becomes of an item that was seen or missed is scan_changes.py's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shoal.model.event import Kind
 from shoal.model.found import Became, Found, Mark, Scan, ScanChange, ScanReport
 from shoal.model.item import OPEN, Item, ItemStatus, item_from_row, shown
 from shoal.services.item_changes import stored, text_hash
-from shoal.services.matching import Matching, Pair, Place
+from shoal.services.matching.pairs import Matching, Pair, Place
 from shoal.services.scan_changes import Change, Seen, change_mark, change_seen, change_unseen
 from shoal.services.sightings import (
     LONGEST_NAME,

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from shoal.model.found import FoundFile
-from shoal.services.likeness import Words
-from shoal.services.matching import Place
+from shoal.services.matching.likeness import Words
+from shoal.services.matching.pairs import Place
 from shoal.services.sightings import rows_of
 from shoal.services.transaction import Tx
 
