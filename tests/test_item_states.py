@@ -19,7 +19,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from shoal import Ledger
 from shoal.errors import Refused, ShoalError
 from shoal.ledger.connect import open_ledger
-from shoal.services import backlog
+from shoal.services import item_following
 from shoal.settings import Settings
 from tests.conftest import FakeClock
 
@@ -199,7 +199,7 @@ class Items(RuleBasedStateMachine):
     def follow(self) -> None:
         more = True
         while more:
-            _, more = self.ledger.engine.write(backlog.follow)  # type: ignore[attr-defined]
+            _, more = self.ledger.engine.write(item_following.follow)  # type: ignore[attr-defined]
 
     @invariant()
     def items_stand_where_their_tasks_say(self) -> None:

@@ -397,7 +397,7 @@ def test_health_metrics_page_and_description(ask: Any) -> None:
             "backup",
             "vault",
             "archiver",
-            "backlog",
+            "items",
             "occasions",
             "supervisor",
             "settings",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shoal.model.found import Found, FoundFile, Mark
-from shoal.services.matching import KnownItem, Matching, match
+from shoal.services.matching.pairs import KnownItem, Matching, match
 
 
 def words_of(text: str) -> list[str]:

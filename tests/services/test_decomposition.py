@@ -12,12 +12,12 @@ import pytest
 
 from shoal import Ledger
 from shoal.errors import Refused, ShoalError, WrongStatus
-from shoal.services import backlog
+from shoal.services import item_following
 from shoal.settings import BacklogSettings, ProjectSettings
 
 
 def follow(ledger: Ledger) -> list[str]:
-    done: list[str] = ledger.engine.write(backlog.follow)[0]  # type: ignore[attr-defined]
+    done: list[str] = ledger.engine.write(item_following.follow)[0]  # type: ignore[attr-defined]
     return done
 
 

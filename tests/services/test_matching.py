@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoal.model.found import Found, FoundFile
-from shoal.services.assignment import assign
-from shoal.services.matching import KnownItem, Matching, Place, match
+from shoal.services.matching.assignment import assign
+from shoal.services.matching.pairs import KnownItem, Matching, Place, match
 from tests.services.histories import KINDS, Document, Follower, follow
 
 ENOUGH = 0.98

@@ -59,7 +59,7 @@ STATEMENTS: list[tuple[str, dict[str, Any]]] = [
     ("costs.sums", {"by_purpose": True, "day": 0, "item": 7, "limit": 20}),
     ("costs.sums", {"by_model": True, "day": LATELY // 86_400_000, "limit": 20}),
     ("costs.first_day", {"limit": 1}),
-    ("items.assessments", {"item": 7, "limit": 20}),
+    ("assessments.of_item", {"item": 7, "limit": 20}),
     ("views.recently_changed", {"scanned": 50, "limit": 20}),
     ("views.active", {"status": "active", "scanned": 50, "limit": 20}),
     ("views.scheduled", {"limit": 20}),

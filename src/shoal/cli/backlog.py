@@ -16,7 +16,8 @@ from shoal.model.item import ITEM_STATUS_MEANINGS, ItemStatus, Origin, Severity
 
 if TYPE_CHECKING:
     from shoal.daemon.ranking import Question
-    from shoal.model.backlog import Prioritised, Proposal
+    from shoal.model.priority import Prioritised
+    from shoal.model.proposal import Proposal
     from shoal.settings import Settings
 
 FORMATS = click.Choice(["markdown", "csv", "jsonl"])

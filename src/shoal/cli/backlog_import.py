@@ -12,7 +12,7 @@ from shoal.cli.session import Session, command, given
 from shoal.errors import BadInput
 
 if TYPE_CHECKING:
-    from shoal.model.backlog import ItemsImported
+    from shoal.model.item_transfer import ItemsImported
 
 OWN = "jsonl"
 SYSTEMS = click.Choice(["queue-yaml", "beads", "backlog-md", "task-master", "github"])

@@ -14,7 +14,7 @@ from shoal.model.item import NO_WORK, Item, ItemDetail, Severity
 
 if TYPE_CHECKING:
     from shoal.cli.keys import Keys
-    from shoal.model.backlog import Decision
+    from shoal.model.triage import Decision
 
 KEYS = {
     "a": "accept",

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from shoal.daemon import archiver, backup, checkpointer, occasions, pruner, reaper
-from shoal.daemon.backlog import LOOK_SECONDS as LONGEST_LOOK_SECONDS
-from shoal.daemon.backlog import Backlog
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
+from shoal.daemon.item_follower import LOOK_SECONDS as LONGEST_LOOK_SECONDS
+from shoal.daemon.item_follower import ItemFollower
 from shoal.daemon.job_runner import JobRunner
 from shoal.daemon.loop import Loop
 from shoal.daemon.manifest_watch import LOOK_SECONDS, ManifestWatch
@@ -54,7 +54,7 @@ class Daemon:
         self.supervisor = Supervisor(engine, forge, self.executors, remark)
         self.runner = JobRunner(engine, home, url=url)
         scheduler = Scheduler(engine, self.runner)
-        backlog = Backlog(engine)
+        item_follower = ItemFollower(engine)
         self._revoker = Revoker(engine)
         self.loops = [
             Loop("reaper", lambda: live().reap_seconds, lambda: reaper.tick(engine)),
@@ -62,7 +62,7 @@ class Daemon:
             Loop("checkpointer", lambda: live().checkpoint_seconds, lambda: checkpointer.tick(engine)),
             Loop("backup", lambda: live().backup_seconds, lambda: backup.tick(engine, home)),
             Loop("broker", self._revoker.seconds, self._revoker.tick, self._revoker.wait, vital=False),
-            Loop("backlog", LONGEST_LOOK_SECONDS, backlog.tick, backlog.wait, vital=False),
+            Loop("items", LONGEST_LOOK_SECONDS, item_follower.tick, item_follower.wait, vital=False),
             Loop("supervisor", lambda: live().supervise_seconds, self.supervisor.tick, vital=False),
             Loop("scheduler", LONGEST_SECONDS, scheduler.tick, scheduler.wait),
             Loop("runs", scheduler.beat_seconds, self.runner.beat),

@@ -12,9 +12,9 @@ from shoal.adapters.llm.model import DEFAULT, Model, most_used
 from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.scoping import cost_of, record
 from shoal.errors import ModelError, Refused
-from shoal.model.backlog import NewPriority, Prioritised
 from shoal.model.cost import Purpose, dollars
 from shoal.model.item import CLOSED, ItemDetail
+from shoal.model.priority import NewPriority, Prioritised
 from shoal.settings import Settings
 
 if TYPE_CHECKING:

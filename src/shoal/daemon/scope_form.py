@@ -13,7 +13,7 @@ from shoal.mistakes import explain
 from shoal.model.assessment import Suggestion
 from shoal.model.item import ItemDetail
 
-FORM = """\
+BLANK = """\
 # {item}: {name}
 # Say what it takes. What is left out stays unknown; lines with # in front say nothing.
 title = {title}
@@ -30,7 +30,7 @@ overlaps = []           # items that want the same
 
 def blank(item: ItemDetail) -> str:
     """The form for an item, with what is known of it, as TOML."""
-    return FORM.format(
+    return BLANK.format(
         item=item.item_id,
         name=item.name,
         title=_quoted(item.title or ""),

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from shoal.model.backlog import Decision
 from shoal.model.fields import NO_NUL, Count, Name, Positive, Text, Title
 from shoal.model.item import ItemText, Path, Project, Severity
+from shoal.model.triage import Decision
 
 FINDINGS_LIMIT = 10_000  # of one run; with more of them it is not complete
 AUDIT = "audit:"  # stands before the type of what somebody outside has found

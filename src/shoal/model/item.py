@@ -265,6 +265,18 @@ class ItemChanges(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     refs: Refs | UnsetType = UNSET
 
 
+class ItemStats(Struct, frozen=True, kw_only=True):
+    """How many items there are, by several sorts; `oldest_new_at` is when the oldest undecided one was made."""
+
+    total: int
+    open: int
+    by_status: dict[str, int]
+    by_origin: dict[str, int]
+    by_project: dict[str, int]
+    by_priority: dict[str, int]
+    oldest_new_at: int | None
+
+
 def shown(number: int) -> str:
     """An item's number as people read it."""
     return f"{PREFIX}{number}"

@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shoal.errors import NotFound
-from shoal.model.backlog import Proposal
 from shoal.model.event import Kind
 from shoal.model.fields import Name, Title
 from shoal.model.item import Item, Origin, item_from_row, shown
+from shoal.model.proposal import Proposal
 from shoal.services import assessments, items
 from shoal.services.item_refs import item_number, lock_item
 from shoal.services.transaction import Tx
@@ -51,7 +51,7 @@ class Bond(Struct):
 def proposals(tx: Tx, *, project: Name | None = None) -> list[Proposal]:
     """Foundations that assessed items share, those with the most evidence first. Changes nothing."""
     filters = {} if project is None else {"project": project}
-    found = {item.id: item for item in map(item_from_row, tx.all("backlog.assessed", **filters))}
+    found = {item.id: item for item in map(item_from_row, tx.all("assessments.assessed", **filters))}
     bonds: defaultdict[tuple[int, int], Bond] = defaultdict(Bond)
     _by_files(tx, filters, found, bonds)
     _by_names(tx, filters, found, bonds)
@@ -109,7 +109,7 @@ def _by_files(
     tx: Tx, filters: dict[str, str], found: dict[int, Item], bonds: defaultdict[tuple[int, int], Bond]
 ) -> None:
     about: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-    for number, path in tx.all("backlog.files_of_assessed", **filters):
+    for number, path in tx.all("assessments.files", **filters):
         if number in found:
             about[found[number].project, path].append(number)
     for (_, path), numbers in sorted(about.items()):
@@ -163,7 +163,7 @@ def _words(item: Item) -> frozenset[str]:
 def _related(tx: Tx) -> set[tuple[int, int]]:
     """Items of which one waits for the other, or which wait for the same one: they have their foundation."""
     waiting: defaultdict[int, list[int]] = defaultdict(list)
-    for blocked, blocker in tx.all("backlog.open_waits"):
+    for blocked, blocker in tx.all("items.open_waits"):
         waiting[blocker].append(blocked)
     pairs = {_pair(one, blocker) for blocker, numbers in waiting.items() for one in numbers}
     return pairs | {pair for numbers in waiting.values() for pair in combinations(sorted(numbers), 2)}

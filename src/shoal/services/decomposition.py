@@ -1,4 +1,4 @@
-"""From an accepted item to its tasks: one, or several in order. When they are done, the item is: backlog.py."""
+"""From an accepted item to its tasks: one, or several in order. When they are done, the item is: item_following.py."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shoal.errors import Refused
-from shoal.model.backlog import Execution
 from shoal.model.event import Kind
+from shoal.model.execution import Execution
 from shoal.model.item import BY_SEVERITY, NO_WORK, Effort, Item, ItemRef, ItemStatus, item_from_row, shown
 from shoal.model.task import NORMAL, Criterion, NewTask, Status, Task
-from shoal.services import assessments, backlog, item_tasks, tasks
+from shoal.services import assessments, item_following, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import ancestors, blockers
 from shoal.services.item_refs import get_item, lock_item
@@ -49,7 +49,7 @@ def run(
     that has none. Again, it answers with the same tasks; after a bad end it makes anew those that did not complete.
     """
     tx.all("dependencies.lock_edges")  # one at a time: items lead to each other in circles
-    backlog.begin(tx)
+    item_following.begin(tx)
     work = _Work(tx, with_blockers=with_blockers, parallel=parallel)
     work.carry_out(lock_item(tx, item), after=[], priority=None)
     found = get_item(tx, item)
@@ -151,7 +151,7 @@ class _Work:
             if place in kept:
                 continue
             made = self._make(item, step, steps, before, NORMAL if priority is None else priority)
-            tx.all("backlog.put_task", task=made.id, item=item.id, place=place, round=number)
+            tx.all("item_tasks.put", task=made.id, item=item.id, place=place, round=number)
             new_ends.append(made.id)
             if not self._parallel:
                 before = [made.id]
@@ -183,13 +183,13 @@ class _Work:
 
 def _tasks(tx: Tx, item: Item) -> list[Task]:
     """The tasks of an item's last round, else of what is below it."""
-    family = map(item_from_row, tx.all("backlog.accepted_family", item=item.id))
+    family = map(item_from_row, tx.all("items.accepted_family", item=item.id))
     numbers = [part.task for one in family for part in item_tasks.parts(tx, one)]
     return sorted(tasks.by_numbers(tx, numbers), key=lambda task: task.id)
 
 
 def _undecided(tx: Tx, item: Item) -> int:
-    counts = tx.all("backlog.statuses_below", parent=item.id)
+    counts = tx.all("item_tasks.statuses_below", parent=item.id)
     return sum(count for status, _, count in counts if status == ItemStatus.NEW.value)
 
 

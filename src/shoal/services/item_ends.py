@@ -81,7 +81,7 @@ def _conclude(tx: Tx, item: Item) -> list[str]:
     if own:
         bad = [f"{tx.shown(one.task)} {one.status.value}" for one in own if one.status is not Status.COMPLETED]
     else:
-        below = {(status, count) for status, _, count in tx.all("backlog.statuses_below", parent=item.id)}
+        below = {(status, count) for status, _, count in tx.all("item_tasks.statuses_below", parent=item.id)}
         bad = [f"{count} below it {status}" for status, count in sorted(below) if status not in CLOSED]
         if not any(status == ItemStatus.DONE.value for status, _ in below):
             bad = bad or ["nothing below it is done"]

@@ -23,7 +23,7 @@ def parts(tx: Tx, item: Item) -> list[Part]:
     """The newest task at each place of an item's last round, in their order."""
     found = [
         Part(number, place, task, Status(status), title)
-        for number, place, task, status, title in tx.all("backlog.tasks_of", item=item.id)
+        for number, place, task, status, title in tx.all("item_tasks.of_item", item=item.id)
     ]
     last = found[-1].round if found else 0
     newest = {one.place: one for one in found if one.round == last}
@@ -32,9 +32,9 @@ def parts(tx: Tx, item: Item) -> list[Part]:
 
 def runnable_below(tx: Tx, item: Item) -> list[Item]:
     """The accepted items below one that are not closed, in their order."""
-    return [item_from_row(row) for row in tx.all("backlog.runnable_below", parent=item.id)]
+    return [item_from_row(row) for row in tx.all("item_tasks.accepted_below", parent=item.id)]
 
 
 def live(tx: Tx, item: Item) -> list[int]:
     """The tasks of an item, and of those below it that are in progress, that are not finished."""
-    return [int(row[0]) for row in tx.all("backlog.live_tasks", item=item.id)]
+    return [int(row[0]) for row in tx.all("item_tasks.live", item=item.id)]

@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Meta
 
 from shoal.errors import BadInput, ShoalError
-from shoal.model.backlog import ItemsExported, ItemsImported, ItemStats, RefusedItem
 from shoal.model.event import Kind
 from shoal.model.fields import NO_NUL, Count, Moment, Name
-from shoal.model.item import OPEN, Form, Item, ItemChanges, ItemStatus, NewItem, Origin, item_from_row, shown
+from shoal.model.item import OPEN, Form, Item, ItemChanges, ItemStats, ItemStatus, NewItem, Origin, item_from_row, shown
+from shoal.model.item_transfer import ItemsExported, ItemsImported, RefusedItem
 from shoal.model.task import priority_of
 from shoal.services import items
 from shoal.services.item_changes import change_item, status_of, text_hash
@@ -66,7 +66,7 @@ def export(
     filters: dict[str, Any] = {"project": project, "status": status and status.value, "open": open or None}
     given = {name: value for name, value in filters.items() if value is not None}
     found: list[Item] = []
-    while page := tx.all("backlog.all", after=found[-1].id if found else 0, limit=1000, **given):
+    while page := tx.all("items.all", after=found[-1].id if found else 0, limit=1000, **given):
         found += map(item_from_row, page)
     if format == "markdown":
         return ItemsExported(_markdown(found), len(found))
@@ -112,7 +112,7 @@ def stats(tx: Tx, *, project: Name | None = None) -> ItemStats:
     filters = {} if project is None else {"project": project}
     sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
     oldest: list[int] = []
-    for name, status, origin, priority, count, first in tx.all("backlog.counts", **filters):
+    for name, status, origin, priority, count, first in tx.all("items.counts", **filters):
         sums["status"][status] += count
         if ItemStatus(status) in OPEN:
             sums["origin"][origin] += count
@@ -214,11 +214,11 @@ def _known(tx: Tx, line: Line, seen: Counter[int]) -> Item | None:
     for system, name in sorted(line.refs.items()):
         pair = _json({system: name}).decode()[1:-1]
         like = "%" + pair.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        for row in tx.all("backlog.with_ref", project=line.project, like=like, limit=LINKS):
+        for row in tx.all("item_transfers.with_ref", project=line.project, like=like, limit=LINKS):
             item = item_from_row(row)
             if item.refs.get(system) == name:
                 return item if item.merged_into is None else get_item(tx, item.merged_into)
-    for row in tx.all("backlog.alike", project=line.project, text_hash=text_hash(line.text), limit=LINKS):
+    for row in tx.all("item_transfers.alike", project=line.project, text_hash=text_hash(line.text), limit=LINKS):
         item = item_from_row(row)
         if item.source_file == line.source_file and not seen[item.id]:
             return item if item.merged_into is None else get_item(tx, item.merged_into)

@@ -10,10 +10,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shoal.errors import Refused
-from shoal.model.backlog import RULES, NewPriority, Prioritised, Rated
 from shoal.model.event import Kind
 from shoal.model.fields import Name
 from shoal.model.item import BY_SEVERITY, CLOSED, Effort, Item, ItemRef, Risk, Severity, item_from_row
+from shoal.model.priority import RULES, NewPriority, Prioritised, Rated
 from shoal.model.task import NORMAL
 from shoal.services.item_changes import change_item
 from shoal.services.item_refs import item_number, lock_item
@@ -113,10 +113,10 @@ def rate(tx: Tx, *, project: str | None = None) -> list[Rating]:
     """What the open items that something is known of come to."""
     found: list[Item] = []
     filters = {} if project is None else {"project": project}
-    while page := tx.all("backlog.ratable", after=found[-1].id if found else 0, limit=PAGE, **filters):
+    while page := tx.all("priorities.ratable", after=found[-1].id if found else 0, limit=PAGE, **filters):
         found += map(item_from_row, page)
     waits: dict[int, list[int]] = {}
-    for blocked, blocker in tx.all("backlog.open_waits"):
+    for blocked, blocker in tx.all("items.open_waits"):
         waits.setdefault(blocker, []).append(blocked)
     goals = {name: one.goals for name, one in tx.settings.projects.items()}
     ratings = {one.id: _rating(one, goals.get(one.project, []), len(waits.get(one.id, []))) for one in found}

@@ -14,7 +14,7 @@ from shoal.model.event import Kind
 from shoal.model.found import Became, Found, Mark
 from shoal.model.item import OPEN, Form, Item, ItemStatus
 from shoal.services.item_changes import status_of, text_hash
-from shoal.services.matching import Place
+from shoal.services.matching.pairs import Place
 from shoal.services.sightings import Sighting, said_by, said_from
 
 _SAID = ("owner", "effort", "priority", "due_at")

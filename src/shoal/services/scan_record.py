@@ -1,6 +1,6 @@
 """Writes what a scan found into the ledger, in one transaction; or, in a dry run, only tells what it would write.
 
-Who is who was decided before (matching.py), and what becomes of an item that was seen or missed is scan_changes.py's.
+Who is who was decided before (matching/), and what becomes of an item that was seen or missed is scan_changes.py's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shoal.model.item import NO_WORK, OPEN, Item, ItemStatus, item_from_row, sho
 from shoal.services.item_changes import stored, text_hash
 from shoal.services.item_ends import left
 from shoal.services.item_graph import upwards
-from shoal.services.matching import Matching, Pair, Place
+from shoal.services.matching.pairs import Matching, Pair, Place
 from shoal.services.scan_changes import Change, Seen, change_mark, change_seen, change_unseen
 from shoal.services.sightings import (
     LONGEST_NAME,
@@ -32,7 +32,7 @@ from shoal.services.sightings import (
     status_at_first,
 )
 from shoal.services.transaction import Tx
-from shoal.services.waits import names_of, without_circles
+from shoal.services.waits import blockers_of, without_circles
 
 _CHANGED = (
     *("source_file", "source_line", "heading", "text", "text_hash", "form", "status", "accepted", "decided_by"),
@@ -68,9 +68,9 @@ class Record:
             return
         here = self.known.sightings
         others = [row for row in self.tx.all("scans.named", **self.whose) if row[0] not in here]
-        names = names_of(self.scan.files, others)
+        blockers = blockers_of(self.scan.files, others)
         for at, found in waiting.items():
-            meant = {name: names.find(name, at.path) for name in found.blocked_by}
+            meant = {name: blockers.find(name, at.path) for name in found.blocked_by}
             self.waits[at] = list(dict.fromkeys(one for one in meant.values() if one is not None and one != at))
             self.unknown[at] = [name for name, one in meant.items() if one is None]
 

@@ -1,7 +1,7 @@
 """Scans: what was found in a project's files becomes work items, and known ones are known again.
 
 Identity is decided outside of any transaction, on what was read before; what is written is written at once, and only if
-no other scan came between. Who is who: matching.py. What becomes of an item: scan_changes.py.
+no other scan came between. Who is who: matching/. What becomes of an item: scan_changes.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shoal.errors import BadInput, Refused
 from shoal.model.found import Scan, Scanned, Scanner, ScanReport
 from shoal.model.item import Project, item_from_row
 from shoal.services import triage
-from shoal.services.matching import Matching, match
+from shoal.services.matching.pairs import Matching, match
 from shoal.services.outside import Outside
 from shoal.services.scan_record import Record
 from shoal.services.sightings import Known, read_known, rows_of

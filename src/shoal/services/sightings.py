@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from shoal.model.found import Found, Mark, Scan
 from shoal.model.item import NO_WORK, Effort, ItemStatus
-from shoal.services.matching import KnownItem, Place
+from shoal.services.matching.pairs import KnownItem, Place
 from shoal.services.transaction import Tx
 
 SMALL_MINUTES, MEDIUM_MINUTES = 30, 120

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from shoal.errors import ShoalError
-from shoal.model.backlog import Decision, Triaged
 from shoal.model.fields import Count, Limit, Moment, Name
 from shoal.model.item import Item, ItemStatus, Origin, Path, Project, Tier, item_from_row
 from shoal.model.path_pattern import fits
+from shoal.model.triage import Decision, Triaged
 from shoal.services import decomposition, items
 from shoal.services.item_graph import blockers
 from shoal.services.item_refs import get_item, lock_item
@@ -47,7 +47,7 @@ def triage(
     that is a check's finding or `safe_always`. A dry run changes nothing.
     """
     filters = {} if project is None else {"project": project}
-    page = [item_from_row(row) for row in tx.all("backlog.undecided", after=after, limit=limit, **filters)]
+    page = [item_from_row(row) for row in tx.all("triage.undecided", after=after, limit=limit, **filters)]
     taken, notes = by_rules(tx, page, changed or {}, dry_run=dry_run)
     left = len(page) - sum(one.then != "leave" for one in taken)
     following = page[-1].id if len(page) == limit else None
@@ -150,7 +150,7 @@ def _made_safe(tx: Tx, filters: dict[str, str], *, dry_run: bool) -> list[Decisi
     for name, rule in tx.settings.triage.items():
         if not rule.queue or rule.then != "accept":
             continue
-        for row in tx.all("backlog.safe_unqueued", decided_by=f"{BY}{name}", limit=LINKS, **filters):
+        for row in tx.all("triage.safe_unqueued", decided_by=f"{BY}{name}", limit=LINKS, **filters):
             item = item_from_row(row)
             queued = [] if dry_run else _queue(tx, lock_item(tx, item.id), [])
             if not queued and not dry_run:

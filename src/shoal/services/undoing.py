@@ -37,7 +37,7 @@ def undo(
     if event is None:
         rows = tx.all("events.newest", before=2**63 - 1, limit=1, item=found.id)
     else:
-        rows = tx.all("backlog.event", event=event, item=found.id)
+        rows = tx.all("events.of_item", event=event, item=found.id)
     if not rows:
         raise NotFound(f"{found.item_id} has no such event; `shoal item history {found.item_id}`", field="event")
     told = event_from_row(rows[0], tx.identity.prefix)

@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 from shoal.model.found import FoundFile
 from shoal.services.item_graph import way
-from shoal.services.likeness import Words
-from shoal.services.matching import Place
+from shoal.services.matching.likeness import Words
+from shoal.services.matching.pairs import Place
 from shoal.services.sightings import rows_of
 from shoal.services.transaction import Tx
 
 Target = Place | int
 
 
-class Names:
-    """By what things are called: their own ids first, then exactly their words; in the same file first."""
+class Blockers:
+    """What others may wait for, by what it is called: own ids first, then exactly the words; in the same file first."""
 
     def __init__(self) -> None:
         self._there: dict[tuple[str | None, str], list[Target]] = defaultdict(list)
@@ -38,15 +38,15 @@ class Names:
         return None
 
 
-def names_of(files: Iterable[FoundFile], others: Iterable[tuple[int, str, str | None, str]]) -> Names:
-    """The names of what was found, and of the items in files that were not read."""
-    names = Names()
+def blockers_of(files: Iterable[FoundFile], others: Iterable[tuple[int, str, str | None, str]]) -> Blockers:
+    """What was found, and the items in files that were not read, by their names."""
+    blockers = Blockers()
     for file in files:
         for place, found in enumerate(file.found):
-            names.add(Place(file.path, place), file.path, found.id, found.text)
+            blockers.add(Place(file.path, place), file.path, found.id, found.text)
     for item, path, called, text in others:
-        names.add(item, path, called, text)
-    return names
+        blockers.add(item, path, called, text)
+    return blockers
 
 
 def without_circles(tx: Tx, wanted: list[tuple[int, int]]) -> list[tuple[int, int]]:

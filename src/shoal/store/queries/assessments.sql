@@ -37,3 +37,16 @@ WHERE i.status = 'assessed' AND i.merged_into IS NULL AND a.answer IS NOT NULL
   AND i.project = :project                                                 -- if project
   AND a.version = (SELECT MAX(o.version) FROM assessments AS o WHERE o.item = a.item AND o.answer IS NOT NULL)
 ORDER BY a.item
+
+-- name: files
+-- The files that assessed open items are about.
+SELECT f.item, f.path FROM item_files AS f JOIN items AS i ON i.id = f.item
+WHERE i.status = 'assessed' AND i.merged_into IS NULL
+  AND i.project = :project                                                 -- if project
+ORDER BY f.item, f.path
+
+-- name: assessed
+-- The assessed items that have no tasks under way.
+SELECT * FROM items WHERE status = 'assessed' AND merged_into IS NULL
+  AND project = :project                                                   -- if project
+ORDER BY id

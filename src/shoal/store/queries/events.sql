@@ -118,3 +118,7 @@ INSERT INTO cursors (name, position, updated_at) VALUES (:name, :position, :now)
 -- name: move_cursor
 -- A reader has come further.
 UPDATE cursors SET position = :position, updated_at = :now WHERE name = :name
+
+-- name: of_item
+-- An event about an item.
+SELECT * FROM events WHERE id = :event AND item = :item

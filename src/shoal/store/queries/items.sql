@@ -150,3 +150,38 @@ SELECT id, title, SUBSTR(text, 1, 500) FROM items
 WHERE project = :project AND status IN {{open}} AND merged_into IS NULL
 ORDER BY id DESC
 LIMIT :limit
+
+-- name: open_waits
+-- What open items wait for, as far as that is open too.
+SELECT d.blocked, d.blocker FROM item_deps AS d
+JOIN items AS b ON b.id = d.blocker AND b.status IN {{open}}
+JOIN items AS w ON w.id = d.blocked AND w.status IN {{open}}
+ORDER BY d.blocked, d.blocker
+
+-- name: counts
+-- How many items there are of each kind.
+SELECT project, status, origin, priority, COUNT(*), MIN(created_at) FROM items
+WHERE merged_into IS NULL
+  AND project = :project                                                   -- if project
+GROUP BY project, status, origin, priority
+ORDER BY project, status, origin, priority
+
+-- name: all
+-- Every item, oldest first, a page at a time.
+SELECT * FROM items
+WHERE id > :after AND merged_into IS NULL
+  AND project = :project                                                   -- if project
+  AND status = :status                                                     -- if status
+  AND status IN {{open}}                                                   -- if open
+ORDER BY id
+LIMIT :limit
+
+-- name: accepted_family
+-- An item and the accepted ones below it.
+WITH RECURSIVE family (id) AS (
+  SELECT CAST(:item AS BIGINT)
+  UNION
+  SELECT i.id FROM items AS i JOIN family ON i.parent = family.id WHERE i.merged_into IS NULL AND i.accepted = 1
+)
+SELECT i.* FROM family JOIN items AS i ON i.id = family.id
+ORDER BY i.id

@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from msgspec import Struct
 
 from shoal.model.found import FoundFile
-from shoal.services.assignment import assign
-from shoal.services.evidence import Evidence, KnownItem, Site
+from shoal.services.matching.assignment import assign
+from shoal.services.matching.evidence import Evidence, KnownItem, Site
 
 # What a pair must score. The sure ones are taken first: they are the neighbours by which the others are known.
 SURE = 0.7

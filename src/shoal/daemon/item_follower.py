@@ -11,14 +11,14 @@ import structlog
 
 from shoal.errors import StoreError
 from shoal.ledger.embedded import EmbeddedEngine
-from shoal.services import backlog
+from shoal.services import item_following
 
 log = structlog.get_logger()
 LOOK_SECONDS = 2.0
 REST_SECONDS = 0.2  # between looks while much happens
 
 
-class Backlog:
+class ItemFollower:
     """The follower of one server."""
 
     def __init__(self, engine: EmbeddedEngine) -> None:
@@ -36,8 +36,8 @@ class Backlog:
 
     def tick(self) -> None:
         """Take what happened to the tasks of items; writes only when something did."""
-        self._looked, more = self._engine.read(backlog.waiting)
+        self._looked, more = self._engine.read(item_following.waiting)
         while more:
-            done, more = self._engine.write(backlog.follow)
+            done, more = self._engine.write(item_following.follow)
             for line in done:
-                log.info("backlog", what=line)
+                log.info("item", what=line)

@@ -1,7 +1,7 @@
 """What speaks for it that a known item is one that was found: the candidates, and the score of each.
 
 The score is a sum of at most 1: what stands there says most, where it stands says which of several alike. What is made
-of the scores: matching.py.
+of the scores: pairs.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from shoal.model.found import Found, FoundFile
-from shoal.services.likeness import Likeness, Words
+from shoal.services.matching.likeness import Likeness, Words
 
 # The parts of the score. Equal words elsewhere (0.6) are still the same item, half of the words elsewhere are not.
 TEXT = 0.6

@@ -1,4 +1,4 @@
-"""Who goes with whom, so that the gain of all pairs together is the greatest. What a pair gains: matching.py.
+"""Who goes with whom, so that the gain of all pairs together is the greatest. What a pair gains: pairs.py.
 
 Jonker and Volgenant's way (Computing 38, 1987): one row after the other takes its cheapest way to a free column, and
 those before it make room where that costs less in sum. Only pairs that are candidates are looked at.

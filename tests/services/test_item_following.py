@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoal import Ledger
-from shoal.services import backlog
+from shoal.services import item_following
 from tests.services.test_decomposition import finish, follow
 
 
@@ -11,10 +11,10 @@ def test_end_before_the_first_look_is_seen(ledger: Ledger) -> None:
     ledger.items.create(text="a", accepted=True)
     ledger.items.run(1)
     ledger.tasks.complete(1)
-    assert ledger.engine.read(backlog.waiting)[1]  # type: ignore[attr-defined]
+    assert ledger.engine.read(item_following.waiting)[1]  # type: ignore[attr-defined]
     assert follow(ledger) == ["W1: done"]
     assert follow(ledger) == []
-    assert not ledger.engine.read(backlog.waiting)[1]  # type: ignore[attr-defined]
+    assert not ledger.engine.read(item_following.waiting)[1]  # type: ignore[attr-defined]
 
 
 def test_failed_task_puts_the_item_back_with_the_reason(ledger: Ledger) -> None:

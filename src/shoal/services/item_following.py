@@ -6,7 +6,7 @@ from shoal.services import events, item_ends
 from shoal.services.item_refs import lock_item
 from shoal.services.transaction import Tx
 
-CURSOR = "backlog"
+CURSOR = "items"
 EVENTS_PER_LOOK = 20_000
 
 
@@ -23,7 +23,7 @@ def waiting(tx: Tx) -> tuple[int, bool]:
         return horizon, row is None
     if horizon - row[0] > EVENTS_PER_LOOK:
         return horizon, True
-    return horizon, bool(tx.all("backlog.moved", after=row[0], upto=horizon))
+    return horizon, bool(tx.all("item_tasks.moved", after=row[0], upto=horizon))
 
 
 def follow(tx: Tx) -> tuple[list[str], bool]:
@@ -34,7 +34,7 @@ def follow(tx: Tx) -> tuple[list[str], bool]:
     if upto == after:
         return [], False
     done: list[str] = []
-    for number, reopened in tx.all("backlog.moved", after=after, upto=upto):
+    for number, reopened in tx.all("item_tasks.moved", after=after, upto=upto):
         done += item_ends.settle(tx, lock_item(tx, number), reopened=bool(reopened))
     events.move_cursor(tx, CURSOR, upto)
     return done, more
