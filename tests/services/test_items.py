@@ -7,7 +7,7 @@ import pytest
 from shoal import Ledger
 from shoal.errors import BadInput, Cycle, NotFound, Refused, WrongStatus
 from shoal.model.item import Item, item_from_row, named
-from shoal.services import backlog
+from shoal.services import item_following
 from tests.rows import execute
 
 
@@ -135,7 +135,7 @@ def test_walks_end_where_a_circle_came_into_the_data(ledger: Ledger, address: st
     with pytest.raises(Refused, match=r"W2 has tasks under way \(T1\)"):
         ledger.items.done(2)
     ledger.tasks.complete(1)
-    ledger.engine.write(backlog.follow)  # type: ignore[attr-defined]
+    ledger.engine.write(item_following.follow)  # type: ignore[attr-defined]
     assert ledger.items.get(1).status == "done"
 
 
