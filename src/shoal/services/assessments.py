@@ -27,7 +27,7 @@ from shoal.services import costs, items
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import MOST
 from shoal.services.item_names import Names
-from shoal.services.item_refs import get_item, item_number, lock_item
+from shoal.services.item_numbers import get_item, item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

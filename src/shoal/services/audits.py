@@ -13,7 +13,7 @@ from shoal.model.item import Item, ItemRef, ItemText, Path, Project, Severity, i
 from shoal.model.page import Page, position
 from shoal.services import checks, items
 from shoal.services.item_ends import finish
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

@@ -24,7 +24,7 @@ from shoal.model.fields import Name, Title
 from shoal.model.item import Item, Origin, item_from_row, shown
 from shoal.model.proposal import Proposal
 from shoal.services import assessments, items
-from shoal.services.item_refs import item_number, lock_item
+from shoal.services.item_numbers import item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

@@ -22,7 +22,7 @@ from shoal.model.item import Item, ItemRef
 from shoal.model.page import Page, position
 from shoal.model.session import Session, session_from_row
 from shoal.model.task import Task
-from shoal.services.item_refs import get_item
+from shoal.services.item_numbers import get_item
 from shoal.services.prices import list_price
 from shoal.services.refs import get_task, task_number, unknown
 from shoal.services.transaction import Tx

@@ -15,7 +15,7 @@ from shoal.model.task import NORMAL, Criterion, NewTask, Status, Task
 from shoal.services import assessments, item_following, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import ancestors, blockers
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

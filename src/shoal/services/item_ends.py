@@ -9,7 +9,7 @@ from shoal.model.task import Status
 from shoal.services import item_tasks, outcomes, tasks
 from shoal.services.item_changes import change_item, require_open, status_of
 from shoal.services.item_graph import ancestors
-from shoal.services.item_refs import lock_item
+from shoal.services.item_numbers import lock_item
 from shoal.services.transaction import Tx
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoal.services import events, item_ends
-from shoal.services.item_refs import lock_item
+from shoal.services.item_numbers import lock_item
 from shoal.services.transaction import Tx
 
 CURSOR = "items"

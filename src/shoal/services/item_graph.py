@@ -11,7 +11,7 @@ from shoal.errors import Cycle
 from shoal.model.event import Kind
 from shoal.model.item import Item, shown
 from shoal.services.item_changes import require_open
-from shoal.services.item_refs import get_item
+from shoal.services.item_numbers import get_item
 from shoal.services.transaction import Tx
 
 MOST = 100_000  # links of one item

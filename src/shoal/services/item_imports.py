@@ -23,7 +23,7 @@ from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, status_of, text_hash
 from shoal.services.item_ends import finish
 from shoal.services.item_links import LinkKind, Links, remaining
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.items import decide, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

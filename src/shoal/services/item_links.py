@@ -10,7 +10,7 @@ from shoal.model.item_import import ItemSource
 from shoal.services.item_changes import change_item
 from shoal.services.item_ends import left
 from shoal.services.item_graph import blockers, upwards, wait, wait_no_more, way
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
 
 LinkKind = Literal["blocker", "parent"]

@@ -20,7 +20,7 @@ from shoal.model.task import priority_of
 from shoal.services import items
 from shoal.services.item_changes import change_item, status_of, text_hash
 from shoal.services.item_graph import blockers
-from shoal.services.item_refs import get_item, item_number
+from shoal.services.item_numbers import get_item, item_number
 from shoal.services.transaction import Tx
 from shoal.services.verb import bad_input, verb
 

@@ -33,7 +33,7 @@ from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, require_open, status_of, stored, text_hash
 from shoal.services.item_ends import finish, left
 from shoal.services.item_graph import blockers, checked_parent, dependents, wait, wait_no_more, way
-from shoal.services.item_refs import get_item, item_number, lock_item
+from shoal.services.item_numbers import get_item, item_number, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

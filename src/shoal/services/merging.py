@@ -11,7 +11,7 @@ from shoal.model.item import Item, ItemRef, ItemStatus, shown
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_ends import left
 from shoal.services.item_graph import MOST, ancestors, blockers, dependents, wait, wait_no_more, way
-from shoal.services.item_refs import item_number, lock_item
+from shoal.services.item_numbers import item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

@@ -16,7 +16,7 @@ from shoal.model.item import BY_SEVERITY, CLOSED, Effort, Item, ItemRef, Risk, S
 from shoal.model.priority import RULES, NewPriority, Prioritised, Rated
 from shoal.model.task import NORMAL
 from shoal.services.item_changes import change_item
-from shoal.services.item_refs import item_number, lock_item
+from shoal.services.item_numbers import item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

@@ -17,7 +17,7 @@ from shoal.model.path_pattern import fits
 from shoal.model.triage import Decision, Triaged
 from shoal.services import decomposition, items
 from shoal.services.item_graph import blockers
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 from shoal.settings import TriageSettings
