@@ -16,7 +16,7 @@ from shoal.model.item import Assessment, Effort, Item, ItemRef, ItemStatus, Risk
 from shoal.services import items
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_names import Names
-from shoal.services.item_refs import item_number, lock_item
+from shoal.services.item_numbers import item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

@@ -12,7 +12,7 @@ from shoal.model.fields import Limit, Moment, Name, Positive, Text, Title
 from shoal.model.item import Item, ItemRef, ItemText, Path, Project, Severity, item_from_row
 from shoal.model.page import Page, position
 from shoal.services import checks, items
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

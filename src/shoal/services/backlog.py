@@ -7,7 +7,7 @@ from shoal.model.item import Item, ItemStatus
 from shoal.model.task import Status
 from shoal.services import events, item_tasks, items
 from shoal.services.item_changes import change_item, status_of
-from shoal.services.item_refs import lock_item
+from shoal.services.item_numbers import lock_item
 from shoal.services.transaction import Tx
 
 CURSOR = "backlog"

@@ -18,7 +18,7 @@ from shoal.model.item import Item, ItemStatus, Origin, Tier, shown
 from shoal.model.job import Run, RunStatus
 from shoal.services import runs, triage
 from shoal.services.item_changes import change_item, status_of, text_hash
-from shoal.services.item_refs import lock_item
+from shoal.services.item_numbers import lock_item
 from shoal.services.items import finish, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

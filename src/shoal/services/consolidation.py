@@ -24,7 +24,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Name, Title
 from shoal.model.item import Item, Origin, item_from_row, named, shown
 from shoal.services import items
-from shoal.services.item_refs import lock_item
+from shoal.services.item_numbers import lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

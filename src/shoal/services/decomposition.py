@@ -16,7 +16,7 @@ from shoal.model.item import Effort, Form, Item, ItemRef, ItemStatus, Severity, 
 from shoal.model.task import Criterion, NewTask, Status, Task
 from shoal.services import backlog, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

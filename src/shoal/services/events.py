@@ -10,7 +10,7 @@ from shoal.model.event import Event, Kind, event_from_row
 from shoal.model.fields import Count, Limit, Name, TaskRef, Text
 from shoal.model.item import ItemRef
 from shoal.model.page import Page, position
-from shoal.services.item_refs import item_number
+from shoal.services.item_numbers import item_number
 from shoal.services.refs import get_task
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

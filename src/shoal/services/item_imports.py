@@ -21,7 +21,7 @@ from shoal.model.item_import import (
 )
 from shoal.services.item_changes import change_item, status_of, text_hash
 from shoal.services.item_links import LinkKind, Links, remaining
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.items import decide, finish, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
@@ -97,7 +97,7 @@ class _Batch:
             row.reasons = [f"{record.ref.id} stands at {self._first[record.ref].record.place} already"]
             return
         self._first[record.ref] = row
-        known = self.tx.one("item_imports.find", project=self.project, system=record.ref.system, ref=record.ref.id)
+        known = self.tx.one("item_refs.find", project=self.project, system=record.ref.system, ref=record.ref.id)
         if known is None:
             self._make(row)
             return
@@ -236,7 +236,7 @@ class _Batch:
 
     def _keep(self, record: ImportedItem, item: int) -> None:
         self.tx.all(
-            "item_imports.put",
+            "item_refs.put",
             project=self.project,
             system=record.ref.system,
             ref=record.ref.id,

@@ -8,7 +8,7 @@ from shoal.model.event import Kind
 from shoal.model.item import shown
 from shoal.model.item_import import ItemSource
 from shoal.services.item_changes import change_item
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
 
 MANY = 100_000
@@ -37,7 +37,7 @@ class Links:
     def number(self, ref: ItemSource) -> int | None:
         """The item that a ref stands for, or that it was merged into; None when it has not been imported."""
         if ref not in self._numbers:
-            row = self._tx.one("item_imports.find", project=self._project, system=ref.system, ref=ref.id)
+            row = self._tx.one("item_refs.find", project=self._project, system=ref.system, ref=ref.id)
             self._numbers[ref] = None if row is None else remaining(self._tx, int(row[0]))
         return self._numbers[ref]
 
@@ -45,7 +45,7 @@ class Links:
         """Link to an item that is new what waited for it; what could not be, in words."""
         number = self._numbers[ref]
         where = {"project": self._project, "system": ref.system, "ref": ref.id}
-        rows = self._tx.all("item_imports.waiting", **where)
+        rows = self._tx.all("item_refs.waiting", **where)
         if not rows or number is None:
             return []
         problems = []
@@ -54,7 +54,7 @@ class Links:
             if problem is not None:
                 problems.append(problem)
         if not self._dry_run:
-            self._tx.all("item_imports.arrived", **where)
+            self._tx.all("item_refs.arrived", **where)
         return problems
 
     def add(self, item: int, ref: ItemSource, kind: LinkKind) -> str | None:
@@ -64,7 +64,7 @@ class Links:
             self.waiting[ref] = None
             if not self._dry_run:
                 where = {"project": self._project, "system": ref.system, "ref": ref.id}
-                self._tx.all("item_imports.wait", **where, item=item, kind=kind)
+                self._tx.all("item_refs.wait", **where, item=item, kind=kind)
             return None
         return self._add_blocker(item, other) if kind == "blocker" else self._add_parent(item, other)
 
@@ -77,7 +77,7 @@ class Links:
             return
         if other is None:
             where = {"project": self._project, "system": ref.system, "ref": ref.id}
-            self._tx.all("item_imports.wait_no_more", **where, item=item, kind=kind)
+            self._tx.all("item_refs.wait_no_more", **where, item=item, kind=kind)
         elif kind == "blocker":
             if self._tx.one("items.drop_dependency", blocked=item, blocker=other) is not None:
                 self._tx.emit(Kind.ITEM_LINKED, data={"waits_no_more_for": shown(other)}, item=item)

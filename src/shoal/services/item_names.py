@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from shoal.errors import NotFound
 from shoal.model.assessment import Matched
 from shoal.model.item import Item, named, shown
-from shoal.services.item_refs import item_number
+from shoal.services.item_numbers import item_number
 from shoal.services.transaction import Tx
 
 NEAR = 0.85  # as difflib's ratio has it: a word of six or so is another one

@@ -13,7 +13,7 @@ from shoal.model.item import ItemRef, ItemStatus, Project, item_from_row
 from shoal.model.item_sync import ItemSync, ToTell
 from shoal.model.page import Page, position
 from shoal.services.item_changes import change_item
-from shoal.services.item_refs import get_item, item_number, lock_item
+from shoal.services.item_numbers import get_item, item_number, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

@@ -19,7 +19,7 @@ from shoal.model.item import OPEN, Form, Item, ItemChanges, ItemStatus, NewItem,
 from shoal.model.task import priority_of
 from shoal.services import items
 from shoal.services.item_changes import change_item, status_of, text_hash
-from shoal.services.item_refs import get_item, item_number
+from shoal.services.item_numbers import get_item, item_number
 from shoal.services.transaction import Tx
 from shoal.services.verb import bad_input, verb
 

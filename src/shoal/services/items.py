@@ -30,7 +30,7 @@ from shoal.model.page import Page, position
 from shoal.model.task import priority_of
 from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, require_open, status_of, stored, text_hash
-from shoal.services.item_refs import get_item, item_number, lock_item
+from shoal.services.item_numbers import get_item, item_number, lock_item
 from shoal.services.refs import LARGEST_ID
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb

@@ -15,7 +15,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Name
 from shoal.model.item import CLOSED, Effort, Item, ItemRef, Risk, Severity, item_from_row
 from shoal.services.item_changes import change_item
-from shoal.services.item_refs import item_number, lock_item
+from shoal.services.item_numbers import item_number, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 

@@ -16,7 +16,7 @@ from shoal.model.backlog import Decision, Triaged
 from shoal.model.fields import Count, Limit, Moment, Name
 from shoal.model.item import Item, ItemStatus, Origin, Path, Project, Tier, item_from_row
 from shoal.services import decomposition, items
-from shoal.services.item_refs import get_item, lock_item
+from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 from shoal.settings import TriageSettings

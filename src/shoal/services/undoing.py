@@ -11,7 +11,7 @@ from shoal.model.event import Kind, event_from_row
 from shoal.model.fields import Positive
 from shoal.model.item import Item, ItemRef, ItemStatus
 from shoal.services.item_changes import change_item, text_hash
-from shoal.services.item_refs import lock_item
+from shoal.services.item_numbers import lock_item
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
