@@ -48,6 +48,14 @@ def test_list_filters_and_says_when_there_is_nothing(shell: Shell) -> None:
     shell("backlog", "list", "-s", "nonsense", code=2)
 
 
+def test_estimate_is_edited_and_becomes_that_of_the_task(shell: Shell) -> None:
+    shell("item", "add", "Migrate", "--accept", "--estimate", "480")
+    assert "480 min" in shell("item", "show", "W1")
+    shell("item", "edit", "W1", "--estimate", "100")
+    shell("item", "run", "W1")
+    assert "100 min" in shell("show", "T1")
+
+
 def test_several_items_at_once_and_refusals(shell: Shell) -> None:
     for text in ("a", "b", "c"):
         shell("item", "add", text)

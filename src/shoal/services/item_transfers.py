@@ -25,8 +25,21 @@ from shoal.services.verb import bad_input, verb
 
 LINKS = 1000
 COLUMNS = [
-    *("item_id", "project", "status", "accepted", "priority", "effort", "risk", "severity", "type", "labels", "title"),
-    *("text", "source_file", "source_line", "heading", "files", "blocked_by", "parent", "owner", "due_at", "refs"),
+    *("item_id", "project", "status", "accepted", "priority", "effort", "estimate_minutes", "risk", "severity", "type"),
+    *(
+        "labels",
+        "title",
+        "text",
+        "source_file",
+        "source_line",
+        "heading",
+        "files",
+        "blocked_by",
+        "parent",
+        "owner",
+        "due_at",
+        "refs",
+    ),
 ]
 HEADINGS = {
     ItemStatus.IN_PROGRESS: "In progress",

@@ -21,6 +21,7 @@ CREATE TABLE items (
   title TEXT,
   summary TEXT,
   effort TEXT NOT NULL DEFAULT 'unknown' CHECK (effort IN ('unknown', 'small', 'medium', 'large')),
+  estimate_minutes INTEGER,
   risk TEXT NOT NULL DEFAULT 'unknown' CHECK (risk IN ('unknown', 'low', 'medium', 'high')),
   priority INTEGER CHECK (priority BETWEEN 0 AND 3),
   sort_order BIGINT NOT NULL DEFAULT 0,
