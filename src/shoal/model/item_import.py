@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from shoal.model.fields import NO_NUL, Moment, Name, Title
+from shoal.model.fields import NO_NUL, Minutes, Moment, Name, Title
 from shoal.model.item import Effort, ItemText, Labels, Path, Refs
 
 Place = Annotated[str, Meta(min_length=1, max_length=1500, pattern=NO_NUL, description="Where it stands: FILE:LINE.")]
@@ -34,6 +34,7 @@ class ImportedItem(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     status: Literal["open", "done", "declined"] = "open"
     priority: Annotated[int, Meta(ge=0, le=3)] | None = None
     effort: Effort = Effort.UNKNOWN
+    estimate_minutes: Minutes | None = None
     type: Name | None = None
     labels: Labels = []
     owner: Name | None = None

@@ -26,7 +26,7 @@ from shoal.services.items import decide, finish, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
-FOLLOWED = ("title", "text", "priority", "effort", "type", "labels", "owner", "due_at")
+FOLLOWED = ("title", "text", "priority", "effort", "estimate_minutes", "type", "labels", "owner", "due_at")
 STATUSES = {"open": ItemStatus.NEW, "done": ItemStatus.DONE, "declined": ItemStatus.WONTFIX}
 _json = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode

@@ -26,11 +26,22 @@ class Backlog(Protocol):
 BACKLOGS: dict[str, Backlog] = {one.SYSTEM: one for one in (queue_yaml, beads, backlog_md, task_master, github_issues)}
 
 
+def read(path: Path, system: str) -> Iterator[ImportedItem | Refusal]:
+    """The items of a backlog of that system. Raises BadInput when it is another thing, or cannot be read."""
+    try:
+        yield from BACKLOGS[system].read(path)
+    except OSError as error:
+        raise BadInput(f"cannot read {error.filename or path}: {error.strerror}", field="file") from None
+
+
 def guess(path: Path) -> str:
-    """Which backlog a path is. Raises BadInput when that is not clear."""
-    if not path.exists():
-        raise BadInput(f"there is no {path}", field="file")
-    found = [name for name, one in BACKLOGS.items() if one.fits(path)]
+    """Which backlog a path is. Raises BadInput when that is not clear, or it cannot be read."""
+    try:
+        if not path.exists():
+            raise BadInput(f"there is no {path}", field="file")
+        found = [name for name, one in BACKLOGS.items() if one.fits(path)]
+    except OSError as error:
+        raise BadInput(f"cannot read {error.filename or path}: {error.strerror}", field="file") from None
     if len(found) == 1:
         return found[0]
     said = f"{path} may be {' or '.join(found)}" if found else f"cannot tell what {path} is"
