@@ -156,7 +156,7 @@ def test_queue_yaml(tmp_path: Path) -> None:
     assert (second.title, second.text) == ("Only a text", "Only a text\n\nof two lines")
     assert (second.labels, second.priority) == (["in-progress"], None)
     assert second.note == "its priority '0.7' is none of P0 to P3, and was left out"
-    assert (third.status, third.closed_at) == ("done", 1_767_323_045_000)
+    assert (third.status, third.done_at) == ("done", 1_767_323_045_000)
     assert refusals(found) == ["queue.yaml:21: it is no item but str", "queue.yaml:22: it has no id"]
 
 
@@ -198,7 +198,7 @@ def test_beads(tmp_path: Path) -> None:
     assert (first.owner, first.labels) == ("ana", ["ui", "auth", "in-progress"])
     assert ([one.id for one in first.blocked_by], first.parent and first.parent.id) == (["bd-a2"], "bd-e")
     assert first.refs == {"beads.discovered-from": "bd-a3", "beads.external_ref": "gh-9"}
-    assert (second.status, second.closed_at, third.status) == ("done", 1_770_091_506_700, "declined")
+    assert (second.status, second.done_at, third.status) == ("done", 1_770_091_506_700, "declined")
     assert [one.partition(" at ")[0][:50] for one in refusals(found)] == [
         "issues.jsonl:4: it is no issue but memory",
         "issues.jsonl:5: it is no JSON: Expecting property ",
@@ -365,6 +365,8 @@ def test_size_and_time_are_both_taken() -> None:
     assert (found.effort, found.estimate_minutes) == ("large", 90)
 
 
+LINE = {"id": "a", "text": "a", "status": "new", "labels": [], "priority": 1, "parent": "b", "blocked_by": ["c"]}
+LINE |= {"files": ["d"], "refs": {"e": "f"}, "due_at": 1, "estimate_minutes": 1, "title": "a", "accepted": True}
 HOSTILE: list[Any] = [
     *(None, True, "", "\x00", "\ud83d", "\ud83d\x00\n", "x" * 5000, 10**400, -1, 1e308, float("nan"), float("inf")),
     *(
@@ -390,13 +392,15 @@ def _deep(depth: int) -> str:
     return "[" * depth + "]" * depth
 
 
-@pytest.mark.parametrize("system", ["beads", "github", "task-master", "queue-yaml", "backlog-md"])
+@pytest.mark.parametrize("system", sorted(BACKLOGS))
 def test_whatever_stands_in_a_row_it_is_an_item_or_refused(tmp_path: Path, system: str) -> None:
-    rows = {"beads": BEADS[0], "github": ISSUE, "task-master": TASKS["tasks"][1]}
+    rows = {"beads": BEADS[0], "github": ISSUE, "task-master": TASKS["tasks"][1], "shoal": LINE}
     path, content = tmp_path / "file.json", ""
     if system in rows:
         hostile = list(_hostile_rows(rows[system]))
         content = json.dumps({"tasks": hostile} if system == "task-master" else hostile)
+        if system == "shoal":
+            content = "\n".join(map(json.dumps, hostile))
     elif system == "queue-yaml":
         row = {"id": 1, "title": "t", **dict.fromkeys(("text", "status", "priority", "effort", "labels", "due", "x"))}
         content = "\n".join("- " + json.dumps(one).replace("ud83d", "u2028") for one in _hostile_rows(row))

@@ -102,21 +102,6 @@ class ItemStats(Struct, frozen=True, kw_only=True):
     oldest_new_at: int | None
 
 
-class RefusedItem(Struct, frozen=True):
-    """A line that was not taken."""
-
-    line: int
-    reason: str
-
-
-class ItemsImported(Struct, frozen=True):
-    """What an import came to: items made, items that were there already, lines refused."""
-
-    created: list[str]
-    existing: list[str]
-    refused: list[RefusedItem]
-
-
 class ItemsExported(Struct, frozen=True):
     """A piece of an export."""
 

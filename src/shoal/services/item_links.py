@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from contextlib import suppress
+from typing import Any, Literal
 
+from shoal.errors import NotFound
 from shoal.model.event import Kind
-from shoal.model.item import shown
-from shoal.model.item_import import ItemSource
+from shoal.model.item import Item, shown
+from shoal.model.item_import import ItemSource, System
 from shoal.services.item_changes import change_item
 from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.transaction import Tx
@@ -37,14 +39,14 @@ class Links:
     def number(self, ref: ItemSource) -> int | None:
         """The item that a ref stands for, or that it was merged into; None when it has not been imported."""
         if ref not in self._numbers:
-            row = self._tx.one("item_refs.find", project=self._project, system=ref.system, ref=ref.id)
-            self._numbers[ref] = None if row is None else remaining(self._tx, int(row[0]))
+            known = known_as(self._tx, self._project, ref)
+            self._numbers[ref] = None if known is None else remaining(self._tx, known[0])
         return self._numbers[ref]
 
     def awaited(self, ref: ItemSource) -> list[str]:
         """Link to an item that is new what waited for it; what could not be, in words."""
         number = self._numbers[ref]
-        where = {"project": self._project, "system": ref.system, "ref": ref.id}
+        where = keys(self._project, ref)
         rows = self._tx.all("item_refs.waiting", **where)
         if not rows or number is None:
             return []
@@ -63,8 +65,7 @@ class Links:
         if other is None:
             self.waiting[ref] = None
             if not self._dry_run:
-                where = {"project": self._project, "system": ref.system, "ref": ref.id}
-                self._tx.all("item_refs.wait", **where, item=item, kind=kind)
+                self._tx.all("item_refs.wait", **keys(self._project, ref), item=item, kind=kind)
             return None
         return self._add_blocker(item, other) if kind == "blocker" else self._add_parent(item, other)
 
@@ -76,8 +77,7 @@ class Links:
         if self._dry_run:
             return
         if other is None:
-            where = {"project": self._project, "system": ref.system, "ref": ref.id}
-            self._tx.all("item_refs.wait_no_more", **where, item=item, kind=kind)
+            self._tx.all("item_refs.wait_no_more", **keys(self._project, ref), item=item, kind=kind)
         elif kind == "blocker":
             if self._tx.one("items.drop_dependency", blocked=item, blocker=other) is not None:
                 self._tx.emit(Kind.ITEM_LINKED, data={"waits_no_more_for": shown(other)}, item=item)
@@ -154,6 +154,26 @@ class Links:
 
     def _names(self, numbers: list[int]) -> str:
         return " -> ".join(map(self._name, numbers))
+
+
+def name_of(tx: Tx, item: Item) -> str:
+    """What an item is called among ledgers: where it was imported from, as there."""
+    return item.refs.get(System.SHOAL, f"{tx.identity.ledger_id}:{item.item_id}")
+
+
+def known_as(tx: Tx, project: str, ref: ItemSource) -> tuple[int, str | None] | None:
+    """The item that a ref stands for, and what was said of it the last time: nothing of an item of this ledger."""
+    ledger, _, name = ref.id.rpartition(":")
+    if ref.system == System.SHOAL and ledger == tx.identity.ledger_id:
+        with suppress(NotFound):
+            return get_item(tx, name).id, None
+    row = tx.one("item_refs.find", **keys(project, ref))
+    return None if row is None else (int(row[0]), str(row[1]))
+
+
+def keys(project: str, ref: ItemSource) -> dict[str, Any]:
+    """By what a ref is found: within a project, but for the names that items have among ledgers."""
+    return {"project": "" if ref.system == System.SHOAL else project, "system": ref.system, "ref": ref.id}
 
 
 def remaining(tx: Tx, number: int) -> int:

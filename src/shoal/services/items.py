@@ -291,10 +291,12 @@ def assessments(tx: Tx, *, item: ItemRef, limit: Limit = 100) -> list[Assessment
 
 def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:
     """A new row; what is not given is unknown. The caller tells of it."""
-    status = ItemStatus.TRIAGED if accepted else ItemStatus.NEW
+    known = ItemStatus.ASSESSED if given.get("assessed_at") is not None else ItemStatus.TRIAGED
+    status = known if accepted else ItemStatus.NEW
     fields: dict[str, Any] = {
         **dict.fromkeys(("source_file", "source_line", "check_name", "rule", "run", "severity", "title", "summary")),
         **dict.fromkeys(("estimate_minutes", "priority", "type", "owner", "due_at", "parent", "done_at")),
+        **dict.fromkeys(("confidence", "assessed_at", "assessed_by", "done_commit", "prioritised_by")),
         "heading": [],
         "labels": [],
         "refs": {},

@@ -9,9 +9,9 @@ from typing import Any
 
 from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "backlog-md"
+SYSTEM = System.BACKLOG_MD
 ROOTS = ("backlog", ".backlog", "")
 # What a task's folder says of it, whatever its own status; "" for what it says itself.
 FOLDERS = {

@@ -8,9 +8,9 @@ from typing import Any
 
 from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "beads"
+SYSTEM = System.BEADS
 NAMES = ("issues.jsonl", "beads.jsonl")
 BLOCKING = frozenset({"blocks", "conditional-blocks", "waits-for"})
 SECTIONS = {"design": "Design", "acceptance_criteria": "Acceptance criteria", "notes": "Notes"}

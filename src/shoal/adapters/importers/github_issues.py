@@ -9,9 +9,9 @@ from typing import Any
 
 from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "github"
+SYSTEM = System.GITHUB
 FIELDS = "number,title,body,state,stateReason,labels,assignees,milestone,url,closedAt"
 _URL = re.compile(r"https?://[^/]+/(?:repos/)?([^/]+/[^/]+)/(issues|pull)/(\d+)\b")
 _NAME = re.compile(r"(?:([\w.-]{1,100}/[\w.-]{1,100}))?#(\d+)")

@@ -9,9 +9,9 @@ from typing import Any
 
 from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "queue-yaml"
+SYSTEM = System.QUEUE_YAML
 LISTS = ("items", "queue", "tasks", "todos", "todo", "backlog", "work")
 LARGEST = 8 * 1024 * 1024
 TITLES = ("title", "name", "text", "task", "summary", "description")

@@ -100,7 +100,7 @@ def item(
         "labels": _names([*labels, word] if word else labels)[:50],
         "owner": line(owner).removeprefix("@")[:200] or None,
         "due_at": due,
-        "closed_at": moment(closed_at) if state == "done" else None,
+        "done_at": moment(closed_at) if state == "done" else None,
         "parent": {"system": system, "id": line(parent)} if line(parent) else None,
         "blocked_by": [{"system": system, "id": one} for one in dict.fromkeys(map(line, blocked_by)) if one],
         "files": _names(files)[:200],

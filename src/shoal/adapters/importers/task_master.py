@@ -8,9 +8,9 @@ from typing import Any
 
 from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "task-master"
+SYSTEM = System.TASK_MASTER
 PLACES = (".taskmaster/tasks/tasks.json", "tasks/tasks.json", "tasks.json")
 TAG = "master"  # what a list without a tag becomes there
 SECTIONS = {"details": "Details", "testStrategy": "Test strategy", "acceptanceCriteria": "Acceptance criteria"}

@@ -50,7 +50,6 @@ CREATE TABLE items (
 CREATE INDEX items_of_file ON items (project, source_file) WHERE source_file IS NOT NULL;
 CREATE INDEX items_of_status ON items (status, priority, sort_order, id);
 CREATE INDEX items_of_check ON items (check_name, project) WHERE check_name IS NOT NULL;
-CREATE INDEX items_of_text ON items (text_hash, project);
 CREATE INDEX items_of_parent ON items (parent) WHERE parent IS NOT NULL;
 
 -- The files that an item is about, as far as they are there. `validated` when something says that they matter to it.

@@ -108,17 +108,6 @@ WHERE id > :after AND merged_into IS NULL
 ORDER BY id
 LIMIT :limit
 
--- name: alike
--- The items of a project that have the same words.
-SELECT * FROM items
-WHERE project = :project AND text_hash = :text_hash
-ORDER BY id
-LIMIT :limit
-
--- name: with_ref
--- The items of a project that have a name elsewhere.
-SELECT * FROM items WHERE project = :project AND refs LIKE :like ESCAPE '\' ORDER BY id LIMIT :limit
-
 -- name: event
 -- An event about an item.
 SELECT * FROM events WHERE id = :event AND item = :item
