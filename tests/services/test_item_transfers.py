@@ -80,7 +80,7 @@ def fill(ledger: Ledger) -> None:
 
 
 def lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def take(ledger: Ledger, text: str, folder: Path, **given: Any) -> item_import.ItemImport:
