@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+import yaml
 
-from shoal.adapters.importers import backlog_md, beads, github_issues, queue_yaml, record, task_master
+from shoal.adapters.importers import backlog_md, backlogs, beads, github_issues, queue_yaml, record, task_master
 from shoal.adapters.importers.backlogs import BACKLOGS, guess
 from shoal.errors import BadInput
 from shoal.model.item_import import ImportedItem, Refusal
@@ -153,7 +156,7 @@ def test_queue_yaml(tmp_path: Path) -> None:
     assert (second.title, second.text) == ("Only a text", "Only a text\n\nof two lines")
     assert (second.labels, second.priority) == (["in-progress"], None)
     assert second.note == "its priority '0.7' is none of P0 to P3, and was left out"
-    assert (third.status, third.closed_at) == ("done", 1_767_323_045_000)
+    assert (third.status, third.done_at) == ("done", 1_767_323_045_000)
     assert refusals(found) == ["queue.yaml:21: it is no item but str", "queue.yaml:22: it has no id"]
 
 
@@ -195,7 +198,7 @@ def test_beads(tmp_path: Path) -> None:
     assert (first.owner, first.labels) == ("ana", ["ui", "auth", "in-progress"])
     assert ([one.id for one in first.blocked_by], first.parent and first.parent.id) == (["bd-a2"], "bd-e")
     assert first.refs == {"beads.discovered-from": "bd-a3", "beads.external_ref": "gh-9"}
-    assert (second.status, second.closed_at, third.status) == ("done", 1_770_091_506_700, "declined")
+    assert (second.status, second.done_at, third.status) == ("done", 1_770_091_506_700, "declined")
     assert [one.partition(" at ")[0][:50] for one in refusals(found)] == [
         "issues.jsonl:4: it is no issue but memory",
         "issues.jsonl:5: it is no JSON: Expecting property ",
@@ -232,7 +235,7 @@ def test_backlog_md(tmp_path: Path) -> None:
     ]
     assert [one[:60] for one in refusals(found)] == [
         "tasks/task-10 - No.md: it has no front matter",
-        "tasks/task-8 - Broken.md: its front matter is no YAML: while",
+        "tasks/task-8 - Broken.md: its front matter, line 2 is no YAM",
         "tasks/task-9 - Link.md: it is a link, and not followed",
     ]
 
@@ -342,8 +345,121 @@ def test_text_that_is_too_long_is_cut_and_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "effort"),
-    [("2h", "medium"), ("~15m", "small"), (45, "medium"), ("3 days", "large"), ("XL", "large"), ("?", "unknown")],
+    ("given", "effort", "minutes"),
+    [
+        *(("2h", "medium", 120), ("~15m", "small", 15), (45, "medium", 45), ("3 days", "large", 1440)),
+        *(("XL", "large", None), ("?", "unknown", None), (0.2, "unknown", None), (True, "unknown", None)),
+        *((float("nan"), "unknown", None), (float("inf"), "large", 5_256_000), (10**400, "large", 5_256_000)),
+    ],
 )
-def test_efforts(given: Any, effort: str) -> None:
-    assert record.effort_of(given) == effort
+@pytest.mark.parametrize("field", ["effort", "estimate"])
+def test_efforts(given: Any, effort: str, minutes: int | None, field: str) -> None:
+    found = record.item("beads", "a", place="x:1", title="t", **{field: given})
+    assert isinstance(found, ImportedItem)
+    assert (found.effort, found.estimate_minutes) == (effort, minutes)
+
+
+def test_size_and_time_are_both_taken() -> None:
+    found = record.item("beads", "a", place="x:1", title="t", effort="L", estimate="90m")
+    assert isinstance(found, ImportedItem)
+    assert (found.effort, found.estimate_minutes) == ("large", 90)
+
+
+LINE = {"id": "a", "text": "a", "status": "new", "labels": [], "priority": 1, "parent": "b", "blocked_by": ["c"]}
+LINE |= {"files": ["d"], "refs": {"e": "f"}, "due_at": 1, "estimate_minutes": 1, "title": "a", "accepted": True}
+HOSTILE: list[Any] = [
+    *(None, True, "", "\x00", "\ud83d", "\ud83d\x00\n", "x" * 5000, 10**400, -1, 1e308, float("nan"), float("inf")),
+    *(
+        [],
+        {},
+        [[]],
+        {"": {}},
+        [None],
+        ["\ud83d", 10**400],
+        {"\ud83d": ["\x00" * 300]},
+        [{"id": [1]}, {"name": 10**400}],
+    ),
+    *([-1e400], {"id": {}, "name": [], "text": 10**400, "depends_on_id": "\ud83d", "type": []}),
+]
+
+
+def _hostile_rows(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The row with each of its values as each of these, and with one more."""
+    yield from (row | {key: value} for key in [*row, "\ud83d\x00", ""] for value in HOSTILE)
+
+
+def _deep(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize("system", sorted(BACKLOGS))
+def test_whatever_stands_in_a_row_it_is_an_item_or_refused(tmp_path: Path, system: str) -> None:
+    rows = {"beads": BEADS[0], "github": ISSUE, "task-master": TASKS["tasks"][1], "shoal": LINE}
+    path, content = tmp_path / "file.json", ""
+    if system in rows:
+        hostile = list(_hostile_rows(rows[system]))
+        content = json.dumps({"tasks": hostile} if system == "task-master" else hostile)
+        if system == "shoal":
+            content = "\n".join(map(json.dumps, hostile))
+    elif system == "queue-yaml":
+        row = {"id": 1, "title": "t", **dict.fromkeys(("text", "status", "priority", "effort", "labels", "due", "x"))}
+        content = "\n".join("- " + json.dumps(one).replace("ud83d", "u2028") for one in _hostile_rows(row))
+    else:
+        for number, one in enumerate(_hostile_rows(yaml.safe_load(TASK.split("---")[1]))):
+            written(path / f"backlog/tasks/task-{number}.md", f"---\n{json.dumps(one, default=str)}\n---\n")
+    if content:
+        path.write_text(content)
+    found = list(backlogs.read(path, system))
+    assert found
+    assert msgspec.json.decode(msgspec.json.encode(items(found)), type=list[ImportedItem]) == items(found)
+    assert msgspec.json.encode(refusals(found))
+
+
+@pytest.mark.parametrize("depth", [31, 200, 500, 900, 980, 100_000])
+@pytest.mark.parametrize("system", sorted(set(BACKLOGS) - {"backlog-md"}))
+def test_what_is_nested_too_deeply_is_refused(tmp_path: Path, system: str, depth: int) -> None:
+    path = tmp_path / "file"
+    for content in (
+        _deep(depth),
+        f'[{{"id": 1, "title": {_deep(depth)}}}]',
+        f'{{"tasks": [{{"title": {_deep(depth)}}}]}}',
+    ):
+        path.write_text(content)
+        try:
+            found = list(backlogs.read(path, system))
+        except BadInput:
+            continue
+        assert items(found) == []
+    assert refusals(list(github_issues.issues([{"title": json.loads(_deep(400))}], "api")))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!int ''", "!!bool x", "!!timestamp x", "!!float ''", "!!omap x", "0x" + "f" * 9999, "1" + ":1" * 99_999, ".inf"],
+)
+def test_odd_values_of_yaml_are_refused_or_read(tmp_path: Path, value: str) -> None:
+    queue = written(tmp_path / "queue.yaml", f"- {{id: a, title: t, priority: {value}}}\n")
+    task = f"---\nid: 1\ntitle: t\npriority: {value}\n---\n"
+    root = written(tmp_path / "backlog/tasks/task-1.md", task).parents[2]
+    assert len(list(backlog_md.read(root))) == 1
+    if len(value) < 1000:
+        assert len(list(queue_yaml.read(queue))) == 1
+    else:
+        with pytest.raises(BadInput, match="put it in quotes"):
+            list(queue_yaml.read(queue))
+
+
+def test_long_texts_take_no_long_time(tmp_path: Path) -> None:
+    body = "\n" * 200_000 + "blocked by " + "a" * 200_000
+    list(github_issues.read(written(tmp_path / "issues.json", [ISSUE | {"body": body}])))
+    marks = "<!-- AC" * 100_000
+    task = written(tmp_path / "backlog/tasks/task-1.md", f"---\nid: 1\ntitle: t\n---\n{marks}\n" + "<!-- AC\n" * 30_000)
+    list(backlog_md.read(task.parents[2]))
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / ("x" * 5000), tmp_path):
+        with pytest.raises(BadInput):
+            guess(path)
+        with pytest.raises(BadInput):
+            list(backlogs.read(path, "beads"))

@@ -26,7 +26,7 @@ def test_list_filters_and_says_when_there_is_nothing(shell: Shell) -> None:
     assert "The backlog is empty." in shell("backlog", "list")
     assert "Nothing has a priority yet" in shell("backlog", "next")
     shell("item", "add", "one", "-f", "src/a.py", "--project", "web", "--severity", "warning")
-    shell("backlog", "import", "-", stdin='{"text": "two", "source_file": "src/a.py", "source_line": 4}')
+    shell("backlog", "import", "-", stdin='{"id": "two", "text": "two", "source_file": "src/a.py", "source_line": 4}')
     shell("item", "add", "three", "--accept", "-p", "high")
     for options, expected in [
         (["--file", "src/a.py"], "W2 W1"),
@@ -46,6 +46,14 @@ def test_list_filters_and_says_when_there_is_nothing(shell: Shell) -> None:
     page = json.loads(shell("backlog", "list", "-n", "1", "--json"))
     assert page["next"] == "3"
     shell("backlog", "list", "-s", "nonsense", code=2)
+
+
+def test_estimate_is_edited_and_becomes_that_of_the_task(shell: Shell) -> None:
+    shell("item", "add", "Migrate", "--accept", "--estimate", "480")
+    assert "480 min" in shell("item", "show", "W1")
+    shell("item", "edit", "W1", "--estimate", "100")
+    shell("item", "run", "W1")
+    assert "100 min" in shell("show", "T1")
 
 
 def test_several_items_at_once_and_refusals(shell: Shell) -> None:
@@ -116,10 +124,13 @@ def test_backlog_is_exported_and_imported(shell: Shell) -> None:
     assert "- [ ] **W1 P0** Größe 文字" in (shell.folder / "b.md").read_text()
     text = shell("backlog", "export")
     (shell.folder / "b.jsonl").write_text(text)
-    assert shell("backlog", "import", "b.jsonl") == "0 created, 1 were there already\n"
-    (shell.folder / "c.jsonl").write_text(text.replace("Größe", "Länge") + "nonsense\n")
-    assert shell("backlog", "import", "c.jsonl", code=2) == "1 created, 0 were there already\n"
-    assert "c.jsonl:2: it is not JSON" in shell.errors
+    same = "1 items of shoal: 0 taken, 0 updated, 1 the same, 0 refused\n"
+    assert shell("backlog", "import", "b.jsonl") == same
+    assert shell("backlog", "import", "-", stdin=text) == same
+    (shell.folder / "c.jsonl").write_text(text.replace('"id":"', '"id":"x') + "nonsense\n")
+    assert "nothing was changed" in shell("backlog", "import", "c.jsonl", "--dry-run", code=2)
+    assert "1 taken, 0 updated, 0 the same, 1 refused" in shell("backlog", "import", "c.jsonl", code=2)
+    assert "c.jsonl:2: not taken: it is no JSON" in shell.errors
     assert shell("backlog", "export", "--format", "csv").startswith("item_id,project,status")
     shell("backlog", "import", "none.jsonl", code=2)
     assert "2 items, 2 open" in shell("backlog", "stats")
@@ -139,6 +150,6 @@ def test_narrow_terminal_and_long_words_lose_nothing(shell: Shell) -> None:
 
 
 def test_text_of_anybodys_file_does_not_move_the_terminal(shell: Shell) -> None:
-    shell("backlog", "import", "-", stdin='{"text": "a\\u001b[2Jb\\nc\\u009bd", "owner": "x\\u202ey"}')
+    shell("backlog", "import", "-", stdin='{"id": "a", "text": "a\\u001b[2Jb\\nc\\u009bd", "owner": "x\\u202ey"}')
     for shown in (shell("backlog", "list"), shell("item", "show", "W1"), shell("item", "accept", "W1")):
         assert not {"\x1b", "\x9b", "\u202e"} & set(shown)

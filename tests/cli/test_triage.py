@@ -95,8 +95,9 @@ def test_undo_restores_exactly_back_to_the_beginning(shell: Shell, sit: Callable
 
 
 def test_text_place_heading_and_neighbours_are_shown(shell: Shell, sit: Callable[..., Terminal]) -> None:
+    place = '"source_file": "docs/TODO.md", "heading": ["Später", "Bugs"]'
     lines = [
-        f'{{"text": "{text}", "source_file": "docs/TODO.md", "source_line": {line}, "heading": ["Später", "Bugs"]}}'
+        f'{{"id": "{line}", "text": "{text}", "source_line": {line}, {place}}}'
         for line, text in ((3, "before"), (5, "middle 文字 \\u001b[31m"), (9, "after"))
     ]
     shell("backlog", "import", "-", stdin="\n".join(lines))
@@ -183,7 +184,12 @@ def test_rules_decide_with_what_git_knows_of_the_project(shell: Shell) -> None:
         '[triage.hot]\nthen = "accept"\nchanged_within_days = 30\n[triage.rest]\nthen = "reject"\nprojects = ["web"]\n'
     )
     for name in ("hot.py", "cöld.py"):
-        shell("backlog", "import", "-", stdin=f'{{"text": "{name}", "project": "web", "source_file": "{name}"}}')
+        shell(
+            "backlog",
+            "import",
+            "-",
+            stdin=f'{{"id": "{name}", "text": "{name}", "project": "web", "source_file": "{name}"}}',
+        )
     dry = shell("triage", "--rules", "--dry-run")
     assert "This would be: 1 accepted, 1 rejected, 0 left to you" in dry
     assert "cannot ask git about gone" in shell.errors

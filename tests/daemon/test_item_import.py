@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from shoal import Ledger, connect
-from shoal.cli.backlog_import import SYSTEMS
+from shoal.adapters.importers.backlogs import BACKLOGS
 from shoal.daemon import item_import
-from shoal.errors import BadInput, ForgeError, ForgeUnreachable, NotConfigured
+from shoal.errors import BadInput, ForgeError, ForgeUnreachable, NotConfigured, ShoalError
+from shoal.model.item_import import System
 from shoal.settings import GITHUB_TOKEN, Settings
 from tests.forge_api import TOKEN, ForgeApi
 from tests.served import Served
@@ -25,7 +26,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForgeApi]:
     api.close()
 
 
-def run(ledger: Ledger, source: str | Path, system: str | None = None, **given: object) -> item_import.ItemImport:
+def run(ledger: Ledger, source: str | Path, system: System | None = None, **given: object) -> item_import.ItemImport:
     settings = given.pop("settings", Settings())
     assert isinstance(settings, Settings)
     return item_import.run(
@@ -66,18 +67,18 @@ def test_issues_of_a_repository_are_imported_without_its_pull_requests(ledger: L
     for number in range(1, 131):
         api.issue("acme/web", f"Issue {number}", body="depends on #1" if number == 130 else None)
     api.issue("acme/web", "A pull request", pull_request={"url": "x"})
-    came = run(ledger, "acme/web", "github", settings=settings)
+    came = run(ledger, "acme/web", System.GITHUB, settings=settings)
     assert (came.rows, came.taken, came.refused) == (130, 130, 0)
     assert ledger.items.get(130).refs["github"] == "acme/web#130"
     assert ledger.items.get(130).blocked_by == ["W1"]
     api.repositories["acme/web"].issues[0] |= {"state": "closed", "state_reason": "completed"}
-    came = run(ledger, "acme/web", "github", settings=settings)
+    came = run(ledger, "acme/web", System.GITHUB, settings=settings)
     assert (came.updated, came.same, ledger.items.get(1).status) == (1, 129, "done")
 
 
 def test_file_of_gh_and_the_api_are_the_same_issues(ledger: Ledger, api: ForgeApi, tmp_path: Path) -> None:
     api.issue("acme/web", "Crash")
-    run(ledger, "acme/web", "github", settings=Settings(github_url=api.url))
+    run(ledger, "acme/web", System.GITHUB, settings=Settings(github_url=api.url))
     path = tmp_path / "issues.json"
     of_gh = {"number": 1, "title": "Crash", "state": "OPEN", "url": "https://github.com/acme/web/issues/1"}
     path.write_text(json.dumps([of_gh]))
@@ -89,17 +90,17 @@ def test_what_github_refuses_is_told(
 ) -> None:
     settings = Settings(github_url=api.url)
     with pytest.raises(ForgeError, match="404"):
-        run(ledger, "acme/gone", "github", settings=settings)
+        run(ledger, "acme/gone", System.GITHUB, settings=settings)
     monkeypatch.setenv(GITHUB_TOKEN, "wrong")
     with pytest.raises(ForgeUnreachable, match="does not take the token"):
-        run(ledger, "acme/web", "github", settings=settings)
+        run(ledger, "acme/web", System.GITHUB, settings=settings)
     monkeypatch.delenv(GITHUB_TOKEN)
     with pytest.raises(NotConfigured, match="SHOAL_GITHUB_TOKEN is not set"):
-        run(ledger, "acme/web", "github", settings=settings)
+        run(ledger, "acme/web", System.GITHUB, settings=settings)
     with pytest.raises(BadInput, match="for the issues of a repository say --from github"):
         run(ledger, "acme/web")
     with pytest.raises(BadInput, match="there is no"):
-        run(ledger, tmp_path / "nothing.yaml", "queue-yaml")
+        run(ledger, tmp_path / "nothing.yaml", System.QUEUE_YAML)
 
 
 def test_ledger_elsewhere_takes_a_backlog_of_here(ledger: Ledger, tmp_path: Path) -> None:
@@ -115,5 +116,12 @@ def test_ledger_elsewhere_takes_a_backlog_of_here(ledger: Ledger, tmp_path: Path
     assert ledger.items.get(1).blocked_by == ["W2"]
 
 
-def test_command_line_offers_every_backlog_there_is() -> None:
-    assert tuple(SYSTEMS.choices) == item_import.SYSTEMS
+def test_every_backlog_that_is_offered_can_be_read() -> None:
+    assert set(BACKLOGS) == set(System)
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "~nobody-of-this-name/x.jsonl", "\udcff.jsonl", "."])
+def test_path_that_leads_nowhere_is_told(ledger: Ledger, source: str) -> None:
+    for system in (None, *System):
+        with pytest.raises(ShoalError):
+            run(ledger, source, system)

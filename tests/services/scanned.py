@@ -1,4 +1,4 @@
-"""Scans of files that tests write by hand: `- [ ] text`, two spaces a level, `# heading`, (id) and `blocked-by:`."""
+"""Scans of files of tests: `- [ ] text`, two spaces a level, `# heading`, (id), `~30` and `blocked-by:`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shoal import Ledger
 from shoal.model.found import Found, FoundFile, Mark, ScanReport
 from shoal.model.item import Form
 
-LINE = re.compile(r"^( *)- \[(.)\] (?:\((\w[\w.]*)\) )?(.*?)(?: @(\w+))?(?: !(\d))?(?: blocked-by: (.+))?$")
+LINE = re.compile(r"^( *)- \[(.)\] (?:\((\w[\w.]*)\) )?(.*?)(?: ~(\d+))?(?: @(\w+))?(?: !(\d))?(?: blocked-by: (.+))?$")
 MARKS = {" ": Mark.OPEN, "x": Mark.DONE, "-": Mark.DECLINED}
 
 
@@ -25,7 +25,7 @@ def read(path: str, text: str) -> FoundFile:
         match = LINE.match(line)
         if match is None:
             continue
-        indent, mark, called, words, owner, priority, waits = match.groups()
+        indent, mark, called, words, minutes, owner, priority, waits = match.groups()
         while levels and levels[-1][0] >= len(indent):
             levels.pop()
         found.append(
@@ -38,6 +38,7 @@ def read(path: str, text: str) -> FoundFile:
                 above=levels[-1][1] if levels else None,
                 id=called,
                 owner=owner,
+                estimate_minutes=None if minutes is None else int(minutes),
                 priority=None if priority is None else int(priority),
                 blocked_by=waits.split(", ") if waits else [],
             )

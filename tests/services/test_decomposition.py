@@ -105,6 +105,23 @@ def test_item_above_with_something_undecided_below_is_open_again(ledger: Ledger)
     assert finish(ledger, 1) == ["W2: done", "W1: triaged again, 1 below it new"]
 
 
+def test_written_estimate_becomes_that_of_the_task(ledger: Ledger) -> None:
+    ledger.items.create(text="Migrate", estimate_minutes=480, accepted=True)
+    ledger.items.create(text="Mend", effort="small", estimate_minutes=0, accepted=True)
+    assert [ledger.items.run(number).tasks[0].estimate_minutes for number in (1, 2)] == [480, 20]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shares"), [(480, [160, 160, 160]), (2, [1, 1, 1]), (100, [33, 34, 33]), (None, [None, None, None])]
+)
+def test_written_estimate_is_shared_by_the_steps(ledger: Ledger, minutes: int | None, shares: list[int | None]) -> None:
+    ledger.items.create(text="Migrate", estimate_minutes=minutes, accepted=True)
+    ledger.items.assess(1, sub_tasks=["one", "two", "three"])
+    came = ledger.items.run(1)
+    assert [task.estimate_minutes for task in came.tasks] == shares
+    assert "Step 3 of 3" in ledger.tasks.body(came.tasks[2].id).text
+
+
 def test_sub_tasks_of_an_assessment_become_a_chain(ledger: Ledger) -> None:
     ledger.items.create(text="big", accepted=True, effort="large")
     long = "three\n" + "x" * 400

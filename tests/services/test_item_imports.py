@@ -54,7 +54,7 @@ def test_record_becomes_an_item_that_nobody_has_accepted(ledger: Ledger) -> None
 
 
 def test_importing_again_changes_nothing_and_tells_nothing(ledger: Ledger) -> None:
-    given = [record("bd-1", blocked_by=["bd-2"]), record("bd-2", parent="bd-1", status="done", closed_at=7)]
+    given = [record("bd-1", blocked_by=["bd-2"]), record("bd-2", parent="bd-1", status="done", done_at=7)]
     take(ledger, *given)
     before = ledger.events.list()
     assert outcomes(take(ledger, *given)) == ["same", "same"]

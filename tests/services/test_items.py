@@ -182,3 +182,12 @@ def test_signs_of_patterns_in_words_mean_themselves(ledger: Ledger) -> None:
     for text in ("100 % of a_b", "100 of aXb"):
         ledger.items.create(text=text)
     assert [one.id for one in ledger.items.list(containing="% of A_b")] == [1]
+
+
+def test_estimate_says_the_effort_unless_that_is_given(ledger: Ledger) -> None:
+    assert ledger.items.create(text="a", estimate_minutes=29).effort == "small"
+    assert ledger.items.create(text="b", estimate_minutes=480, effort="medium").effort == "medium"
+    assert ledger.items.update(1, estimate_minutes=120).effort == "medium"
+    assert ledger.items.update(1, estimate_minutes=121, effort="small").effort == "small"
+    cleared = ledger.items.update(1, estimate_minutes=None)
+    assert (cleared.estimate_minutes, cleared.effort) == (None, "small")

@@ -44,6 +44,18 @@ def hashed(document: Document) -> list[FoundFile]:
     ]
 
 
+def test_written_estimate_is_taken_over_and_followed_until_somebody_edits_it(ledger: Ledger) -> None:
+    scan(ledger, "- [ ] Migrate ~480\n- [ ] Mend ~30\n")
+    found = [ledger.items.get(number) for number in (1, 2)]
+    assert [(one.estimate_minutes, one.effort) for one in found] == [(480, "large"), (30, "medium")]
+    scan(ledger, "- [ ] Migrate ~360\n- [ ] Mend ~20\n")
+    found = [ledger.items.get(number) for number in (1, 2)]
+    assert [(one.estimate_minutes, one.effort) for one in found] == [(360, "large"), (20, "small")]
+    ledger.items.update(1, estimate_minutes=90)
+    scan(ledger, "- [ ] Migrate ~420\n- [ ] Mend ~20\n")
+    assert (ledger.items.get(1).estimate_minutes, ledger.items.get(1).effort) == (90, "medium")
+
+
 def test_first_scan_makes_items_with_what_the_file_says(ledger: Ledger) -> None:
     report = scan(ledger, PLAN.replace("Fix the login page", "(t1) Fix the login page @ana !1"), head="abc")
     assert report.counts == {"declined": 1, "done": 1, "new": 4, "same": 0}

@@ -1,22 +1,13 @@
-"""`shoal backlog import`: the backlogs of other tools, taken in."""
+"""`shoal backlog import`: the backlogs of other tools and ledgers, taken in."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.session import Session, command, given
-from shoal.errors import BadInput
-
-if TYPE_CHECKING:
-    from shoal.model.item_transfer import ItemsImported
-
-OWN = "jsonl"
-SYSTEMS = click.Choice(["queue-yaml", "beads", "backlog-md", "task-master", "github"])
-FORMATS = click.Choice([OWN, *SYSTEMS.choices])
+from shoal.cli.session import Session, command
+from shoal.model.item_import import RowOutcome, System
 
 
 @click.command(
@@ -25,31 +16,29 @@ FORMATS = click.Choice([OWN, *SYSTEMS.choices])
     "shoal backlog import acme/web --from github --dry-run",
 )
 @click.argument("source", metavar="FILE|FOLDER|OWNER/NAME")
-@click.option("--from", "system", type=FORMATS, help="What it is; else guessed where that is clear.")
-@click.option("--project", help="What the items belong to; of jsonl, those that name none.")
+@click.option(
+    "--from",
+    "system",
+    type=click.Choice([one.value for one in System]),
+    help="What it is; else guessed where that is clear.",
+)
+@click.option("--project", help="What the items belong to that do not say it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @command
 def import_(session: Session, source: str, system: str | None, project: str | None, dry_run: bool) -> None:
     """Import another tool's backlog as work items, again to follow it; or what `export` wrote as JSON Lines.
 
     Nothing is added twice. What changed there is taken over, except where it was edited here. OWNER/NAME are the issues
-    of a GitHub repository, asked for with the token in $SHOAL_GITHUB_TOKEN.
+    of a GitHub repository, asked for with the token in $SHOAL_GITHUB_TOKEN; - is an export on standard input.
     """
-    if system == OWN or (system is None and _is_own(source)):
-        if dry_run:
-            raise click.UsageError("--dry-run is for other tools' backlogs")
-        came_in = session.ledger.items.import_(text=_read(Path(source)), **given(project=project))
-        said(session, Path(source), came_in)
-        return
     project = project or "default"
     from shoal.daemon import item_import
     from shoal.live_settings import LiveSettings
-    from shoal.model.item_import import RowOutcome
 
     came = item_import.run(
         session.ledger,
         source,
-        system=system,
+        system=None if system is None else System(system),
         project=project,
         settings=LiveSettings(session.home)(),
         dry_run=dry_run,
@@ -69,48 +58,10 @@ def import_(session: Session, source: str, system: str | None, project: str | No
         if dry_run:
             click.echo("nothing was changed: this was a dry run")
         elif came.taken:
-            click.echo(f"decide about them: shoal backlog list -s new --origin import --project {project}")
+            of = "" if came.system is System.SHOAL else f" --project {project}"
+            click.echo(f"decide about them: shoal backlog list -s new --origin import{of}")
 
     session.answer(came, show, ids=came.items)
     if came.refused:
         session.close()
         sys.exit(2)
-
-
-def _is_own(source: str) -> bool:
-    """Whether it is what `shoal backlog export` writes as JSON Lines."""
-    path = Path(source)
-    if source == "-":
-        return True
-    if path.suffix.lower() not in (".jsonl", ".ndjson") or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return b'"issue_type"' not in start and path.name not in ("issues.jsonl", "beads.jsonl")
-
-
-def said(session: Session, file: Path, came: ItemsImported) -> None:
-    """What an import came to; exit code 2 when lines were refused."""
-
-    def show() -> None:
-        click.echo(f"{len(came.created)} created, {len(came.existing)} were there already")
-        for one in came.refused:
-            click.echo(f"{file}:{one.line}: {one.reason}", err=True)
-        if came.refused:
-            click.echo(f"{len(came.refused)} lines were refused or taken in part; mend them, import again", err=True)
-
-    session.answer(came, show, ids=came.created)
-    if came.refused:
-        session.close()
-        sys.exit(2)
-
-
-def _read(file: Path) -> str:
-    try:
-        raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return raw.decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"cannot read {file}: {error.strerror}", field="file") from None
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise BadInput(f"{file} is not UTF-8: line {line}; save it as UTF-8 and try again", field="file") from None

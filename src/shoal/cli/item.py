@@ -51,6 +51,9 @@ def _with_fields(function: Function) -> Function:
         click.option("--summary", help="More about it."),
         click.option("--severity", type=click.Choice([*(one.value for one in Severity), CLEAR]), help="How bad it is."),
         click.option("-e", "--effort", type=_choice(Effort), help="small < 30 min, medium 0.5-2 h, large."),
+        click.option(
+            "--estimate", "estimate_minutes", type=int, help="Minutes that it should take; it says the effort."
+        ),
         click.option("-r", "--risk", type=_choice(Risk), help="How much may go wrong."),
         click.option("-p", "--priority", help="P0-P3, or urgent, high, normal, low; none to clear it."),
         click.option("--tier", type=_choice(Tier), help="safe_always may be done without asking, by a rule."),

@@ -129,6 +129,7 @@ def _details(found: ItemDetail) -> list[tuple[str, Any]]:
         ("severity", found.severity and found.severity.value),
         ("priority", "" if found.priority is None else f"P{found.priority}{by}"),
         ("effort", known.get(found.effort, found.effort.value)),
+        ("estimate", found.estimate_minutes is not None and f"{found.estimate_minutes} min"),
         ("risk", known.get(found.risk, found.risk.value)),
         ("confidence", found.confidence and found.confidence.value),
         ("tier", known.get(found.tier, found.tier.value)),

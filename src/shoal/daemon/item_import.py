@@ -12,14 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from shoal.adapters.forges.github import GitHub
-from shoal.adapters.importers import github_issues
-from shoal.adapters.importers.backlogs import BACKLOGS, guess
+from shoal.adapters.importers import backlogs, github_issues
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger import Ledger
-from shoal.model.item_import import ImportedItem, ImportedRow, ItemSource, Refusal, RowOutcome
+from shoal.model.item_import import ImportedItem, ImportedRow, ItemSource, Refusal, RowOutcome, System
 from shoal.settings import GITHUB_TOKEN, Settings
 
-SYSTEMS = tuple(BACKLOGS)
 BATCH_ITEMS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?!\.{1,2}$)[A-Za-z0-9._-]+")
@@ -31,7 +29,7 @@ class ItemImport(Struct, frozen=True, kw_only=True):
     `items` are the new items; `waiting` are the refs that links name and that have not been imported.
     """
 
-    system: str
+    system: System
     project: str
     dry_run: bool
     rows: int
@@ -45,9 +43,10 @@ class ItemImport(Struct, frozen=True, kw_only=True):
 
 
 def run(
-    ledger: Ledger, source: str, *, system: str | None, project: str, settings: Settings, dry_run: bool = False
+    ledger: Ledger, source: str, *, system: System | None, project: str, settings: Settings, dry_run: bool = False
 ) -> ItemImport:
-    """Import a file, a folder, or a repository's issues. Each of up to 500 items is one transaction.
+    """Import a file, a folder, or a repository's issues; `-` is an export on standard input. Each of up to 500 items is
+    one transaction.
 
     Repeating it adds nothing twice. Raises BadInput when it cannot be told what the source is, or it cannot be read.
     """
@@ -75,20 +74,21 @@ def run(
     )
 
 
-def _open(source: str, system: str | None, settings: Settings) -> tuple[str, Iterable[ImportedItem | Refusal]]:
-    path = Path(source).expanduser()
-    if not path.exists() and _REPOSITORY.fullmatch(source) and system == github_issues.SYSTEM:
+def _open(source: str, system: System | None, settings: Settings) -> tuple[System, Iterable[ImportedItem | Refusal]]:
+    if source == "-":
+        system = system or System.SHOAL
+        return system, backlogs.read(Path("/dev/stdin"), system)
+    path = Path(os.path.expanduser(source))
+    is_there = os.path.exists(path)
+    is_repository = not is_there and _REPOSITORY.fullmatch(source)
+    if is_repository and system is System.GITHUB:
         return system, _of_github(source, settings)
-    if system is None:
-        try:
-            system = guess(path)
-        except BadInput:
-            if not path.exists() and _REPOSITORY.fullmatch(source):
-                raise BadInput(f"there is no {source}; for the issues of a repository say --from github") from None
-            raise
-    if not path.exists():
+    if is_repository and system is None:
+        raise BadInput(f"there is no {source}; for the issues of a repository say --from github")
+    if not is_there:
         raise BadInput(f"there is no {path}", field="file")
-    return system, BACKLOGS[system].read(path)
+    system = system or backlogs.guess(path)
+    return system, backlogs.read(path, system)
 
 
 def _of_github(repository: str, settings: Settings) -> Iterator[ImportedItem | Refusal]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from shoal.model.fields import NO_NUL, Count, Moment, Name, PriorityInput, Text, Title
+from shoal.model.fields import NO_NUL, Count, Minutes, Moment, Name, PriorityInput, Text, Title
 
 PREFIX = "W"
 LONGEST_TEXT = 4000
@@ -80,12 +80,24 @@ BY_SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 3}  # t
 
 
 class Effort(StrEnum):
-    """How long it takes: small is less than half an hour, medium up to two, large more."""
+    """How long it takes: small is less than half an hour, medium up to two hours, large more."""
 
     UNKNOWN = "unknown"
     SMALL = "small"
     MEDIUM = "medium"
     LARGE = "large"
+
+    @classmethod
+    def of(cls, minutes: int | None) -> Effort:
+        """What so many minutes are; unknown for none."""
+        if not minutes:
+            return cls.UNKNOWN
+        return cls.SMALL if minutes < 30 else cls.MEDIUM if minutes <= 120 else cls.LARGE
+
+    @property
+    def minutes(self) -> int | None:
+        """What is reckoned for it where no minutes were said; None for unknown."""
+        return {Effort.SMALL: 20, Effort.MEDIUM: 75, Effort.LARGE: 240}.get(self)
 
 
 class Risk(StrEnum):
@@ -155,6 +167,7 @@ class Item(Struct, frozen=True, kw_only=True):
     title: str | None
     summary: str | None
     effort: Effort
+    estimate_minutes: int | None
     risk: Risk
     priority: int | None
     sort_order: int
@@ -232,6 +245,7 @@ class NewItem(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     summary: Text | None = None
     severity: Severity | None = None
     effort: Effort = Effort.UNKNOWN
+    estimate_minutes: Minutes | None = None
     risk: Risk = Risk.UNKNOWN
     priority: PriorityInput | None = None
     tier: Tier = Tier.UNKNOWN
@@ -253,6 +267,7 @@ class ItemChanges(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     summary: Text | UnsetType | None = UNSET
     severity: Severity | UnsetType | None = UNSET
     effort: Effort | UnsetType = UNSET
+    estimate_minutes: Minutes | UnsetType | None = UNSET
     risk: Risk | UnsetType = UNSET
     priority: PriorityInput | UnsetType | None = UNSET
     sort_order: Count | UnsetType = UNSET

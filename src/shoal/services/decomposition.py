@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from itertools import accumulate, pairwise
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -23,7 +24,6 @@ LINKS = 1000
 DEEPEST = 100
 TITLE_LIMIT = 300
 TYPE = "swe"
-MINUTES = {Effort.SMALL: 20, Effort.MEDIUM: 75, Effort.LARGE: 240}
 
 
 class Step(Struct, frozen=True):
@@ -147,18 +147,18 @@ class _Work:
         number, kept = _round(item_tasks.parts(tx, item), steps)
         new_ends: list[int] = []
         before = waits
-        for place, step in enumerate(steps):
+        for place in range(len(steps)):
             if place in kept:
                 continue
-            made = self._make(item, step, steps, before, NORMAL if priority is None else priority)
+            made = self._make(item, place, steps, before, NORMAL if priority is None else priority)
             tx.all("item_tasks.put", task=made.id, item=item.id, place=place, round=number)
             new_ends.append(made.id)
             if not self._parallel:
                 before = [made.id]
         return new_ends if self._parallel else before
 
-    def _make(self, item: Item, step: Step, steps: list[Step], before: list[int], priority: int) -> Task:
-        tx = self._tx
+    def _make(self, item: Item, place: int, steps: list[Step], before: list[int], priority: int) -> Task:
+        tx, step = self._tx, steps[place]
         project = tx.settings.projects.get(item.project)
         criteria = []
         if item.check_name is not None:
@@ -171,10 +171,10 @@ class _Work:
             labels=item.labels,
             depends_on=list(before),
             repos=[project.repository] if project is not None and project.repository is not None else [],
-            estimate_minutes=MINUTES.get(step.effort),
+            estimate_minutes=_minutes(item, steps)[place],
             deadline=item.due_at,
             success_criteria=criteria,
-            body=_body(tx, item, step, steps) if tx.has_vault else None,
+            body=_body(tx, item, place, steps) if tx.has_vault else None,
         )
         [(task, _)] = tasks.insert(tx, [new])
         self.made.append(task)
@@ -240,19 +240,27 @@ def _step(sub_task: str) -> Step:
     return Step(title, "" if title == sub_task else sub_task)
 
 
+def _minutes(item: Item, steps: list[Step]) -> list[int | None]:
+    """What each step should take: its share of the item's estimate where there is one, else what its effort says."""
+    if not item.estimate_minutes:
+        return [step.effort.minutes for step in steps]
+    shares = [step.effort.minutes or Effort.MEDIUM.minutes or 0 for step in steps]
+    ends = [round(item.estimate_minutes * share / sum(shares)) for share in accumulate(shares)]
+    return [max(1, end - start) for start, end in pairwise([0, *ends])]
+
+
 def _line(text: str) -> str:
     """A text as one line, without what a title may not hold."""
     one = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return one if len(one) <= TITLE_LIMIT else one[: TITLE_LIMIT - 1].rstrip() + "…"
 
 
-def _body(tx: Tx, item: Item, step: Step, steps: list[Step]) -> str:
+def _body(tx: Tx, item: Item, place: int, steps: list[Step]) -> str:
     """What the one who does the task reads."""
     said: list[str] = []
     if len(steps) > 1:
-        place = steps.index(step) + 1
-        said.append(f"Step {place} of {len(steps)} of {item.item_id}: {_line(item.name)}")
-    said += [text for text in (step.words, item.summary) if text]
+        said.append(f"Step {place + 1} of {len(steps)} of {item.item_id}: {_line(item.name)}")
+    said += [text for text in (steps[place].words, item.summary) if text]
     said.append("\n".join(f"> {line}".rstrip() for line in item.text.splitlines()))
     if origin := _origin(tx, item):
         said.append("\n".join(f"- {line}" for line in origin))

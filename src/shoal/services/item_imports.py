@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from shoal.model.event import Kind
-from shoal.model.item import OPEN, Item, ItemStatus, Origin, Project
+from shoal.model.item import OPEN, Item, ItemStatus, Origin, Project, shown
 from shoal.model.item_import import (
     LARGEST_BATCH,
     ImportedItem,
@@ -22,14 +22,23 @@ from shoal.model.item_import import (
 from shoal.services import item_tasks
 from shoal.services.item_changes import change_item, status_of, text_hash
 from shoal.services.item_ends import finish
-from shoal.services.item_links import LinkKind, Links, remaining
+from shoal.services.item_links import LinkKind, Links, keys, known_as, remaining
 from shoal.services.item_numbers import get_item, lock_item
 from shoal.services.items import decide, insert
 from shoal.services.transaction import Tx
 from shoal.services.verb import verb
 
-FOLLOWED = ("title", "text", "priority", "effort", "type", "labels", "owner", "due_at")
-STATUSES = {"open": ItemStatus.NEW, "done": ItemStatus.DONE, "declined": ItemStatus.WONTFIX}
+FOLLOWED = (
+    *("title", "text", "priority", "effort", "estimate_minutes", "type", "labels", "owner", "due_at", "source_file"),
+    *("source_line", "heading", "form", "check_name", "rule", "severity", "summary", "risk", "tier", "sort_order"),
+)
+AT_FIRST = ("decided_by", "prioritised_by", "confidence", "assessed_at", "assessed_by", "first_seen_at", "done_commit")
+STATUSES = {
+    "open": ItemStatus.NEW,
+    "done": ItemStatus.DONE,
+    "declined": ItemStatus.WONTFIX,
+    "stale": ItemStatus.STALE,
+}
 _json = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -44,8 +53,9 @@ def import_records(
 ) -> RecordsImported:
     """Take items of another backlog, in one transaction; importing them again updates what changed there.
 
-    A record is known by its system and id within the project. What was edited here stays as it is. Links between
-    records are made when both have been imported, in whatever order; one that would make a circle is left out and told.
+    A record is known by its system and id within the project; one of a ledger by its id alone, and an item of this
+    ledger stays as it is. What was edited here stays, too. Links between records are made when both have been imported,
+    in whatever order; one that would make a circle is left out and told.
     """
     if not dry_run:
         tx.all("dependencies.lock_edges")
@@ -65,6 +75,11 @@ class _Row(msgspec.Struct):
     number: int | None = None
     said: dict[str, Any] | None = None
     reasons: list[str] = []
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is an item of this very ledger, as it was exported."""
+        return self.said is None and self.outcome is RowOutcome.SAME
 
     def shown(self) -> ImportedRow:
         return ImportedRow(
@@ -99,23 +114,24 @@ class _Batch:
             row.reasons = [f"{record.ref.id} stands at {self._first[record.ref].record.place} already"]
             return
         self._first[record.ref] = row
-        known = self.tx.one("item_imports.find", project=self.project, system=record.ref.system, ref=record.ref.id)
+        known = known_as(self.tx, self.project, record.ref)
         if known is None:
             self._make(row)
             return
-        row.said = _decode(known[1])
-        found = get_item(self.tx, remaining(self.tx, int(known[0])))
+        number, said = known
+        row.said = None if said is None else _decode(said)
+        found = get_item(self.tx, remaining(self.tx, number))
         row.number = found.id
         self.links.arrive(record.ref, found.id)
-        if found.id != int(known[0]):
-            row.reasons.append(f"W{known[0]} was merged into {found.item_id}, which stays as it is")
-        elif row.said != _said(record):
+        if found.id != number:
+            row.reasons.append(f"{shown(number)} was merged into {found.item_id}, which stays as it is")
+        elif row.said not in (None, _said(record)):
             self._update(row)
 
     def link(self, record: ImportedItem) -> None:
         """Make the links that the source has, and take away those that it had and has no more."""
         row = self._first[record.ref]
-        if row.record is not record or row.number is None:
+        if row.record is not record or row.number is None or row.is_own:
             return
         said = row.said or {}
         self._link(row, "blocker", said.get("blocked_by", []), record.blocked_by)
@@ -155,20 +171,22 @@ class _Batch:
             row.number = -len(self._rows)
             self.links.arrive(record.ref, row.number)
             return
-        status = STATUSES[record.status]
-        closed_at = record.closed_at if record.closed_at is not None else self.tx.now
+        given = {name: getattr(record, name) for name in FOLLOWED}
+        given |= {name: value for name in AT_FIRST if (value := getattr(record, name)) is not None}
+        if record.status != "open":
+            given["status"] = STATUSES[record.status]
+        if record.status == "done":
+            given["done_at"] = self.tx.now if record.done_at is None else record.done_at
         made = insert(
             self.tx,
             origin=Origin.IMPORT,
-            accepted=False,
-            project=self.project,
-            status=status,
-            done_at=closed_at if status is ItemStatus.DONE else None,
+            accepted=record.accepted,
+            project=record.project or self.project,
             refs=_refs({}, record),
-            **{name: getattr(record, name) for name in FOLLOWED},
+            **given,
         )
         for path in record.files:
-            self.tx.all("items.put_file", item=made.id, path=path, validated=0)
+            self.tx.all("items.put_file", item=made.id, path=path, validated=int(path in record.validated_files))
         self.tx.emit(Kind.ITEM_FOUND, data={"text": made.name, "from": str(record.ref)}, item=made.id)
         row.number = made.id
         self.links.arrive(record.ref, made.id)
@@ -193,7 +211,7 @@ class _Batch:
             fields["refs"] = refs
         if fields and not self.dry_run:
             item = change_item(self.tx, item, Kind.ITEM_UPDATED, fields, data={"from": str(record.ref)})
-        files = self._files(item, set(said.get("files", [])), record)
+        files = self._files(item, said, record)
         moved = self._decide(row, item, said.get("status", "open"))
         linked = any(now[name] != said.get(name) for name in ("parent", "blocked_by"))
         if fields or files or moved or linked:
@@ -201,11 +219,13 @@ class _Batch:
         if not self.dry_run:
             self._keep(record, item.id)
 
-    def _files(self, item: Item, before: set[str], record: ImportedItem) -> bool:
-        added, gone = sorted(set(record.files) - before), sorted(before - set(record.files))
+    def _files(self, item: Item, said: dict[str, Any], record: ImportedItem) -> bool:
+        before = {path: path in said.get("validated_files", []) for path in said.get("files", [])}
+        now = {path: path in record.validated_files for path in record.files}
+        added, gone = sorted(path for path in now if now[path] != before.get(path)), sorted(before.keys() - now)
         if not self.dry_run:
             for path in added:
-                self.tx.all("items.put_file", item=item.id, path=path, validated=0)
+                self.tx.all("items.put_file", item=item.id, path=path, validated=int(now[path]))
             for path in gone:
                 self.tx.all("items.drop_file", item=item.id, path=path)
             if added or gone:
@@ -215,7 +235,7 @@ class _Batch:
     def _decide(self, row: _Row, item: Item, before: str) -> bool:
         """Follow what the source says about its end, as far as nobody here has decided otherwise."""
         status, reason = row.record.status, f"{row.record.ref} is {row.record.status}"
-        if status == before or item.status is STATUSES[status] or (status == "open" and item.status in OPEN):
+        if status in (before, "stale") or item.status is STATUSES[status] or (status == "open" and item.status in OPEN):
             return False
         if status == "open":
             if item.status is not STATUSES[before]:
@@ -238,10 +258,8 @@ class _Batch:
 
     def _keep(self, record: ImportedItem, item: int) -> None:
         self.tx.all(
-            "item_imports.put",
-            project=self.project,
-            system=record.ref.system,
-            ref=record.ref.id,
+            "item_refs.put",
+            **keys(self.project, record.ref),
             item=item,
             said=_json(_said(record)).decode(),
         )
@@ -257,5 +275,6 @@ def _said(record: ImportedItem) -> dict[str, Any]:
         "parent": None if record.parent is None else [record.parent.system, record.parent.id],
         "blocked_by": [[one.system, one.id] for one in record.blocked_by],
     }
-    plain = {name: getattr(record, name) for name in (*FOLLOWED, "status", "files", "refs")}
-    return plain | {"effort": record.effort.value} | links
+    plain = {name: getattr(record, name) for name in (*FOLLOWED, "status", "files", "validated_files", "refs")}
+    built: dict[str, Any] = msgspec.to_builtins(plain | links)
+    return built

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from contextlib import suppress
+from typing import Any, Literal
 
+from shoal.errors import NotFound
 from shoal.model.event import Kind
-from shoal.model.item import shown
-from shoal.model.item_import import ItemSource
+from shoal.model.item import Item, shown
+from shoal.model.item_import import ItemSource, System
 from shoal.services.item_changes import change_item
 from shoal.services.item_ends import left
 from shoal.services.item_graph import blockers, upwards, wait, wait_no_more, way
@@ -38,15 +40,15 @@ class Links:
     def number(self, ref: ItemSource) -> int | None:
         """The item that a ref stands for, or that it was merged into; None when it has not been imported."""
         if ref not in self._numbers:
-            row = self._tx.one("item_imports.find", project=self._project, system=ref.system, ref=ref.id)
-            self._numbers[ref] = None if row is None else remaining(self._tx, int(row[0]))
+            known = known_as(self._tx, self._project, ref)
+            self._numbers[ref] = None if known is None else remaining(self._tx, known[0])
         return self._numbers[ref]
 
     def awaited(self, ref: ItemSource) -> list[str]:
         """Link to an item that is new what waited for it; what could not be, in words."""
         number = self._numbers[ref]
-        where = {"project": self._project, "system": ref.system, "ref": ref.id}
-        rows = self._tx.all("item_imports.waiting", **where)
+        where = keys(self._project, ref)
+        rows = self._tx.all("item_refs.waiting", **where)
         if not rows or number is None:
             return []
         problems = []
@@ -55,7 +57,7 @@ class Links:
             if problem is not None:
                 problems.append(problem)
         if not self._dry_run:
-            self._tx.all("item_imports.arrived", **where)
+            self._tx.all("item_refs.arrived", **where)
         return problems
 
     def add(self, item: int, ref: ItemSource, kind: LinkKind) -> str | None:
@@ -64,8 +66,7 @@ class Links:
         if other is None:
             self.waiting[ref] = None
             if not self._dry_run:
-                where = {"project": self._project, "system": ref.system, "ref": ref.id}
-                self._tx.all("item_imports.wait", **where, item=item, kind=kind)
+                self._tx.all("item_refs.wait", **keys(self._project, ref), item=item, kind=kind)
             return None
         return self._add_blocker(item, other) if kind == "blocker" else self._add_parent(item, other)
 
@@ -77,8 +78,7 @@ class Links:
         if self._dry_run:
             return
         if other is None:
-            where = {"project": self._project, "system": ref.system, "ref": ref.id}
-            self._tx.all("item_imports.wait_no_more", **where, item=item, kind=kind)
+            self._tx.all("item_refs.wait_no_more", **keys(self._project, ref), item=item, kind=kind)
         elif kind == "blocker":
             wait_no_more(self._tx, item, other)
         elif get_item(self._tx, item).parent == other:
@@ -131,6 +131,26 @@ class Links:
 
     def _names(self, numbers: list[int]) -> str:
         return " -> ".join(map(self._name, numbers))
+
+
+def name_of(tx: Tx, item: Item) -> str:
+    """What an item is called among ledgers: where it was imported from, as there."""
+    return item.refs.get(System.SHOAL, f"{tx.identity.ledger_id}:{item.item_id}")
+
+
+def known_as(tx: Tx, project: str, ref: ItemSource) -> tuple[int, str | None] | None:
+    """The item that a ref stands for, and what was said of it the last time: nothing of an item of this ledger."""
+    ledger, _, name = ref.id.rpartition(":")
+    if ref.system == System.SHOAL and ledger == tx.identity.ledger_id:
+        with suppress(NotFound):
+            return get_item(tx, name).id, None
+    row = tx.one("item_refs.find", **keys(project, ref))
+    return None if row is None else (int(row[0]), str(row[1]))
+
+
+def keys(project: str, ref: ItemSource) -> dict[str, Any]:
+    """By what a ref is found: within a project, but for the names that items have among ledgers."""
+    return {"project": "" if ref.system == System.SHOAL else project, "system": ref.system, "ref": ref.id}
 
 
 def remaining(tx: Tx, number: int) -> int:

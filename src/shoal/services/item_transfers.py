@@ -1,33 +1,43 @@
-"""The backlog out as markdown, CSV or JSON Lines, and back in from its own JSON Lines; importing twice adds nothing."""
+"""The backlog out as markdown, CSV or JSON Lines, and in numbers. In again, from JSON Lines: item_imports.py."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from shoal.errors import BadInput, ShoalError
-from shoal.model.event import Kind
-from shoal.model.fields import NO_NUL, Count, Moment, Name
-from shoal.model.item import OPEN, Form, Item, ItemChanges, ItemStats, ItemStatus, NewItem, Origin, item_from_row, shown
-from shoal.model.item_transfer import ItemsExported, ItemsImported, RefusedItem
-from shoal.model.task import priority_of
-from shoal.services import items
-from shoal.services.item_changes import change_item, status_of, text_hash
+from shoal.model.fields import Name
+from shoal.model.item import OPEN, Item, ItemStats, ItemStatus, item_from_row, shown
+from shoal.model.item_import import ImportedItem, System
+from shoal.model.item_transfer import ItemsExported
 from shoal.services.item_graph import blockers
-from shoal.services.item_numbers import get_item, item_number
+from shoal.services.item_links import name_of
+from shoal.services.item_numbers import get_item
 from shoal.services.transaction import Tx
-from shoal.services.verb import bad_input, verb
+from shoal.services.verb import verb
 
 LINKS = 1000
+SAID = tuple(name for name in Item.__struct_fields__ if name in ImportedItem.__struct_fields__)
 COLUMNS = [
-    *("item_id", "project", "status", "accepted", "priority", "effort", "risk", "severity", "type", "labels", "title"),
-    *("text", "source_file", "source_line", "heading", "files", "blocked_by", "parent", "owner", "due_at", "refs"),
+    *("item_id", "project", "status", "accepted", "priority", "effort", "estimate_minutes", "risk", "severity", "type"),
+    *(
+        "labels",
+        "title",
+        "text",
+        "source_file",
+        "source_line",
+        "heading",
+        "files",
+        "blocked_by",
+        "parent",
+        "owner",
+        "due_at",
+        "refs",
+    ),
 ]
 HEADINGS = {
     ItemStatus.IN_PROGRESS: "In progress",
@@ -42,17 +52,6 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _json = msgspec.json.Encoder().encode
 
 
-class Line(NewItem, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A line of an export, as an import reads it; what an item has besides is passed over."""
-
-    item_id: Name | None = None
-    form: Form = Form.NOTE
-    status: ItemStatus | None = None
-    sort_order: Count = 0
-    blocked_by: Annotated[list[Name], Meta(max_length=1000)] = []
-    done_at: Moment | None = None
-
-
 @verb("GET /items/export")
 def export(
     tx: Tx,
@@ -62,7 +61,7 @@ def export(
     status: ItemStatus | None = None,
     open: Annotated[bool, Meta(description="Only those that are neither done, rejected nor stale.")] = False,
 ) -> ItemsExported:
-    """Work items, oldest first, as one text; `import` takes JSON Lines again."""
+    """Work items, oldest first, as one text. All of an item that JSON Lines say comes back with them."""
     filters: dict[str, Any] = {"project": project, "status": status and status.value, "open": open or None}
     given = {name: value for name, value in filters.items() if value is not None}
     found: list[Item] = []
@@ -70,40 +69,9 @@ def export(
         found += map(item_from_row, page)
     if format == "markdown":
         return ItemsExported(_markdown(found), len(found))
-    rows = [_row(tx, item) for item in found]
-    return ItemsExported(_csv(rows) if format == "csv" else "".join(map(_line, rows)), len(found))
-
-
-@verb("POST /items/import", status=201)
-def import_(
-    tx: Tx,
-    *,
-    text: Annotated[str, Meta(max_length=8_000_000, pattern=NO_NUL, description="JSON Lines, as `export` writes it.")],
-    project: Annotated[Name | None, Meta(description="For lines that name none.")] = None,
-) -> ItemsImported:
-    """Take items into the backlog, in one transaction; a line that is refused is told of, the others are taken.
-
-    A line is an item that is there already when they have a name elsewhere in common, or the same words in the same
-    file; that item stays as it is.
-    """
-    refused: list[RefusedItem] = []
-    taken: dict[str, Item] = {}
-    new: list[tuple[int, Line, Item]] = []
-    there: list[str] = []
-    seen: Counter[int] = Counter()
-    for number, line in _lines(text, project, refused):
-        item = _known(tx, line, seen)
-        if item is None:
-            item = _take(tx, line)
-            new.append((number, line, item))
-        else:
-            there.append(item.item_id)
-        seen[item.id] += 1
-        if line.item_id is not None:
-            taken[line.item_id] = item
-    for number, line, item in new:
-        refused += _link(tx, number, line, item, taken)
-    return ItemsImported([item.item_id for _, _, item in new], there, sorted(refused, key=lambda one: one.line))
+    if format == "csv":
+        return ItemsExported(_csv([_row(tx, item) for item in found]), len(found))
+    return ItemsExported("".join(_line(tx, item) for item in found), len(found))
 
 
 @verb("GET /items/stats")
@@ -143,8 +111,20 @@ def _row(tx: Tx, item: Item) -> dict[str, Any]:
     return row
 
 
-def _line(row: dict[str, Any]) -> str:
-    return _json({name: value for name, value in row.items() if value not in (None, [], {})}).decode() + "\n"
+def _line(tx: Tx, item: Item) -> str:
+    """An item as an import reads it again, linked by the names that items have among ledgers."""
+    files = tx.all("items.files", item=item.id, limit=LINKS)
+    blockers = tx.all("items.blockers", blocked=item.id, limit=LINKS)
+    line: dict[str, Any] = {"id": name_of(tx, item), "item_id": item.item_id}
+    line |= {name: getattr(item, name) for name in SAID}
+    line |= {
+        "refs": {system: name for system, name in item.refs.items() if system != System.SHOAL},
+        "parent": None if item.parent is None else name_of(tx, get_item(tx, item.parent)),
+        "blocked_by": [name_of(tx, get_item(tx, number)) for (number,) in blockers],
+        "files": [path for path, _ in files],
+        "validated_files": [path for path, validated in files if validated],
+    }
+    return _json({name: value for name, value in line.items() if value not in (None, [], {})}).decode() + "\n"
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
@@ -188,78 +168,3 @@ def _box(item: Item) -> str:
     words = [item.item_id, *([f"P{item.priority}"] if item.priority is not None else [])]
     place = f" ({item.source_file}:{item.source_line or 1})" if item.source_file is not None else ""
     return f"- [{box}] **{' '.join(words)}** {' '.join(item.name.split())}{place}\n"
-
-
-def _lines(text: str, project: str | None, refused: list[RefusedItem]) -> Iterable[tuple[int, Line]]:
-    for number, raw in enumerate(text.split("\n"), start=1):
-        if not raw.strip():
-            continue
-        try:
-            given = msgspec.json.decode(raw)
-            if not isinstance(given, dict):
-                raise BadInput("a line must be a JSON object")
-            given = {name: value for name, value in given.items() if name in Line.__struct_fields__}
-            if project is not None:
-                given.setdefault("project", project)
-            yield number, msgspec.convert(given, Line)
-        except msgspec.ValidationError as error:
-            refused.append(RefusedItem(number, bad_input(error, Line).message))
-        except (msgspec.DecodeError, RecursionError):
-            refused.append(RefusedItem(number, "it is not JSON"))
-        except BadInput as error:
-            refused.append(RefusedItem(number, error.message))
-
-
-def _known(tx: Tx, line: Line, seen: Counter[int]) -> Item | None:
-    for system, name in sorted(line.refs.items()):
-        pair = _json({system: name}).decode()[1:-1]
-        like = "%" + pair.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        for row in tx.all("item_transfers.with_ref", project=line.project, like=like, limit=LINKS):
-            item = item_from_row(row)
-            if item.refs.get(system) == name:
-                return item if item.merged_into is None else get_item(tx, item.merged_into)
-    for row in tx.all("item_transfers.alike", project=line.project, text_hash=text_hash(line.text), limit=LINKS):
-        item = item_from_row(row)
-        if item.source_file == line.source_file and not seen[item.id]:
-            return item if item.merged_into is None else get_item(tx, item.merged_into)
-    return None
-
-
-def _take(tx: Tx, line: Line) -> Item:
-    names = set(NewItem.__struct_fields__) - {"files", "accepted", "parent", "priority", "text"}
-    given = {name: getattr(line, name) for name in names}
-    given |= {"form": line.form, "sort_order": line.sort_order}
-    given["priority"] = None if line.priority is None else priority_of(line.priority)
-    made = items.insert(tx, origin=Origin.IMPORT, accepted=line.accepted, text=line.text, **given)
-    for path in line.files:
-        tx.all("items.put_file", item=made.id, path=path, validated=0)
-    tx.emit(Kind.ITEM_CREATED, data={"text": made.name, "imported": line.item_id or ""}, item=made.id)
-    status = line.status or made.status
-    if status in (ItemStatus.ASSESSED, ItemStatus.IN_PROGRESS, ItemStatus.TRIAGED, ItemStatus.NEW):
-        status = status_of(made, accepted=line.accepted)
-    if status is made.status:
-        return made
-    done_at = (line.done_at or tx.now) if status is ItemStatus.DONE else None
-    return change_item(tx, made, Kind.ITEM_UPDATED, {"status": status, "done_at": done_at})
-
-
-def _link(tx: Tx, number: int, line: Line, item: Item, taken: dict[str, Item]) -> list[RefusedItem]:
-    refused = []
-
-    def meant(ref: str | int) -> Item:
-        found = taken.get(str(ref)) or taken.get(shown(item_number(ref)))
-        if found is None:
-            raise BadInput(f"{ref} is no line of this file that was taken")
-        return found
-
-    if line.parent is not None:
-        try:
-            items.update(tx, ItemChanges(parent=meant(line.parent).id), item=item.id)
-        except ShoalError as error:
-            refused.append(RefusedItem(number, f"below {line.parent}: {error.message}"))
-    for ref in line.blocked_by:
-        try:
-            items.depend(tx, item=item.id, on=meant(ref).id)
-        except ShoalError as error:
-            refused.append(RefusedItem(number, f"waits for {ref}: {error.message}"))
-    return refused

@@ -13,6 +13,7 @@ from shoal.model.event import Kind
 from shoal.model.fields import Limit, Name, PriorityInput, Text
 from shoal.model.item import (
     NO_WORK,
+    Effort,
     Form,
     Item,
     ItemChanges,
@@ -47,6 +48,7 @@ def create(tx: Tx, new: NewItem) -> Item:
     """Make a work item by hand."""
     given = {name: getattr(new, name) for name in new.__struct_fields__ if name not in {"files", "accepted", "parent"}}
     given["priority"] = None if new.priority is None else priority_of(new.priority)
+    given["effort"] = new.effort if new.effort is not Effort.UNKNOWN else Effort.of(new.estimate_minutes)
     given["parent"] = None if new.parent is None else checked_parent(tx, None, new.parent)
     made = insert(tx, origin=Origin.MANUAL, accepted=new.accepted, **given)
     for path in new.files:
@@ -122,7 +124,10 @@ def next_(tx: Tx, *, project: Name | None = None, limit: Limit = 50) -> list[Ite
 
 @verb("PATCH /items/{item}", repeatable=True)
 def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
-    """Edit a work item; what is left out stays, null clears. A scan does not take back what was edited."""
+    """Edit a work item; what is left out stays, null clears. A scan does not take back what was edited.
+
+    An estimate says the effort, too, unless that is given.
+    """
     if changes.parent is not UNSET and changes.parent is not None:
         tx.all("dependencies.lock_edges")
     found = lock_item(tx, item)
@@ -135,6 +140,8 @@ def update(tx: Tx, changes: ItemChanges, *, item: ItemRef) -> Item:
         fields["text_hash"] = text_hash(fields["text"])
     if "priority" in fields:
         fields["prioritised_by"] = None
+    if fields.get("estimate_minutes") and "effort" not in fields:
+        fields["effort"] = Effort.of(fields["estimate_minutes"])
     fields = {name: value for name, value in fields.items() if value != getattr(found, name)}
     if not fields:
         return found
@@ -247,10 +254,12 @@ def _missing_files(tx: Tx, item: Item) -> list[str]:
 
 def insert(tx: Tx, *, origin: Origin, accepted: bool, text: str, **given: Any) -> Item:
     """A new row; what is not given is unknown. The caller tells of it."""
-    status = ItemStatus.TRIAGED if accepted else ItemStatus.NEW
+    known = ItemStatus.ASSESSED if given.get("assessed_at") is not None else ItemStatus.TRIAGED
+    status = known if accepted else ItemStatus.NEW
     fields: dict[str, Any] = {
         **dict.fromkeys(("source_file", "source_line", "check_name", "rule", "run", "severity", "title", "summary")),
-        **dict.fromkeys(("priority", "type", "owner", "due_at", "parent", "done_at")),
+        **dict.fromkeys(("estimate_minutes", "priority", "type", "owner", "due_at", "parent", "done_at")),
+        **dict.fromkeys(("confidence", "assessed_at", "assessed_by", "done_commit", "prioritised_by")),
         "heading": [],
         "labels": [],
         "refs": {},

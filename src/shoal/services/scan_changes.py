@@ -17,7 +17,7 @@ from shoal.services.item_changes import status_of, text_hash
 from shoal.services.matching.pairs import Place
 from shoal.services.sightings import Sighting, said_by, said_from
 
-_SAID = ("owner", "effort", "priority", "due_at")
+_SAID = ("owner", "effort", "estimate_minutes", "priority", "due_at")
 
 
 class Told(NamedTuple):

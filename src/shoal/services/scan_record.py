@@ -36,8 +36,19 @@ from shoal.services.waits import blockers_of, without_circles
 
 _CHANGED = (
     *("source_file", "source_line", "heading", "text", "text_hash", "form", "status", "accepted", "decided_by"),
-    *("effort", "priority", "labels", "owner", "due_at", "parent", "refs", "last_seen_at", "unseen", "done_at"),
-    "done_commit",
+    *(
+        "effort",
+        "estimate_minutes",
+        "priority",
+        "labels",
+        "owner",
+        "due_at",
+        "parent",
+        "refs",
+        "last_seen_at",
+        "unseen",
+    ),
+    *("done_at", "done_commit"),
 )
 
 
@@ -210,6 +221,7 @@ class Record:
             "status": status,
             "decided_by": self.scan.scanner if status is ItemStatus.WONTFIX else None,
             "effort": said.effort,
+            "estimate_minutes": said.estimate_minutes,
             "priority": said.priority,
             "labels": said.labels,
             "owner": said.owner,

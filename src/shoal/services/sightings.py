@@ -12,7 +12,6 @@ from shoal.model.item import NO_WORK, Effort, ItemStatus
 from shoal.services.matching.pairs import KnownItem, Place
 from shoal.services.transaction import Tx
 
-SMALL_MINUTES, MEDIUM_MINUTES = 30, 120
 WAITS = "blocked-by"  # under this name an item's refs keep what it waits for and nobody knows
 LONGEST_NAME = 200
 _encode = msgspec.json.Encoder().encode
@@ -24,6 +23,7 @@ class Said(Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: list[str] = []
     owner: str | None = None
     effort: Effort = Effort.UNKNOWN
+    estimate_minutes: int | None = None
     priority: int | None = None
     due_at: int | None = None
     refs: dict[str, str] = {}
@@ -117,21 +117,13 @@ def said_by(found: Found) -> Said:
     return Said(
         labels=labels,
         owner=found.owner,
-        effort=effort_of(found),
+        effort=found.effort if found.effort is not Effort.UNKNOWN else Effort.of(found.estimate_minutes),
+        estimate_minutes=found.estimate_minutes,
         priority=found.priority,
         due_at=found.due_at,
         refs=found.refs,
         blocked_by=found.blocked_by,
     )
-
-
-def effort_of(found: Found) -> Effort:
-    """As it is written, else by the minutes that are."""
-    if found.effort is not Effort.UNKNOWN or not found.estimate_minutes:
-        return found.effort
-    if found.estimate_minutes < SMALL_MINUTES:
-        return Effort.SMALL
-    return Effort.MEDIUM if found.estimate_minutes <= MEDIUM_MINUTES else Effort.LARGE
 
 
 def status_at_first(mark: Mark) -> ItemStatus:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shoal.adapters.importers import record
+from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "backlog-md"
+SYSTEM = System.BACKLOG_MD
 ROOTS = ("backlog", ".backlog", "")
 # What a task's folder says of it, whatever its own status; "" for what it says itself.
 FOLDERS = {
@@ -24,7 +24,7 @@ FOLDERS = {
 LARGEST = 1024 * 1024
 OWN = frozenset({"created_date", "updated_date", "subtasks", "ordinal", "onstatuschange", "completed_date"})
 _MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
-_MARKS = re.compile(r"^[ \t]*<!-- *(?:AC|DOD|SECTION|COMMENTS?)[^>]*-->[ \t]*\n?", re.MULTILINE)
+_MARKS = re.compile(r"^[ \t]*<!-- *(?:AC|DOD|SECTION|COMMENTS?)[^>\n]*-->[ \t]*\n?", re.MULTILINE)
 
 
 def fits(path: Path) -> bool:
@@ -41,14 +41,14 @@ def read(path: Path) -> Iterator[ImportedItem | Refusal]:
     last = _last_status(root)
     for folder, says in FOLDERS.items():
         for file in sorted((root / folder).glob("*.md")):
-            place = file.relative_to(root).as_posix()
+            place = record.line(file.relative_to(root).as_posix())
             if file.stem.casefold() == "readme":
                 continue
             if file.is_symlink():
                 yield Refusal(place, "it is a link, and not followed")
                 continue
             try:
-                yield _task(record.read_text(file, limit=LARGEST), place, says, last)
+                yield _task(reading.read_text(file, limit=LARGEST), place, says, last)
             except BadInput as error:
                 yield Refusal(place, error.message)
 
@@ -61,32 +61,22 @@ def _root(path: Path) -> Path | None:
 
 def _last_status(root: Path) -> str:
     """The last status of its board is that of finished tasks."""
-    import yaml
-
     try:
-        text = record.read_text(root / "config.yml", limit=LARGEST)
-        record.refuse_tricks(yaml.parse(text), "config.yml")
-        given = yaml.safe_load(text)
-    except (BadInput, yaml.YAMLError, ValueError, OverflowError):
+        given = reading.yaml_of(reading.read_text(root / "config.yml", limit=LARGEST), "config.yml")
+    except BadInput:
         return "done"
     statuses = given.get("statuses") if isinstance(given, dict) else None
     return record.line(statuses[-1]).casefold() if isinstance(statuses, list) and statuses else "done"
 
 
 def _task(text: str, place: str, says: str, last: str) -> ImportedItem | Refusal:
-    import yaml
-
     matter = _MATTER.match(text)
     if matter is None:
         return Refusal(place, "it has no front matter")
-    try:
-        record.refuse_tricks(yaml.parse(matter[1]), "its front matter")
-        given = yaml.safe_load(matter[1])
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        return Refusal(place, f"its front matter is no YAML: {' '.join(str(error).split())[:300]}")
+    given = reading.yaml_of(matter[1], "its front matter")
     if not isinstance(given, dict):
         return Refusal(place, "its front matter is no table")
-    left = {key: value for key, value in given.items() if str(key).casefold() not in OWN}
+    left = {key: value for key, value in given.items() if record.line(key).casefold() not in OWN}
 
     def pop(*names: str) -> Any:
         found = [left.pop(name, None) for name in names]

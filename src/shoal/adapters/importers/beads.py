@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shoal.adapters.importers import record
+from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "beads"
+SYSTEM = System.BEADS
 NAMES = ("issues.jsonl", "beads.jsonl")
 BLOCKING = frozenset({"blocks", "conditional-blocks", "waits-for"})
 SECTIONS = {"design": "Design", "acceptance_criteria": "Acceptance criteria", "notes": "Notes"}
@@ -36,25 +35,21 @@ def read(path: Path) -> Iterator[ImportedItem | Refusal]:
         if found is None:
             raise BadInput(f"{path} has no {NAMES[0]}: `bd export -o {NAMES[0]}` writes it", field="file")
         path = found
-    text = record.read_text(path)
+    text, name = reading.read_text(path), record.line(path.name)
     if text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path.name} is no JSON: {error}", field="file") from None
-        for number, row in enumerate(rows, start=1):
-            yield _issue(row, f"{path.name}: issue {number}")
+        for number, row in enumerate(reading.json_of(text, name), start=1):
+            yield _issue(row, f"{name}: issue {number}")
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        place = f"{path.name}:{number}"
+        place = f"{name}:{number}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield Refusal(place, f"it is no JSON: {error}")
-            continue
-        yield _issue(row, place)
+            row = reading.json_of(line, "it")
+        except BadInput as error:
+            yield Refusal(place, error.message)
+        else:
+            yield _issue(row, place)
 
 
 def _start(path: Path) -> str:
@@ -78,8 +73,8 @@ def _issue(row: Any, place: str) -> ImportedItem | Refusal:
 
     id = pop("id")
     parent, blockers, others = _links(record.line(id), pop("dependencies"))
-    parts = [str(pop("description") or "")]
-    parts += [f"{heading}: {said}" for key, heading in SECTIONS.items() if (said := pop(key))]
+    parts = [record.text_of(pop("description"))]
+    parts += [f"{heading}: {record.text_of(said)}" for key, heading in SECTIONS.items() if (said := pop(key))]
     parts += _comments(row.get("comments"))
     return record.item(
         SYSTEM,
@@ -89,7 +84,7 @@ def _issue(row: Any, place: str) -> ImportedItem | Refusal:
         body="\n\n".join(filter(None, parts)),
         status=pop("status"),
         priority=pop("priority"),
-        effort=pop("estimated_minutes"),
+        estimate=pop("estimated_minutes"),
         type=pop("issue_type", "type"),
         labels=record.names(pop("labels")),
         owner=pop("assignee", "owner"),
@@ -123,4 +118,6 @@ def _links(id: str, given: Any) -> tuple[str | None, list[str], dict[str, str]]:
 
 def _comments(given: Any) -> list[str]:
     found = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-    return [f"Comment of {record.line(one.get('author')) or 'somebody'}: {one.get('text') or ''}" for one in found]
+    return [
+        f"Comment of {record.line(one.get('author')) or 'somebody'}: {record.text_of(one.get('text'))}" for one in found
+    ]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from shoal.adapters.importers import record
+from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "github"
+SYSTEM = System.GITHUB
 FIELDS = "number,title,body,state,stateReason,labels,assignees,milestone,url,closedAt"
 _URL = re.compile(r"https?://[^/]+/(?:repos/)?([^/]+/[^/]+)/(issues|pull)/(\d+)\b")
-_NAME = re.compile(r"(?:([\w.-]+/[\w.-]+))?#(\d+)")
-_WAITS = re.compile(r"^[\W_]*(?:blocked by|depends on)[:\s]+(.*)$", re.IGNORECASE | re.MULTILINE)
+_NAME = re.compile(r"(?:([\w.-]{1,100}/[\w.-]{1,100}))?#(\d+)")
+_WAITS = re.compile(r"^(?:[^\w\n]|_)*(?:blocked by|depends on)[:\s]+(.*)$", re.IGNORECASE | re.MULTILINE)
 _PRIORITY = re.compile(r"(?:priority|prio)\W*(?P<word>\w+)|(?P<short>p[0-4])", re.IGNORECASE)
 
 
@@ -34,13 +33,11 @@ def fits(path: Path) -> bool:
 
 def read(path: Path) -> Iterator[ImportedItem | Refusal]:
     """The issues of a file. Raises BadInput when it is no list of them."""
-    try:
-        given = json.loads(record.read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path.name} is no JSON: {error}", field="file") from None
+    name = record.line(path.name)
+    given = reading.json_of(reading.read_text(path), name)
     if not isinstance(given, list):
-        raise BadInput(f"{path.name} is no list of issues, as `gh issue list --json {FIELDS}` gives it", field="file")
-    yield from issues(given, path.name)
+        raise BadInput(f"{name} is no list of issues, as `gh issue list --json {FIELDS}` gives it", field="file")
+    yield from issues(given, name)
 
 
 def issues(given: Iterable[Any], name: str) -> Iterator[ImportedItem | Refusal]:
@@ -48,6 +45,8 @@ def issues(given: Iterable[Any], name: str) -> Iterator[ImportedItem | Refusal]:
     for number, row in enumerate(given, start=1):
         if not isinstance(row, dict):
             yield Refusal(f"{name}: issue {number}", f"it is no issue but {type(row).__name__}")
+        elif reading.is_deep(row):
+            yield Refusal(f"{name}: issue {number}", "it is nested too deeply")
         elif not _is_pull_request(row):
             yield _issue(row, name, number)
 
@@ -59,7 +58,7 @@ def _is_pull_request(row: dict[str, Any]) -> bool:
 
 def _issue(row: dict[str, Any], name: str, place: int) -> ImportedItem | Refusal:
     number = record.line(row.get("number"))
-    where = f"{name}: issue {number or place}"
+    where = f"{name}: issue {number[:100] or place}"
     url = record.line(row.get("html_url") or row.get("url"))
     found = _URL.match(url)
     if found is None:

@@ -6,7 +6,6 @@ A row with something missing or wrong is read as far as it goes, and says what w
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from shoal.adapters.importers.reading import json_of
 from shoal.errors import BadInput
 from shoal.model.fields import TIME_LIMIT
 from shoal.model.migration import OldTask
@@ -49,10 +49,7 @@ class Table(dict[str, Any]):
 
 def json_rows(file: str, text: bytes) -> list[OldRow]:
     """The rows of one of the JSON files. Raises BadInput when it is none."""
-    try:
-        given = json.loads(text, object_pairs_hook=Table)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{file} is not JSON: {error}") from None
+    given = json_of(text, file, table=Table)
     if file == AUDIT:
         if not isinstance(given, list):
             raise BadInput(f"{file} is no list of lines")
@@ -294,9 +291,9 @@ def _names(row: Mapping[str, Any], name: str, left: Left) -> list[str] | None:
     given = row.get(name)
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except (ValueError, RecursionError):
-            left.append(f"{name} was left out: it is not JSON")
+            given = json_of(given, "it")
+        except BadInput as error:
+            left.append(f"{name} was left out: {error.message}")
             return None
     if given is None:
         return None

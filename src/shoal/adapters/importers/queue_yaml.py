@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shoal.adapters.importers import record
+from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "queue-yaml"
+SYSTEM = System.QUEUE_YAML
 LISTS = ("items", "queue", "tasks", "todos", "todo", "backlog", "work")
 LARGEST = 8 * 1024 * 1024
 TITLES = ("title", "name", "text", "task", "summary", "description")
@@ -27,21 +28,17 @@ def read(path: Path) -> Iterator[ImportedItem | Refusal]:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = record.read_text(path, limit=LARGEST)
-    try:
-        record.refuse_tricks(yaml.parse(text, Loader=loader), path.name)
-        reader = loader(text)
-        root = reader.get_single_node()
-        for key, node in _nodes(yaml, root, path.name):
-            place = f"{path.name}:{node.start_mark.line + 1}"
-            try:
-                yield _item(reader.construct_document(node), key, place)
-            except (yaml.YAMLError, ValueError, OverflowError) as error:
-                yield Refusal(place, f"it cannot be read: {' '.join(str(error).split())[:300]}")
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}" if mark else ""
-        raise BadInput(f"{path.name}{at} is no YAML: {getattr(error, 'problem', error)}", field="file") from None
+    text, name = reading.read_text(path, limit=LARGEST), record.line(path.name)
+    reading.refuse_tricks(lambda: yaml.parse(text, Loader=loader), name)
+    reader = reading.constructed(lambda: loader(text), name)
+    for key, node in _nodes(yaml, reading.constructed(reader.get_single_node, name), name):
+        place = f"{name}:{node.start_mark.line + 1}"
+        try:
+            given = reading.constructed(partial(reader.construct_document, node), "it")
+        except BadInput as error:
+            yield Refusal(place, error.message)
+        else:
+            yield _item(given, key, place)
 
 
 def _nodes(yaml: Any, root: Any, name: str) -> Iterator[tuple[str | None, Any]]:
@@ -75,9 +72,9 @@ def _item(given: Any, key: str | None, place: str) -> ImportedItem | Refusal:
 
     id = pop("id", "key", "slug") or key
     title_key = next((name for name in TITLES if left.get(name)), "title")
-    title = str(left.pop(title_key, None) or "")
+    title = record.text_of(left.pop(title_key, None) or "")
     first, _, more = title.strip().partition("\n")
-    bodies = [str(left.pop(name)) for name in BODIES if isinstance(left.get(name), str | int | float)]
+    bodies = [record.text_of(left.pop(name)) for name in BODIES if isinstance(left.get(name), str | int | float)]
     return record.item(
         SYSTEM,
         id,
@@ -86,7 +83,8 @@ def _item(given: Any, key: str | None, place: str) -> ImportedItem | Refusal:
         body="\n\n".join(filter(None, [more.strip(), *bodies])),
         status=pop("status", "state"),
         priority=pop("priority", "prio"),
-        effort=pop("effort", "size", "estimate"),
+        effort=pop("effort", "size"),
+        estimate=pop("estimate", "estimate_minutes", "estimated_minutes"),
         type=pop("type", "kind", "category"),
         labels=record.names(pop("labels", "tags")),
         owner=pop("owner", "assignee", "assigned_to"),

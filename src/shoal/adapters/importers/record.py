@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from shoal.adapters.importers import lobwife
-from shoal.errors import BadInput
 from shoal.model.item import LONGEST_TEXT, Effort
 from shoal.model.item_import import ImportedItem, Refusal
 
-DEEPEST = 30
-LARGEST_FILE = 64 * 1024 * 1024
 OPEN = ("open", "new", "todo", "to do", "to-do", "pending", "queued", "ready", "backlog", "accepted", "planned", "")
 DONE = ("done", "completed", "complete", "closed", "finished", "shipped", "resolved", "merged")
 DECLINED = ("declined", "cancelled", "canceled", "wontfix", "won't fix", "rejected", "skipped", "dropped", "obsolete")
@@ -41,6 +37,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _TIME = re.compile(r"~?\s*(\d+(?:\.\d+)?)\s*(m|min|mins|minutes?|h|hrs?|hours?|d|days?|w|weeks?)", re.IGNORECASE)
 _MINUTES = {"m": 1, "h": 60, "d": 480, "w": 2400}
+_MOST_MINUTES = 5_256_000
 
 
 def item(
@@ -53,6 +50,7 @@ def item(
     status: Any = "",
     priority: Any = None,
     effort: Any = None,
+    estimate: Any = None,
     type: Any = None,
     labels: Iterable[Any] = (),
     owner: Any = None,
@@ -63,7 +61,11 @@ def item(
     files: Iterable[Any] = (),
     rest: Mapping[str, Any] | None = None,
 ) -> ImportedItem | Refusal:
-    """A record of one item, or why it cannot be one. `rest` is what no field is for: kept in refs and the text."""
+    """A record of one item, or why it cannot be one. `rest` is what no field is for: kept in refs and the text.
+
+    An effort may be said as a time, and an estimate as a word.
+    """
+    place = line(place)[:1500]
     key = line(id)
     if not key:
         return Refusal(place, "it has no id")
@@ -73,13 +75,15 @@ def item(
     notes: list[str] = []
     state, word = state_of(status)
     refs, also = _kept(system, rest or {})
-    text = "\n\n".join(filter(None, [shown, _plain(body).strip(), "\n".join(also)]))
+    text = "\n\n".join(filter(None, [shown, text_of(body).strip(), "\n".join(also)]))
     if len(text) > LONGEST_TEXT:
         notes.append(f"its text was cut from {len(text)} to {LONGEST_TEXT} characters")
         text = text[:LONGEST_TEXT]
     rank = priority_of(priority)
     if priority not in (None, "") and rank is None:
         notes.append(f"its priority {line(priority)[:50]!r} is none of P0 to P3, and was left out")
+    sizes = (effort_of(effort), effort_of(estimate))
+    minutes = minutes_of(estimate) or minutes_of(effort)
     due = moment(due_at)
     if due_at not in (None, "") and due is None:
         notes.append(f"its date {line(due_at)[:50]!r} is no date, and was left out")
@@ -90,12 +94,13 @@ def item(
         "text": text,
         "status": state,
         "priority": rank,
-        "effort": effort_of(effort),
+        "effort": next((one for one in sizes if one is not Effort.UNKNOWN), Effort.of(minutes)),
+        "estimate_minutes": minutes,
         "type": line(type)[:200] or None,
         "labels": _names([*labels, word] if word else labels)[:50],
         "owner": line(owner).removeprefix("@")[:200] or None,
         "due_at": due,
-        "closed_at": moment(closed_at) if state == "done" else None,
+        "done_at": moment(closed_at) if state == "done" else None,
         "parent": {"system": system, "id": line(parent)} if line(parent) else None,
         "blocked_by": [{"system": system, "id": one} for one in dict.fromkeys(map(line, blocked_by)) if one],
         "files": _names(files)[:200],
@@ -108,9 +113,18 @@ def item(
         return Refusal(place, f"{key[:100]}: {error}")
 
 
+def text_of(given: Any) -> str:
+    """A value as text, without what no database takes; empty for none."""
+    try:
+        text = given if isinstance(given, str) else "" if given is None else str(given)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        text = "a number too large to be written"
+    return _SURROGATES.sub("\ufffd", text.replace("\x00", ""))
+
+
 def line(given: Any) -> str:
     """A value as text on one line, without what no name may have; empty for none."""
-    return "" if given is None else " ".join(_CONTROLS.sub(" ", _plain(given)).split())
+    return "" if given is None else " ".join(_CONTROLS.sub(" ", text_of(given)).split())
 
 
 def names(given: Any) -> list[Any]:
@@ -136,7 +150,8 @@ def priority_of(given: Any) -> int | None:
     if isinstance(given, bool) or given is None:
         return None
     if isinstance(given, int | float):
-        return min(int(given), 3) if given >= 0 and given == int(given) else None
+        is_whole = isinstance(given, int) or given.is_integer()
+        return min(int(given), 3) if is_whole and given >= 0 else None
     word = line(given).casefold()
     if found := re.fullmatch(r"p?(\d)", word):
         return min(int(found[1]), 3)
@@ -144,13 +159,19 @@ def priority_of(given: Any) -> int | None:
 
 
 def effort_of(given: Any) -> Effort:
-    """Small, medium or large from a word, a time as 2h, or a number of minutes."""
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return _of_minutes(given)
+    """Small, medium or large from a word."""
     word = line(given).casefold()
-    if found := _TIME.fullmatch(word):
-        return _of_minutes(float(found[1]) * _MINUTES[found[2][0].lower()])
     return next((effort for effort, words in EFFORTS.items() if word in words), Effort.UNKNOWN)
+
+
+def minutes_of(given: Any) -> int | None:
+    """Minutes from a number of them, or a time as 2h; None when it is neither."""
+    minutes: float = 0
+    if isinstance(given, int | float):
+        minutes = 0 if isinstance(given, bool) else given
+    elif found := _TIME.fullmatch(line(given)):
+        minutes = float(found[1]) * _MINUTES[found[2][0].lower()]
+    return round(min(minutes, _MOST_MINUTES)) or None if minutes > 0 else None
 
 
 def moment(given: Any) -> int | None:
@@ -160,40 +181,6 @@ def moment(given: Any) -> int | None:
     if isinstance(given, date):
         return lobwife.moment(datetime(given.year, given.month, given.day, tzinfo=UTC).isoformat())
     return lobwife.moment(given)
-
-
-def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
-    """A file's text; what is no UTF-8 in it is replaced. Raises BadInput when it cannot be read, or is too large."""
-    try:
-        if path.stat().st_size > limit:
-            raise BadInput(f"{path} has more than {limit // 1024 // 1024} MB", field="file")
-        return path.read_bytes().decode("utf-8-sig", errors="replace")
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}", field="file") from None
-
-
-def refuse_tricks(events: Iterable[Any], name: str) -> None:
-    """Raise BadInput for YAML with aliases, of which a few can stand for billions, or nested too deeply."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        if isinstance(event, yaml.AliasEvent):
-            raise BadInput(f"{name} has aliases (*name): write out what they stand for", field="file")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise BadInput(f"{name} is nested too deeply", field="file")
-
-
-def _plain(given: Any) -> str:
-    text = given if isinstance(given, str) else "" if given is None else str(given)
-    return _SURROGATES.sub("\ufffd", text.replace("\x00", ""))
-
-
-def _of_minutes(minutes: float) -> Effort:
-    if not minutes > 0:
-        return Effort.UNKNOWN
-    return Effort.SMALL if minutes < 30 else Effort.MEDIUM if minutes <= 120 else Effort.LARGE
 
 
 def _names(given: Iterable[Any]) -> list[str]:
@@ -208,7 +195,7 @@ def _kept(system: str, rest: Mapping[str, Any]) -> tuple[dict[str, str], list[st
         if value in (None, "", [], {}):
             continue
         name = f"{system}.{line(key)}"[:200]
-        text = value if isinstance(value, str) else _json(value)
+        text = text_of(value if isinstance(value, str) else _json(value))
         if len(text) <= 200 and "\n" not in text and line(text) and len(refs) < 40:
             refs[name] = line(text)[:200]
         else:
@@ -218,8 +205,8 @@ def _kept(system: str, rest: Mapping[str, Any]) -> tuple[dict[str, str], list[st
 
 def _json(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
-        return ", ".join(map(str, value))
+        return ", ".join(map(text_of, value))
     try:
-        return msgspec.json.encode(value, enc_hook=str).decode()
-    except (TypeError, ValueError, RecursionError):
-        return str(value)[:1000]
+        return msgspec.json.encode(value, enc_hook=text_of).decode()
+    except (TypeError, ValueError, ArithmeticError):
+        return text_of(value)[:1000]

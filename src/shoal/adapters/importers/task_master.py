@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shoal.adapters.importers import record
+from shoal.adapters.importers import reading, record
 from shoal.errors import BadInput
-from shoal.model.item_import import ImportedItem, Refusal
+from shoal.model.item_import import ImportedItem, Refusal, System
 
-SYSTEM = "task-master"
+SYSTEM = System.TASK_MASTER
 PLACES = (".taskmaster/tasks/tasks.json", "tasks/tasks.json", "tasks.json")
 TAG = "master"  # what a list without a tag becomes there
 SECTIONS = {"details": "Details", "testStrategy": "Test strategy", "acceptanceCriteria": "Acceptance criteria"}
@@ -32,13 +31,11 @@ def read(path: Path) -> Iterator[ImportedItem | Refusal]:
         if found is None:
             raise BadInput(f"{path} has no {PLACES[0]}", field="file")
         path = found
-    try:
-        given = json.loads(record.read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path.name} is no JSON: {error}", field="file") from None
-    for tag, tasks in _lists(given, path.name):
+    name = record.line(path.name)
+    for tag, tasks in _lists(reading.json_of(reading.read_text(path), name), name):
+        tag = record.line(tag)
         for number, task in enumerate(tasks, start=1):
-            yield from _task(task, tag, f"{path.name}: {tag}, task {number}")
+            yield from _task(task, tag, f"{name}: {tag[:100]}, task {number}")
 
 
 def _lists(given: Any, name: str) -> Iterator[tuple[str, list[Any]]]:
@@ -76,7 +73,7 @@ def _record(given: Any, tag: str, place: str, *, above: str | None, siblings: fr
     left = {key: value for key, value in given.items() if key not in OWN}
     id = record.line(left.pop("id", None))
     short = id.removeprefix(f"{above}.") if above else id
-    parts = [str(left.pop("description", None) or "")]
+    parts = [record.text_of(left.pop("description", None))]
     parts += [f"{heading}: {_joined(said)}" for key, heading in SECTIONS.items() if (said := left.pop(key, None))]
 
     def name(ref: Any) -> str:
@@ -104,4 +101,4 @@ def _record(given: Any, tag: str, place: str, *, above: str | None, siblings: fr
 
 
 def _joined(said: Any) -> str:
-    return "\n".join(f"- {one}" for one in said) if isinstance(said, list) else str(said)
+    return "\n".join(f"- {record.text_of(one)}" for one in said) if isinstance(said, list) else record.text_of(said)

@@ -232,7 +232,7 @@ def fields(text: str, *, hidden: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (minutes := _minutes(plain.strip())) is not None:
         found["estimate_minutes"] = min(minutes, 5_256_000)
-    if (effort := _effort(line, minutes)) is not Effort.UNKNOWN:
+    if (effort := Effort.of(minutes) if minutes else _effort(line)) is not Effort.UNKNOWN:
         found["effort"] = effort
     if (priority := _priority(plain)) is not None:
         found["priority"] = priority
@@ -259,10 +259,8 @@ def _minutes(plain: str) -> int | None:
     return round(float(number) * _MINUTES[unit[0].lower()])
 
 
-def _effort(line: str, minutes: int | None) -> Effort:
+def _effort(line: str) -> Effort:
     """1 is an hour, 5 a day, 10 a week or more."""
-    if minutes is not None:
-        return Effort.SMALL if minutes < 30 else Effort.MEDIUM if minutes <= 120 else Effort.LARGE
     size = _SIZE.search(line.strip()) or _SIZE_NAMED.search(line)
     if size is None:
         return Effort.UNKNOWN

@@ -21,6 +21,7 @@ CREATE TABLE items (
   title TEXT,
   summary TEXT,
   effort TEXT NOT NULL DEFAULT 'unknown' CHECK (effort IN ('unknown', 'small', 'medium', 'large')),
+  estimate_minutes INTEGER,
   risk TEXT NOT NULL DEFAULT 'unknown' CHECK (risk IN ('unknown', 'low', 'medium', 'high')),
   priority INTEGER CHECK (priority BETWEEN 0 AND 3),
   sort_order BIGINT NOT NULL DEFAULT 0,
@@ -49,7 +50,6 @@ CREATE TABLE items (
 CREATE INDEX items_of_file ON items (project, source_file) WHERE source_file IS NOT NULL;
 CREATE INDEX items_of_status ON items (status, priority, sort_order, id);
 CREATE INDEX items_of_check ON items (check_name, project) WHERE check_name IS NOT NULL;
-CREATE INDEX items_of_text ON items (text_hash, project);
 CREATE INDEX items_of_parent ON items (parent) WHERE parent IS NOT NULL;
 
 -- The files that an item is about, as far as they are there. `validated` when something says that they matter to it.

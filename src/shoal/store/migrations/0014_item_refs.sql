@@ -1,5 +1,5 @@
 -- What items are called in the backlogs that they were imported from, and what was said of them there the last time:
--- what has changed there since is told apart from what was edited here.
+-- what has changed there since is told apart from what was edited here. Names among ledgers are of no project: ''.
 CREATE TABLE item_refs (
   project TEXT NOT NULL,
   system TEXT NOT NULL,

@@ -10,12 +10,14 @@
 -- One new work item.
 INSERT INTO items (
   project, source_file, source_line, heading, text, text_hash, form, status, accepted, decided_by, origin, check_name,
-  rule, run, severity, title, summary, effort, risk, priority, sort_order, tier, type, labels, owner, due_at, parent,
-  refs, first_seen_at, last_seen_at, done_at, created_at, updated_at
+  rule, run, severity, title, summary, effort, estimate_minutes, risk, priority, sort_order, tier, type, labels, owner, due_at, parent,
+  refs, confidence, assessed_at, assessed_by, first_seen_at, last_seen_at, done_at, done_commit, created_at, updated_at,
+  prioritised_by
 ) VALUES (
   :project, :source_file, :source_line, :heading, :text, :text_hash, :form, :status, :accepted, :decided_by, :origin,
-  :check_name, :rule, :run, :severity, :title, :summary, :effort, :risk, :priority, :sort_order, :tier, :type, :labels,
-  :owner, :due_at, :parent, :refs, :first_seen_at, :now, :done_at, :now, :now
+  :check_name, :rule, :run, :severity, :title, :summary, :effort, :estimate_minutes, :risk, :priority, :sort_order, :tier, :type, :labels,
+  :owner, :due_at, :parent, :refs, :confidence, :assessed_at, :assessed_by, :first_seen_at, :now, :done_at,
+  :done_commit, :now, :now, :prioritised_by
 )
 RETURNING *
 
@@ -48,6 +50,7 @@ UPDATE items SET
   title = :title,                           -- if title
   summary = :summary,                       -- if summary
   effort = :effort,                         -- if effort
+  estimate_minutes = :estimate_minutes,     -- if estimate_minutes
   risk = :risk,                             -- if risk
   priority = :priority,                     -- if priority
   sort_order = :sort_order,                 -- if sort_order

@@ -62,12 +62,14 @@ WHERE id IN (SELECT CAST(value ->> 'id' AS BIGINT) FROM {{rows}}) AND parent IS 
 -- name: insert
 -- New items; rows: a JSON array of objects. They are numbered in its order.
 INSERT INTO items (
-  project, source_file, source_line, heading, text, text_hash, form, status, decided_by, origin, effort, priority,
+  project, source_file, source_line, heading, text, text_hash, form, status, decided_by, origin, effort,
+  estimate_minutes, priority,
   labels, owner, due_at, refs, first_seen_at, last_seen_at, done_at, created_at, updated_at
 )
 SELECT
   :project, value ->> 'source_file', CAST(value ->> 'source_line' AS INTEGER), value ->> 'heading', value ->> 'text',
   value ->> 'text_hash', value ->> 'form', value ->> 'status', value ->> 'decided_by', 'scan', value ->> 'effort',
+  CAST(value ->> 'estimate_minutes' AS INTEGER),
   CAST(value ->> 'priority' AS INTEGER), value ->> 'labels', value ->> 'owner',
   CAST(value ->> 'due_at' AS BIGINT), value ->> 'refs', :now, :now, CAST(value ->> 'done_at' AS BIGINT), :now, :now
 FROM {{rows}}
@@ -86,6 +88,7 @@ UPDATE items SET
   accepted = CAST(value ->> 'accepted' AS INTEGER),
   decided_by = value ->> 'decided_by',
   effort = value ->> 'effort',
+  estimate_minutes = CAST(value ->> 'estimate_minutes' AS INTEGER),
   priority = CAST(value ->> 'priority' AS INTEGER),
   labels = value ->> 'labels',
   owner = value ->> 'owner',
