@@ -153,5 +153,19 @@ def test_commit_that_ticked_is_found_below_later_ones(repository: Path) -> None:
         git(repository, "commit", "-qm", "On")
         commits.append(git(repository, "rev-parse", "HEAD"))
     file.write_text(file.read_text() + "- [x] Not committed\n")
-    assert credit.commits_of(repository, "TODO.md", [3, 4, 5]) == {3: commits[1], 4: commits[0]}
-    assert credit.commits_of(repository, "none.md", [1]) == {}
+    assert credit.commits_of(repository, "TODO.md", [3, 4, 5], 1000) == {3: commits[1], 4: commits[0]}
+    assert credit.commits_of(repository, "none.md", [1], 1000) == {}
+
+
+def test_repository_of_another_shape_is_read(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main", "--object-format=sha256")
+    write(tmp_path, TODO_md="- [x] a\n", own_md="", other_md="")
+    git(tmp_path, "add", "TODO.md")
+    git(tmp_path, "commit", "-qm", "One")
+    git(tmp_path, "worktree", "add", "-q", "other")
+    (tmp_path / ".git/info/exclude").write_text("own.md\nother/\n")
+    found = tree.look(tmp_path)
+    assert (found.paths, found.head) == (["TODO.md", "other.md"], git(tmp_path, "rev-parse", "HEAD"))
+    assert credit.commits_of(tmp_path, "TODO.md", [1], 1000) == {1: found.head}
+    beside = tree.look(tmp_path / "other")
+    assert (beside.paths, beside.head) == (["TODO.md"], found.head)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shoal.adapters.git.reading import top_of
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.adapters.scanners.tree import Note, Tree
 from shoal.clock import SystemClock
@@ -87,7 +88,7 @@ def _project_of(path: Path, folders: Mapping[str, Path], named: str | None) -> t
     around = [(name, root) for name, root in folders.items() if path == root or root in path.parents]
     if around and named is None:
         return max(around, key=lambda one: len(one[1].parts))
-    root = tree.top_of(path if path.is_dir() else path.parent) or (path if path.is_dir() else path.parent)
+    root = top_of(path if path.is_dir() else path.parent) or (path if path.is_dir() else path.parent)
     return named or root.name or "default", root
 
 
@@ -122,7 +123,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         since=before.number,
         dry_run=dry_run,
     )
-    credited = _credit(ledger, listed.root, report) if listed.in_git and not dry_run else 0
+    credited = _credit(ledger, settings, listed.root, report) if listed.in_git and not dry_run else 0
     return Done(ask, report, notes, len(files), len(unchanged), credited)
 
 
@@ -148,7 +149,7 @@ def _cache(ask: Ask) -> Path:
     return user_cache_path("shoal", appauthor=False) / "scans" / f"{name}.msgpack"
 
 
-def _credit(ledger: Ledger, root: Path, report: ScanReport) -> int:
+def _credit(ledger: Ledger, settings: Settings, root: Path, report: ScanReport) -> int:
     """Tell which commit ticked what was found ticked now, and was open before."""
     if report.scanner != MARKDOWN:
         return 0
@@ -160,7 +161,8 @@ def _credit(ledger: Ledger, root: Path, report: ScanReport) -> int:
     for path, items in lines.items():
         from shoal.adapters.scanners.credit import commits_of
 
-        commits |= {items[line]: commit for line, commit in commits_of(root, path, items).items()}
+        ticked = commits_of(root, path, items, settings.backlog.max_file_bytes)
+        commits |= {items[line]: commit for line, commit in ticked.items()}
     if commits:
         ledger.items.credit(commits=commits)
     return len(commits)

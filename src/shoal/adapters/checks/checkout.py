@@ -10,7 +10,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from posixpath import basename, dirname, normpath
 
-from shoal.adapters.git.repository import Git, records
+from shoal.adapters.git.reading import Reading
+from shoal.adapters.git.repository import records
 from shoal.errors import GitError
 
 # Folders that hold other people's files, or what a program made; git does not list them where they are ignored.
@@ -27,8 +28,8 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         """List the files. Ignored ones are left out, and links to folders are not followed."""
         self.root = root.resolve()
-        self._git = Git(self.root)
-        self.is_repository = self._git.enclosing() is not None if _has_git() else False
+        self._git = Reading(self.root)
+        self.is_repository = self._git.top is not None and _has_git()
         listed = self._tracked() if self.is_repository else self._walked()
         self.files = frozenset(listed)
         self.folders = frozenset(_folders(self.files))
@@ -131,7 +132,12 @@ class Checkout:
             return frozenset()
         given = "".join(f"{path}\0" for path in asked).encode("utf-8", "surrogateescape")
         try:
-            told = self._git.run("check-ignore", "--no-index", "-z", "--stdin", given=given, codes=(0, 1)).stdout
+            told = self._git.run(
+                *("check-ignore", "--no-index", "-z", "--stdin"),
+                given=given,
+                codes=(0, 1),
+                environment={"GIT_LITERAL_PATHSPECS": "0"},  # the command knows no other paths, and refuses the word
+            ).stdout
         except GitError:  # a path in a submodule, or beyond a link
             return frozenset()
         return frozenset(records(told))

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from shoal.adapters.git.program import Program
+from shoal.adapters.git.reading import Reading
 from shoal.clock import monotonic_seconds
 from shoal.errors import GitError
 
@@ -26,7 +26,6 @@ MOST_FOUND = 8_000_000  # bytes that a search may say
 ENOUGH = 200  # lines of one file that are looked at
 LONGEST_LINE = 400  # characters; a line beyond that was made by a program
 FOREIGN = frozenset({"node_modules", "__pycache__", "venv"})
-_QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
 
 
 class Place(NamedTuple):
@@ -43,33 +42,26 @@ class Sources:
     def __init__(self, root: Path) -> None:
         """Look at nothing yet."""
         self.root = Path(os.path.realpath(root))
-        self._git = Program(self.root, timeout_seconds=SEARCH_SECONDS * 3)
+        self._git = Reading(self.root, timeout_seconds=SEARCH_SECONDS * 3)
         self.text = lru_cache(maxsize=500)(self._read)
 
     @cached_property
     def in_git(self) -> bool:
         """Whether git has the folder. Raises GitError when it has and cannot read it."""
-        if not self.root.is_dir():
+        if not self.root.is_dir() or self._git.top is None or not shutil.which("git"):
             return False
-        with suppress(GitError):
-            return self._git.run("rev-parse", "--is-inside-work-tree").stdout.strip() == b"true"
-        if any((one / ".git").exists() for one in (self.root, *self.root.parents)) and shutil.which("git"):
-            self._git.run("rev-parse", "--is-inside-work-tree")
-        return False
+        return self._git.run("rev-parse", "--is-inside-work-tree").stdout.strip() == b"true"
 
     @cached_property
     def head(self) -> str | None:
         """The commit that is checked out."""
-        if not self.in_git:
-            return None
-        said = self._git.run("rev-parse", "--verify", "-q", "HEAD", codes=(0, 1, 128)).stdout
-        return said.decode().strip() or None
+        return self._git.head() if self.in_git else None
 
     @cached_property
     def files(self) -> frozenset[str]:
         """The paths of all files that are not ignored."""
         if self.in_git:
-            said = self._git.run("ls-files", "-co", "--exclude-standard", "-z", environment=_QUIET).stdout
+            said = self._git.run("ls-files", "-co", "--exclude-standard", "-z").stdout
             return frozenset(_paths(said))
         if shutil.which("git") and self.root.is_dir():
             with suppress(GitError):
@@ -120,26 +112,27 @@ class Sources:
 
     def _said(self, command: Sequence[str]) -> Iterator[str]:
         """What a search says, line by line, and no more of it than is of use."""
-        process = subprocess.Popen(  # noqa: S603 - a search, with arguments of ours
-            command,
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self._git.environment | _QUIET,
-        )
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        deadline, size = monotonic_seconds() + SEARCH_SECONDS, 0
-        try:
-            for line in process.stdout:
-                size += len(line)
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
-                if size > MOST_FOUND or monotonic_seconds() > deadline:
-                    break
-        finally:
-            process.kill()
-            process.stdout.close()
-            process.wait()
+        with self._git.place() as place:
+            process = subprocess.Popen(  # noqa: S603 - a search, with arguments of ours
+                command,
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._git.environment | place,
+            )
+            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            deadline, size = monotonic_seconds() + SEARCH_SECONDS, 0
+            try:
+                for line in process.stdout:
+                    size += len(line)
+                    yield line.decode("utf-8", "replace").rstrip("\r\n")
+                    if size > MOST_FOUND or monotonic_seconds() > deadline:
+                        break
+            finally:
+                process.kill()
+                process.stdout.close()
+                process.wait()
 
     def _read_for(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         deadline = monotonic_seconds() + SEARCH_SECONDS

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from shoal.adapters.git.program import Program
+from shoal.adapters.git.reading import Reading
 from shoal.errors import GitError
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 LONGEST_PATH = 1000
 MARKDOWN = (".md", ".markdown", ".mdx")
 _TEXT = (*MARKDOWN, ".txt")
-_QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
 
 
 class Note(Struct, frozen=True):
@@ -45,12 +44,6 @@ class Tree(Struct, frozen=True):
     in_git: bool = False
 
 
-def top_of(folder: Path) -> Path | None:
-    """The top folder of the repository that a folder is in; None when it is in none."""
-    folder = Path(os.path.realpath(folder))
-    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
-
-
 def real(root: Path) -> Path:
     """A root as its files are named from it: without links."""
     return Path(os.path.realpath(root))
@@ -65,13 +58,12 @@ def look(root: Path, under: Sequence[str] = ()) -> Tree:
     if not root.is_dir():
         return Tree(root, [], [Note(str(root), "is no folder")])
     notes: list[Note] = []
-    if top_of(root) is None:
+    git = Reading(root)
+    if git.top is None:
         listed: Iterable[bytes] = _walk(root, notes)
         return Tree(root, _plain(listed, under, notes), notes)
-    git = Program(root)
-    said = git.run("ls-files", "-co", "--exclude-standard", "-z", "--", *under, environment=_QUIET).stdout
-    head = git.run("rev-parse", "--verify", "-q", "HEAD", codes=(0, 1, 128)).stdout.decode().strip()
-    return Tree(root, _plain(filter(None, said.split(b"\0")), (), notes), notes, head or None, in_git=True)
+    said = git.run("ls-files", "-co", "--exclude-standard", "-z", "--", *under).stdout
+    return Tree(root, _plain(filter(None, said.split(b"\0")), (), notes), notes, git.head(), in_git=True)
 
 
 def _plain(listed: Iterable[bytes], under: Sequence[str], notes: list[Note]) -> list[str]:
@@ -216,13 +208,14 @@ def read(root: Path, path: str, max_bytes: int) -> bytes | Note | None:
 def renamed(root: Path, since: str | None, paths: Collection[str], known: Collection[str]) -> dict[str, str]:
     """The files that got another name since a commit, new to old, as git has it; of those that were read before.
 
-    A commit that is not there any more has nothing to say. Raises nothing.
+    The commit is compared with the index, so a new name counts from `git mv` or `git add` on. A commit that is not
+    there any more has nothing to say. Raises nothing.
     """
     if since is None or not re.fullmatch(r"[0-9a-f]{40,64}", since) or not set(known) - set(paths):
         return {}
-    asked = ("diff", "-M", "--name-status", "--diff-filter=R", "--relative", "--no-ext-diff", "--no-textconv")
+    asked = ("diff-index", "--cached", "-M", "--name-status", "--diff-filter=R", "--relative", "-z")
     try:
-        said = Program(root).run(*asked, "-z", since, "--", environment=_QUIET).stdout
+        said = Reading(root).run(*asked, since, "--").stdout
     except GitError:
         return {}
     parts = said.decode("utf-8", "replace").split("\0")
