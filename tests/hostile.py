@@ -13,12 +13,20 @@ ATTRIBUTES = """\
 * merge=local
 *.md diff=local filter=local
 MINE.md diff=mine filter=mine
+docs/*.md diff=mine filter=mine
 *.txt filter=process
 *.ini diff=included
 *.cfg diff=worktree
 """
 # What they name is set in the user's own configuration, so that only the repository's part of it is hostile.
-OF_THE_USER = ("diff.mine.textconv", "diff.mine.command", "filter.mine.clean", "filter.mine.smudge", "gpg.program")
+OF_THE_USER = (
+    "diff.external",
+    "diff.mine.textconv",
+    "diff.mine.command",
+    "filter.mine.clean",
+    "filter.mine.smudge",
+    "gpg.program",
+)
 PROGRAMS = (
     *("core.fsmonitor", "core.pager", "core.editor", "core.sshCommand", "core.gitProxy", "core.askPass"),
     *("core.alternateRefsCommand", "credential.helper", "sequence.editor", "interactive.diffFilter"),
