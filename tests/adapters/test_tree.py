@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.adapters.scanners import credit, markdown_files, tree
+from shoal.adapters.scanners import credit, markdown_files, ticking, tree
 from shoal.adapters.scanners.tree import Note
 from shoal.model.found import FoundFile
 
@@ -169,3 +169,15 @@ def test_repository_of_another_shape_is_read(tmp_path: Path) -> None:
     assert credit.commits_of(tmp_path, "TODO.md", [1], 1000) == {1: found.head}
     beside = tree.look(tmp_path / "other")
     assert (beside.paths, beside.head) == (["TODO.md"], found.head)
+
+
+@pytest.mark.parametrize(
+    "path", ["../TODO.md", "/etc/passwd", "docs/../../TODO.md", ".git/config", "sub/.GIT/x.md", "..", ""]
+)
+def test_nothing_outside_of_the_project_is_read_or_ticked(repository: Path, path: str) -> None:
+    box = "- [ ] Mend the pump\n"
+    write(repository.parent, TODO_md=box)
+    write(repository, **{"sub__.GIT__x_md": box, ".git__config": box})
+    told = [Note(path, "is no file of the project's own folder")]
+    assert [tree.read(repository, path, 1000)] == told
+    assert ticking.tick(repository, path, {"W1": (1, "Mend the pump")}, 1000) == ([], told)

@@ -18,11 +18,11 @@ from msgspec import Struct
 
 from shoal.adapters.git.reading import Reading
 from shoal.errors import GitError
+from shoal.model.item import LONGEST_PATH, is_path
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-LONGEST_PATH = 1000
 MARKDOWN = (".md", ".markdown", ".mdx")
 _TEXT = (*MARKDOWN, ".txt")
 
@@ -183,6 +183,8 @@ def _compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
 
 def read(root: Path, path: str, max_bytes: int) -> bytes | Note | None:
     """A file's bytes; a note when it is not to be read; None when it is gone or no plain file."""
+    if not is_path(path) or ".git" in path.casefold().split("/"):
+        return Note(path, "is no file of the project's own folder")
     whole = f"{root}/{path}"
     folder = os.path.dirname(whole)
     if os.path.realpath(folder) != os.path.normpath(folder):
