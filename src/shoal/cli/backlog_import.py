@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal.cli.output import remark
 from shoal.cli.session import Session, command, given
 from shoal.errors import BadInput
 
@@ -58,10 +59,10 @@ def import_(session: Session, source: str, system: str | None, project: str | No
     def show() -> None:
         for row in came.told:
             word = "not taken" if row.outcome is RowOutcome.REFUSED else row.item or row.outcome.value
-            click.echo(f"{row.place}: {word}: {row.reason}", err=True)
+            remark(f"{row.place}: {word}: {row.reason}")
         if came.waiting:
             some = ", ".join(came.waiting[:10]) + (" …" if len(came.waiting) > 10 else "")
-            click.echo(f"links to {len(came.waiting)} that were not imported wait for them: {some}", err=True)
+            remark(f"links to {len(came.waiting)} that were not imported wait for them: {some}")
         click.echo(
             f"{came.rows} items of {came.system}: {came.taken} taken, {came.updated} updated, {came.same} the same, "
             f"{came.refused} refused"
@@ -95,7 +96,7 @@ def said(session: Session, file: Path, came: ItemsImported) -> None:
     def show() -> None:
         click.echo(f"{len(came.created)} created, {len(came.existing)} were there already")
         for one in came.refused:
-            click.echo(f"{file}:{one.line}: {one.reason}", err=True)
+            remark(f"{file}:{one.line}: {one.reason}")
         if came.refused:
             click.echo(f"{len(came.refused)} lines were refused or taken in part; mend them, import again", err=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli import moments
+from shoal.cli.output import clean
 from shoal.model.item import Item, ItemDetail, shown
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ STYLES = {
     "wontfix": "dim",
     "stale": "yellow",
 }
-
-
-def clean(text: str, *, lines: bool = False) -> str:
-    """A text without what a terminal would obey: it may come from anybody's file."""
-    return "".join(letter if letter.isprintable() or (lines and letter == "\n") else " " for letter in text)
 
 
 def name_of(item: Item) -> str:
