@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import ItemsView
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from shoal.adapters.scanners import ticking
 from shoal.adapters.scanners.decoding import decoded, is_binary
 from shoal.adapters.scanners.markdown import declares_work, scan
+from shoal.errors import Refused
 from shoal.model.found import Found, Mark
 from shoal.model.item import Effort, Form
 
@@ -321,3 +323,20 @@ def test_box_is_ticked_and_no_other_byte_changed(tmp_path: Path) -> None:
     assert ticking.tick(tmp_path, "TODO.md", {"W1": (1, "Teich")}, 10_000)[0] == ["W1"]
     assert file.read_bytes() == "\ufeff- [x] Teich\n".encode("utf-16-le")
     assert [one.name for one in tmp_path.iterdir()] == ["TODO.md"]
+
+
+def test_file_that_is_saved_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "TODO.md"
+    file.write_text("- [ ] Mend it\n")
+
+    class Saving(dict[str, tuple[int, str]]):
+        """Items during whose ticking somebody saves the file: they are asked for after it was read."""
+
+        def items(self) -> ItemsView[str, tuple[int, str]]:
+            file.write_text("- [ ] Mend it\n- [ ] Paint it\n")
+            return super().items()
+
+    with pytest.raises(Refused, match=r"TODO\.md was changed meanwhile; try again"):
+        ticking.tick(tmp_path, "TODO.md", Saving(W1=(1, "Mend it")), 10_000)
+    assert file.read_text() == "- [ ] Mend it\n- [ ] Paint it\n"
+    assert list(tmp_path.iterdir()) == [file]

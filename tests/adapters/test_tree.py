@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shoal.adapters.git.files import Note, Reader, look
-from shoal.adapters.scanners import credit, markdown_files, tree
+from shoal.adapters.scanners import credit, markdown_files, ticking, tree
 from shoal.model.found import FoundFile
 
 NAMES = ["TODO.md", "TODO", "BACKLOG.md", "ROADMAP.md", "docs/plans/**"]
@@ -168,5 +168,31 @@ def test_commit_that_ticked_is_found_below_later_ones(repository: Path) -> None:
         git(repository, "commit", "-qm", "On")
         commits.append(git(repository, "rev-parse", "HEAD"))
     file.write_text(file.read_text() + "- [x] Not committed\n")
-    assert credit.commits_of(repository, "TODO.md", [3, 4, 5]) == {3: commits[1], 4: commits[0]}
-    assert credit.commits_of(repository, "none.md", [1]) == {}
+    assert credit.commits_of(repository, "TODO.md", [3, 4, 5], 1000) == {3: commits[1], 4: commits[0]}
+    assert credit.commits_of(repository, "none.md", [1], 1000) == {}
+
+
+def test_repository_of_another_shape_is_read(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main", "--object-format=sha256")
+    write(tmp_path, TODO_md="- [x] a\n", own_md="", other_md="")
+    git(tmp_path, "add", "TODO.md")
+    git(tmp_path, "commit", "-qm", "One")
+    git(tmp_path, "worktree", "add", "-q", "other")
+    (tmp_path / ".git/info/exclude").write_text("own.md\nother/\n")
+    found = look(tmp_path)
+    assert (found.paths, found.head) == (["TODO.md", "other.md"], git(tmp_path, "rev-parse", "HEAD"))
+    assert credit.commits_of(tmp_path, "TODO.md", [1], 1000) == {1: found.head}
+    beside = look(tmp_path / "other")
+    assert (beside.paths, beside.head) == (["TODO.md"], found.head)
+
+
+@pytest.mark.parametrize(
+    "path", ["../TODO.md", "/etc/passwd", "docs/../../TODO.md", ".git/config", "sub/.GIT/x.md", "..", ""]
+)
+def test_nothing_outside_of_the_project_is_read_or_ticked(repository: Path, path: str) -> None:
+    box = "- [ ] Mend the pump\n"
+    write(repository.parent, TODO_md=box)
+    write(repository, **{"sub__.GIT__x_md": box, ".git__config": box})
+    told = [Note(path, "is no file of the project's own folder")]
+    assert [Reader(repository, 1000).read(path)] == told
+    assert ticking.tick(repository, path, {"W1": (1, "Mend the pump")}, 1000) == ([], told)

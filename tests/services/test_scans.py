@@ -393,6 +393,15 @@ def test_scan_works_over_http(served: Ledger) -> None:
     assert served.items.scanned(project="web", scanner="markdown").number == 1
 
 
+@pytest.mark.parametrize("path", ["../other/TODO.md", "..", "docs/../../TODO.md", "/etc/TODO.md", "a//b.md", "a/", ""])
+def test_path_that_leads_out_of_the_project_is_refused(served: Ledger, path: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        served.items.scan(project="web", scanner="markdown", files=[FoundFile(path=path, hash="0" * 64)])
+    assert not path or "a path below the project's folder" in str(refused.value)
+    with pytest.raises(BadInput):
+        served.items.create(text="Tick it", project="web", source_file=path)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_identities_survive_histories_in_the_ledger(ledger: Ledger, seed: int) -> None:
     document = Document(seed, items=30, generic=0)

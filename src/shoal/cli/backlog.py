@@ -273,11 +273,11 @@ def _propose(number: int, one: Proposal) -> None:
     from shoal.cli import output
 
     out = output.console()
-    out.print(Text.assemble((f"{number}. {one.title}", "bold")), soft_wrap=True)
+    out.print(Text.assemble((output.clean(f"{number}. {one.title}"), "bold")), soft_wrap=True)
     for ref, name in zip(one.items, one.names, strict=True):
-        out.print(Text(f"   {ref}  {' '.join(name.split())}"), soft_wrap=True)
+        out.print(Text(output.clean(f"   {ref}  {' '.join(name.split())}")), soft_wrap=True)
     for line in one.evidence:
-        out.print(Text(f"   - {line}", "dim"), soft_wrap=True)
+        out.print(Text(output.clean(f"   - {line}"), "dim"), soft_wrap=True)
 
 
 @backlog.command(epilog="Examples: shoal backlog export -o backlog.md; shoal backlog export --format jsonl --open")

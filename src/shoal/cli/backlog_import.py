@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from shoal.cli.output import remark
 from shoal.cli.session import Session, command
 from shoal.model.item_import import RowOutcome, System
 
@@ -47,10 +48,10 @@ def import_(session: Session, source: str, system: str | None, project: str | No
     def show() -> None:
         for row in came.told:
             word = "not taken" if row.outcome is RowOutcome.REFUSED else row.item or row.outcome.value
-            click.echo(f"{row.place}: {word}: {row.reason}", err=True)
+            remark(f"{row.place}: {word}: {row.reason}")
         if came.waiting:
             some = ", ".join(came.waiting[:10]) + (" …" if len(came.waiting) > 10 else "")
-            click.echo(f"links to {len(came.waiting)} that were not imported wait for them: {some}", err=True)
+            remark(f"links to {len(came.waiting)} that were not imported wait for them: {some}")
         click.echo(
             f"{came.rows} items of {came.system}: {came.taken} taken, {came.updated} updated, {came.same} the same, "
             f"{came.refused} refused"

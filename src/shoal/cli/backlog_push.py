@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal.cli.output import clean, remark
 from shoal.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def push(session: Session, tracker: str, dry_run: bool) -> None:
         if dry_run:
             click.echo("nothing was told: this was a dry run")
         if came.stopped:
-            click.echo(f"{came.stopped}", err=True)
+            remark(f"{came.stopped}")
 
     session.answer(came, show, ids=[one.item for one in came.done])
     if came.stopped:
@@ -60,4 +61,4 @@ def push(session: Session, tracker: str, dry_run: bool) -> None:
 
 def _say(one: Pushed) -> None:
     parts = [one.item, one.action.value, one.status, one.url or one.external_id, one.reason]
-    click.echo("  ".join(filter(None, parts)), err=one.reason is not None)
+    click.echo(clean("  ".join(filter(None, parts))), err=one.reason is not None)

@@ -135,6 +135,7 @@ def run(
     import os
     import shlex
 
+    from shoal.cli import output
     from shoal.daemon import checking
     from shoal.daemon.projects import checkout_of
 
@@ -156,7 +157,7 @@ def run(
         root=root,
         ledger=lambda: session.ledger,
         environment=os.environ,
-        say=lambda text: click.echo(text, err=True),
+        say=output.remark,
     )
     report = (
         None if dry_run else session.ledger.checks.record(**{k: getattr(found, k) for k in found.__struct_fields__})
@@ -164,7 +165,7 @@ def run(
     data = {"findings": found.findings, "complete": found.complete, "report": report, "problem": problem}
     session.answer(data, lambda: _show(found.findings, report), ids=report.new if report else [])
     if problem is not None:
-        click.echo(problem, err=True)
+        output.remark(problem)
     worst = list(STYLES)
     bad = fail_on is not None and any(worst.index(one.severity) >= worst.index(fail_on) for one in found.findings)
     return int(bad or problem is not None)
@@ -346,7 +347,7 @@ def _show(findings: list[Finding], report: FindingsReport | None) -> None:
         by_file.setdefault(one.file or "", []).append(one)
     for file, ones in sorted(by_file.items()):
         if file:
-            output.console().print(Text(file, "bold"), soft_wrap=True)
+            output.console().print(Text(output.clean(file), "bold"), soft_wrap=True)
         rows = [
             (one.line or "", Text(one.severity, STYLES[one.severity]), one.rule, one.message)
             for one in sorted(ones, key=lambda one: (one.line or 0, one.rule))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoal.cli import moments
 from shoal.cli.costs import told
+from shoal.cli.output import clean
 from shoal.model.assessment import Answer, Assessment
 from shoal.model.cost import CostSum, dollars
 from shoal.model.item import Item, ItemDetail, shown
@@ -23,11 +24,6 @@ STYLES = {
     "wontfix": "dim",
     "stale": "yellow",
 }
-
-
-def clean(text: str, *, lines: bool = False) -> str:
-    """A text without what a terminal would obey: it may come from anybody's file."""
-    return "".join(letter if letter.isprintable() or (lines and letter == "\n") else " " for letter in text)
 
 
 def name_of(item: Item) -> str:

@@ -217,7 +217,9 @@ def tell(error: ShoalError) -> None:
         told = {"version": 1, "error": error.message, "code": error.code, "field": error.field}
         click.echo(msgspec.json.encode(told).decode(), err=True)
         return
-    click.echo(click.style("error: ", fg="red") + error.message, err=True, color=_colour())
+    from shoal.cli.output import clean
+
+    click.echo(click.style("error: ", fg="red") + clean(error.message, lines=True), err=True, color=_colour())
 
 
 def _colour() -> bool | None:

@@ -12,6 +12,7 @@ from shoal.model.task import Task
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 STATUS_STYLES = {
     "queued": "cyan",
@@ -26,6 +27,13 @@ STATUS_STYLES = {
 WIDTH_WITHOUT_TERMINAL = 200
 GROWS_FROM = 12  # the least width of a column that grows
 GAP = 3  # between two columns
+
+
+def clean(text: str, *, lines: bool = False) -> str:
+    """A text without what a terminal would obey: it may come from anybody's file. With `lines` their ends stay."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or (lines and letter == "\n") else " " for letter in text)
 
 
 def console() -> Console:
@@ -53,10 +61,9 @@ def table(
     """
     from rich.box import SIMPLE
     from rich.table import Table
-    from rich.text import Text
 
     out = console()
-    lines = [[cell if isinstance(cell, Text) else Text(_on_one_line(cell)) for cell in row] for row in rows]
+    lines = [[_cell(cell) for cell in row] for row in rows]
     if not lines:
         out.print(empty, markup=False)
         return
@@ -98,8 +105,12 @@ def _stacked(out: Console, columns: Sequence[str], lines: list[list[Any]]) -> No
                     out.print(Text.assemble((f"  {head:<{margin - 2}}", "dim"), part), soft_wrap=True)
 
 
-def _on_one_line(cell: Any) -> str:
-    return "" if cell is None else " ".join(str(cell).split("\n")).rstrip("\r")
+def _cell(cell: Any) -> Text:
+    from rich.text import Text
+
+    if isinstance(cell, Text):
+        return cell if cell.plain.isprintable() else Text(clean(cell.plain), cell.style)
+    return Text("" if cell is None else clean(str(cell).rstrip("\r\n")))
 
 
 def _is_fixed() -> bool:
@@ -125,7 +136,14 @@ def tasks(found: Iterable[Task], *, empty: str) -> None:
 
 def sentence(text: str) -> None:
     """One line for a person; nothing in it is markup."""
-    console().print(text, markup=False, soft_wrap=True)
+    console().print(clean(text, lines=True), markup=False, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """What a person should know beside the answer, on standard error."""
+    import click
+
+    click.echo(clean(text, lines=True), err=True)
 
 
 def task(found: Task) -> None:
@@ -133,7 +151,9 @@ def task(found: Task) -> None:
     from rich.text import Text
 
     out = console()
-    out.print(Text.assemble((found.task_id, "bold"), " ", found.title, "  ", status(found.status)), soft_wrap=True)
+    out.print(
+        Text.assemble((found.task_id, "bold"), " ", clean(found.title), "  ", status(found.status)), soft_wrap=True
+    )
     details: list[tuple[str, Any]] = [
         ("type", found.type),
         ("priority", f"P{found.priority}"),
@@ -163,12 +183,13 @@ def task(found: Task) -> None:
     ]
     for name, value in details:
         if value:
-            out.print(Text.assemble((f"  {name:<13}", "dim"), str(value)), soft_wrap=True)
+            out.print(Text.assemble((f"  {name:<13}", "dim"), clean(str(value))), soft_wrap=True)
     for one in found.success_criteria:
-        out.print(Text(f"  [ ] {one.criterion}" + (f"  ({one.measurable})" if one.measurable else "")), soft_wrap=True)
+        measured = f"  ({one.measurable})" if one.measurable else ""
+        out.print(Text(clean(f"  [ ] {one.criterion}{measured}")), soft_wrap=True)
     for name, text in (("summary", found.summary), ("last error", found.last_error)):
         if text:
-            out.print(Text.assemble((f"  {name}\n", "dim"), _indented(text)), soft_wrap=True)
+            out.print(Text.assemble((f"  {name}\n", "dim"), _indented(clean(text, lines=True))), soft_wrap=True)
 
 
 def _progress(found: Task) -> str:

@@ -128,10 +128,12 @@ def _show(done: Done, ticked: list[str], dry_run: bool, explain: bool) -> None:
 
 
 def _complain(notes: list[Any]) -> None:
+    from shoal.cli import output
+
     for one in notes[:NOTES]:
-        click.echo(f"left out: {one.path} {one.why}", err=True)
+        output.remark(f"left out: {one.path} {one.why}")
     if len(notes) > NOTES:
-        click.echo(f"left out: {len(notes) - NOTES} more; --json tells all", err=True)
+        output.remark(f"left out: {len(notes) - NOTES} more; --json tells all")
 
 
 def _progress() -> Any:

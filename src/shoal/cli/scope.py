@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal.cli.output import clean
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
 from shoal.model.cost import dollars
@@ -178,7 +179,7 @@ def _dry_run(session: Session, scoping: Scoping, items: list[Item]) -> int:
         columns = ["Item", "Tokens", "Files", "USD at most", "As it was", "Name"]
         output.table(columns, rows, empty="Nothing to assess.", grows="Name")
         if len(prepared) == 1:
-            click.echo(scoping.whole_prompt(prepared[0]))
+            click.echo(clean(scoping.whole_prompt(prepared[0]), lines=True))
         for note in dict.fromkeys(one.note for one in prepared if one.note):
             _say(note)
 
@@ -235,14 +236,13 @@ def _progress(session: Session) -> Callable[[Batch, Item], None]:
             bar = "#" * (BAR * done // batch.total)
             spent = dollars(batch.spent_usd_micros)
             text = f"[{bar:<{BAR}}] {done}/{batch.total}  {spent} USD  {item.item_id} {item.name}"
-            printable = "".join(sign if sign.isprintable() else " " for sign in text)
-            click.echo(f"\r\x1b[K{printable[: _width() - 1]}", nl=False, err=True)
+            click.echo(f"\r\x1b[K{clean(text)[: _width() - 1]}", nl=False, err=True)
 
     return tell
 
 
 def _say(text: str) -> None:
-    click.echo(("\r\x1b[K" if sys.stderr.isatty() else "") + text, err=True)
+    click.echo(("\r\x1b[K" if sys.stderr.isatty() else "") + clean(text, lines=True), err=True)
 
 
 def _clear(session: Session) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shoal.cli.output import remark
 from shoal.cli.session import Session, command, given
 from shoal.errors import ShoalError
 from shoal.model.item import NO_WORK, Item, ItemDetail, Severity
@@ -77,10 +78,9 @@ def _by_rules(session: Session, project: str | None, *, dry_run: bool) -> None:
 
     def show() -> None:
         from shoal.cli import output
-        from shoal.cli.items import clean
 
         rows = [
-            (one.item_id, DONE[one.then], one.rule, one.why, ", ".join(one.queued), clean(" ".join(one.name.split())))
+            (one.item_id, DONE[one.then], one.rule, one.why, ", ".join(one.queued), " ".join(one.name.split()))
             for one in taken
         ]
         if rows:
@@ -92,7 +92,7 @@ def _by_rules(session: Session, project: str | None, *, dry_run: bool) -> None:
         would = "This would be: " if dry_run else ""
         output.sentence(f"{would}{', '.join(said)}, {left} left to you")
         for note in notes:
-            click.echo(f"note: {note}", err=True)
+            output.remark(f"note: {note}")
 
     session.answer(
         {"decisions": taken, "left": left, "notes": notes, "dry_run": dry_run},
@@ -165,7 +165,7 @@ class Triage:
                 if self._do(key, item):
                     return True
             except ShoalError as error:
-                click.echo(f"error: {error.message}", err=True)
+                remark(f"error: {error.message}")
 
     def _do(self, key: str, item: ItemDetail) -> bool:
         """One step; whether the item is to be shown anew, or another one."""
@@ -233,7 +233,8 @@ class Triage:
         from rich.text import Text
 
         from shoal.cli import output
-        from shoal.cli.items import clean, place
+        from shoal.cli.items import place
+        from shoal.cli.output import clean
 
         out = output.console()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shoal.adapters.git.repository import Git
+from shoal.adapters.git.reading import Reading
 from shoal.clock import Clock, SystemClock
 from shoal.errors import GitError
 from shoal.settings import Settings
@@ -50,8 +50,8 @@ def _since(settings: Settings, clock: Clock | None = None) -> int | None:
 def _of(folder: Path, since: int) -> dict[str, int]:
     if not folder.is_dir():
         raise GitError(f"{folder} is no folder")
-    git = Git(folder, timeout_seconds=TIMEOUT_SECONDS)
-    if git.run("rev-parse", "--verify", "--quiet", "HEAD", codes=(0, 1, 128)).returncode != 0:
+    git = Reading(folder, timeout_seconds=TIMEOUT_SECONDS)
+    if git.head() is None:
         raise GitError(f"{folder} has no commits")
     log = git.run(
         *("log", f"--since=@{since}", "--relative", "--name-only", "--no-renames", "--diff-merges=first-parent"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shoal.adapters.git.files import top_of
+from shoal.adapters.git.reading import top_of
 from shoal.errors import BadInput
 from shoal.settings import Home, Settings
 

@@ -110,7 +110,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         changed=None if changed is None else {one.path: changed[one.path] for one in files if one.path in changed},
         dry_run=dry_run,
     )
-    credited = _credit(ledger, listed.root, report) if listed.in_git and not dry_run else 0
+    credited = _credit(ledger, settings, listed.root, report) if listed.in_git and not dry_run else 0
     return Done(ask, report, notes, len(files), len(unchanged), credited)
 
 
@@ -136,7 +136,7 @@ def _cache(ask: Ask) -> Path:
     return user_cache_path("shoal", appauthor=False) / "scans" / f"{name}.msgpack"
 
 
-def _credit(ledger: Ledger, root: Path, report: ScanReport) -> int:
+def _credit(ledger: Ledger, settings: Settings, root: Path, report: ScanReport) -> int:
     """Tell which commit ticked what was found ticked now, and was open before."""
     if report.scanner != MARKDOWN:
         return 0
@@ -148,7 +148,8 @@ def _credit(ledger: Ledger, root: Path, report: ScanReport) -> int:
     for path, items in lines.items():
         from shoal.adapters.scanners.credit import commits_of
 
-        commits |= {items[line]: commit for line, commit in commits_of(root, path, items).items()}
+        ticked = commits_of(root, path, items, settings.backlog.max_file_bytes)
+        commits |= {items[line]: commit for line, commit in ticked.items()}
     if commits:
         ledger.items.credit(commits=commits)
     return len(commits)

@@ -21,7 +21,7 @@ from shoal.daemon.scope_material import Material, gather, says, words_of
 from shoal.errors import ShoalError
 from shoal.model.assessment import MOST_FILES, Assessed, AssessedFile, NewAssessment, Suggestion
 from shoal.model.cost import NewCost, Purpose, Usage
-from shoal.model.item import Item
+from shoal.model.item import Item, is_path
 from shoal.services import assessments
 from shoal.services.prices import list_price
 from shoal.settings import Settings
@@ -199,7 +199,7 @@ class Scoping:
         for name in dict.fromkeys(map(_plain, said.files_involved)):
             text = sources.text(name) if sources is not None else None
             if sources is None or name not in sources.files:
-                missing += [name] if name else []
+                missing += [name] if is_path(name) else []
             else:
                 named = name == item.source_file or any(name == one or name.endswith(f"/{one}") for one in words.paths)
                 there.append(AssessedFile(name, named or (text is not None and says(text, words.telling))))

@@ -15,9 +15,19 @@ PREFIX = "W"
 LONGEST_TEXT = 4000
 ItemRef = Annotated[str | int, Meta(description="A work item: its number (17) or W17.")]
 Project = Annotated[Name, Meta(description="What an item belongs to: the name of a checkout.")]
+# Names with / between them; none is empty or `..`, so that it never leads out of the project's folder.
+_NAME = r"(?!\.\.(?:/|(?![\s\S])))[^\x00/]+"
+_PATH = rf"^{_NAME}(?:/{_NAME})*(?![\s\S])"
+LONGEST_PATH = 1000
 Path = Annotated[
     str,
-    Meta(min_length=1, max_length=1000, pattern=NO_NUL, description="A path in the project, with / between folders."),
+    Meta(
+        min_length=1,
+        max_length=LONGEST_PATH,
+        pattern=_PATH,
+        description="A path in the project, with / between folders.",
+        extra={"form": "a path below the project's folder, as docs/TODO.md, without `..` or a / in front"},
+    ),
 ]
 ItemText = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=NO_NUL)]
 Heading = Annotated[list[Annotated[str, Meta(max_length=500, pattern=NO_NUL)]], Meta(max_length=20)]
@@ -32,6 +42,11 @@ Labels = Annotated[list[Name], Meta(max_length=50)]
 Refs = Annotated[
     dict[Name, Name], Meta(max_length=50, description="What it is called elsewhere, by the system's name.")
 ]
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is a path that stays below the folder that it is in."""
+    return len(text) <= LONGEST_PATH and re.match(_PATH, text) is not None
 
 
 class ItemStatus(StrEnum):

@@ -11,7 +11,8 @@ from pathlib import Path
 from posixpath import basename, dirname, normpath
 
 from shoal.adapters.git.files import Reader, look
-from shoal.adapters.git.repository import Git, records
+from shoal.adapters.git.reading import Reading
+from shoal.adapters.git.repository import records
 from shoal.errors import GitError
 
 COMMITS = "20000"  # of history that are read for what was renamed
@@ -26,7 +27,7 @@ class Checkout:
         listing = look(root)
         self.root = listing.root
         self.is_repository = listing.in_git
-        self._git = Git(self.root)
+        self._git = Reading(self.root)
         self._reader = Reader(self.root, LARGEST)
         self.files = frozenset(path for path in listing.paths if os.path.lexists(self.root / path))
         self.folders = frozenset(_folders(self.files))
@@ -129,7 +130,12 @@ class Checkout:
             return frozenset()
         given = "".join(f"{path}\0" for path in asked).encode("utf-8", "surrogateescape")
         try:
-            told = self._git.run("check-ignore", "--no-index", "-z", "--stdin", given=given, codes=(0, 1)).stdout
+            told = self._git.run(
+                *("check-ignore", "--no-index", "-z", "--stdin"),
+                given=given,
+                codes=(0, 1),
+                environment={"GIT_LITERAL_PATHSPECS": "0"},  # the command knows no other paths, and refuses the word
+            ).stdout
         except GitError:  # a path in a submodule, or beyond a link
             return frozenset()
         return frozenset(records(told))

@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from shoal.adapters.git.program import Program
+from shoal.adapters.git.reading import Reading
+from shoal.model.item import LONGEST_PATH, is_path
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
-LONGEST_PATH = 1000
 # Folders that hold other people's files, or what a program made. In a repository it is said which are ignored.
 FOREIGN = frozenset({
     *(b"node_modules", b".venv", b"venv", b"__pycache__", b".tox", b".nox", b".mypy_cache", b".pytest_cache"),
     b".ruff_cache",
 })  # fmt: skip
-_QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
 
 
 class Note(Struct, frozen=True):
@@ -46,12 +45,6 @@ class Listing(Struct, frozen=True):
     in_git: bool = False
 
 
-def top_of(folder: Path) -> Path | None:
-    """The top folder of the repository that a folder is in; None when it is in none."""
-    folder = Path(os.path.realpath(folder))
-    return next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
-
-
 def real(root: Path) -> Path:
     """A root as its files are named from it: without links."""
     return Path(os.path.realpath(root))
@@ -67,13 +60,12 @@ def look(root: Path, under: Sequence[str] = ()) -> Listing:
     if not root.is_dir():
         return Listing(root, [], [Note(str(root), "is no folder")])
     notes: list[Note] = []
-    if top_of(root) is None or shutil.which("git") is None:
+    git = Reading(root)
+    if git.top is None or shutil.which("git") is None:
         listed: Iterable[bytes] = _walk(root, notes)
         return Listing(root, _plain(listed, under, notes), notes)
-    git = Program(root)
-    said = git.run("ls-files", "-co", "--exclude-standard", "-z", "--", *under, environment=_QUIET).stdout
-    head = git.run("rev-parse", "--verify", "-q", "HEAD", codes=(0, 1, 128)).stdout.decode().strip()
-    return Listing(root, _plain(filter(None, said.split(b"\0")), (), notes), notes, head or None, in_git=True)
+    said = git.run("ls-files", "-co", "--exclude-standard", "-z", "--", *under).stdout
+    return Listing(root, _plain(filter(None, said.split(b"\0")), (), notes), notes, git.head(), in_git=True)
 
 
 def _plain(listed: Iterable[bytes], under: Sequence[str], notes: list[Note]) -> list[str]:
@@ -160,6 +152,8 @@ class Reader:
 
     def read(self, path: str) -> bytes | Note | None:
         """A file's bytes; a note when it is not to be read; None when it is gone or no plain file."""
+        if not is_path(path) or ".git" in path.casefold().split("/"):
+            return Note(path, "is no file of the project's own folder")
         folder = path.rpartition("/")[0]
         if folder not in self._inside:
             whole = os.path.join(self._root, folder) if folder else self._root

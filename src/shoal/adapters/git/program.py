@@ -33,6 +33,7 @@ CONFIGURATION = {
     "init.defaultBranch": "main",
     "init.defaultObjectFormat": "sha1",
     "init.defaultRefFormat": "files",
+    "log.showSignature": "false",
 }
 
 

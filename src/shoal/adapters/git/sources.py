@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shoal.adapters.git.files import Listing, Reader, look, real
-from shoal.adapters.git.program import Program
+from shoal.adapters.git.reading import Reading
 from shoal.clock import monotonic_seconds
 
 LARGEST = 1_000_000  # bytes; what is larger is data
@@ -24,7 +24,6 @@ SEARCH_SECONDS = 20.0
 MOST_FOUND = 8_000_000  # bytes that a search may say
 ENOUGH = 200  # lines of one file that are looked at
 LONGEST_LINE = 400  # characters; a line beyond that was made by a program
-_QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
 
 
 class Place(NamedTuple):
@@ -41,6 +40,7 @@ class Sources:
     def __init__(self, root: Path) -> None:
         """Look at nothing yet."""
         self.root = real(root)
+        self._git = Reading(self.root, timeout_seconds=SEARCH_SECONDS * 3)
         self._reader = Reader(self.root, LARGEST)
         self.text = lru_cache(maxsize=500)(self._read)
 
@@ -110,26 +110,27 @@ class Sources:
 
     def _said(self, command: Sequence[str]) -> Iterator[str]:
         """What a search says, line by line, and no more of it than is of use."""
-        process = subprocess.Popen(  # noqa: S603 - a search, with arguments of ours
-            command,
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=Program(self.root).environment | _QUIET,
-        )
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        deadline, size = monotonic_seconds() + SEARCH_SECONDS, 0
-        try:
-            for line in process.stdout:
-                size += len(line)
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
-                if size > MOST_FOUND or monotonic_seconds() > deadline:
-                    break
-        finally:
-            process.kill()
-            process.stdout.close()
-            process.wait()
+        with self._git.place() as place:
+            process = subprocess.Popen(  # noqa: S603 - a search, with arguments of ours
+                command,
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._git.environment | place,
+            )
+            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+            deadline, size = monotonic_seconds() + SEARCH_SECONDS, 0
+            try:
+                for line in process.stdout:
+                    size += len(line)
+                    yield line.decode("utf-8", "replace").rstrip("\r\n")
+                    if size > MOST_FOUND or monotonic_seconds() > deadline:
+                        break
+            finally:
+                process.kill()
+                process.stdout.close()
+                process.wait()
 
     def _read_for(self, words: Sequence[str]) -> Iterator[tuple[str, int, str]]:
         deadline = monotonic_seconds() + SEARCH_SECONDS

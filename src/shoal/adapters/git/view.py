@@ -13,7 +13,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from shoal.errors import GitError
 
 FOLDERS = ("logs", "worktrees", "lfs")
 SHARED = ("objects", "refs", *FOLDERS, "packed-refs", "shallow")
+LONGEST = 10_000  # characters of a path
 PLAIN = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 PROBE = ".probe-"  # how the folders begin in which it is probed
 PROBE_MS = 600_000  # of a probe that takes so long nobody waits any more
@@ -33,10 +34,17 @@ PROBED = ("filemode", "ignorecase", "precomposeunicode", "symlinks")
 class View:
     """The folder of a view. It is made anew, whatever became of it, before each use."""
 
-    def __init__(self, folder: Path, common: Path, configuration: Callable[[], str] = lambda: PLAIN) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        common: Path,
+        configuration: Callable[[], str] = lambda: PLAIN,
+        shared: Sequence[str] = SHARED,
+    ) -> None:
         self.folder = folder
         self._common = common
         self._configuration = configuration
+        self._shared = shared
 
     def ensure(self) -> None:
         """Have it as it must be; nothing without the repository. Raises OSError."""
@@ -48,7 +56,7 @@ class View:
             where = Path("..")  # it may be moved
             for name in FOLDERS:
                 (self._common / name).mkdir(exist_ok=True)  # git makes none behind a link
-        for name in SHARED:
+        for name in self._shared:
             link, target = self.folder / name, str(where / name)
             if not link.is_symlink() or os.readlink(link) != target:
                 _replace(link, partial(_link, target))
@@ -102,23 +110,37 @@ class Viewing(Git):
 @contextmanager
 def viewing(folder: Path) -> Iterator[Viewing]:
     """Git in a repository that somebody made in a folder, on a copy of its index. Raises GitError without one."""
-    link = folder / ".git"
-    try:
-        place = link if link.is_dir() else folder / link.read_text().removeprefix("gitdir:").strip()
-        shared = place / "commondir"
-        common = place / shared.read_text().strip() if shared.is_file() else place
-    except (OSError, ValueError) as error:
-        raise GitError(f"no repository in {folder}: {error}") from None
-    if not place.is_dir():
-        raise GitError(f"no repository in {folder}")
+    place, common = places(folder)
     with tempfile.TemporaryDirectory() as scratch:
         index = Path(scratch) / "index"
         if (place / "index").is_file():
             shutil.copyfile(place / "index", index)
         where = {"GIT_DIR": str(place), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
-        git = Viewing(folder, View(Path(scratch) / "view", common.resolve()), where)
+        git = Viewing(folder, View(Path(scratch) / "view", common), where)
         show_changes(git)
         yield git
+
+
+def places(folder: Path) -> tuple[Path, Path]:
+    """Where git keeps what is of a working tree, and what all of its repository share. Raises GitError."""
+    link = folder / ".git"
+    try:
+        place = link if link.is_dir() else folder / _said(link).partition("gitdir:")[2].strip()
+        shared = place / "commondir"
+        common = place / _said(shared).strip() if shared.is_file() else place
+        if place.is_dir() and place != folder:
+            return place.resolve(), common.resolve()
+    except (OSError, ValueError) as error:
+        raise GitError(f"no repository in {folder}: {error}") from None
+    raise GitError(f"no repository in {folder}")
+
+
+def _said(file: Path) -> str:
+    """The one path in a file of git's. Raises OSError, ValueError."""
+    with open(
+        os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8", errors="surrogateescape"
+    ) as opened:
+        return opened.read(LONGEST)
 
 
 def show_changes(git: Git, environment: Mapping[str, str] | None = None) -> None:

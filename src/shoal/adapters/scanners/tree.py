@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from shoal.adapters.git.program import Program
+from shoal.adapters.git.reading import Reading
 from shoal.errors import GitError
 from shoal.model.path_pattern import matches, parted
 
@@ -49,13 +49,14 @@ def _fits(path: str, pattern: str) -> bool:
 def renamed(root: Path, since: str | None, paths: Collection[str], known: Collection[str]) -> dict[str, str]:
     """The files that got another name since a commit, new to old, as git has it; of those that were read before.
 
-    A commit that is not there any more has nothing to say. Raises nothing.
+    The commit is compared with the index, so a new name counts from `git mv` or `git add` on. A commit that is not
+    there any more has nothing to say. Raises nothing.
     """
     if since is None or not re.fullmatch(r"[0-9a-f]{40,64}", since) or not set(known) - set(paths):
         return {}
-    asked = ("diff", "-M", "--name-status", "--diff-filter=R", "--relative", "--no-ext-diff", "--no-textconv")
+    asked = ("diff-index", "--cached", "-M", "--name-status", "--diff-filter=R", "--relative", "-z")
     try:
-        said = Program(root).run(*asked, "-z", since, "--", environment={"GIT_OPTIONAL_LOCKS": "0"}).stdout
+        said = Reading(root).run(*asked, since, "--").stdout
     except GitError:
         return {}
     parts = said.decode("utf-8", "replace").split("\0")

@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from shoal.adapters.checks.check import Context
-from shoal.adapters.git.repository import Git, records
+from shoal.adapters.git.reading import Reading
+from shoal.adapters.git.repository import records
 from shoal.clock import SystemClock
 from shoal.daemon import checks
 from shoal.errors import BadInput, ShoalError
@@ -63,16 +64,18 @@ def head_of(root: Path | None) -> str | None:
     if root is None or not root.is_dir():
         return None
     try:
-        return Git(root, timeout_seconds=GIT_SECONDS).commit_of("HEAD")
+        return Reading(root, timeout_seconds=GIT_SECONDS).head()
     except ShoalError:
         return None
 
 
 def renamed_since(root: Path, old: str, new: str) -> dict[str, str]:
     """Files that have other names at a commit than at another: the new name of each, and the old one."""
-    git = Git(root, timeout_seconds=GIT_SECONDS)
+    git = Reading(root, timeout_seconds=GIT_SECONDS)
     try:
-        listed = git.run("diff", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", old, new).stdout
+        listed = git.run(
+            "diff-tree", "-r", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", old, new
+        ).stdout
     except ShoalError:  # the old commit is no longer there
         return {}
     fields = list(records(listed))
