@@ -75,13 +75,17 @@ def _resume(tx: Tx, item: Item) -> list[str]:
 
 
 def _conclude(tx: Tx, item: Item) -> list[str]:
-    if item.status not in (ItemStatus.IN_PROGRESS, ItemStatus.STALE) or item_tasks.live(tx, item):
+    if item.status not in (ItemStatus.IN_PROGRESS, ItemStatus.STALE):
         return []
     own = item_tasks.parts(tx, item)
+    if item_tasks.live(tx, item):
+        return _warn(tx, item, own)
     if own:
         bad = [f"{tx.shown(one.task)} {one.status.value}" for one in own if one.status is not Status.COMPLETED]
     else:
         below = {(status, count) for status, _, count in tx.all("item_tasks.statuses_below", parent=item.id)}
+        if any(status == ItemStatus.IN_PROGRESS.value for status, _ in below):
+            return []  # its tasks have ended, and what follows from that comes at once
         bad = [f"{count} below it {status}" for status, count in sorted(below) if status not in CLOSED]
         if not any(status == ItemStatus.DONE.value for status, _ in below):
             bad = bad or ["nothing below it is done"]
@@ -94,3 +98,15 @@ def _conclude(tx: Tx, item: Item) -> list[str]:
     reason = ", ".join(bad)
     change_item(tx, item, Kind.ITEM_UPDATED, fields, data={"reason": reason})
     return [f"{item.item_id}: {fields['status'].value} again, {reason}"]
+
+
+def _warn(tx: Tx, item: Item, parts: list[item_tasks.Part]) -> list[str]:
+    """Of an item that is under way: tell what of it ended badly, for what comes after that waits for ever."""
+    bad = [part for part in parts if part.status in (Status.FAILED, Status.CANCELLED)]
+    if not bad:
+        return []
+    ended = ", ".join(f"{tx.shown(part.task)} {part.status.value}" for part in bad)
+    first = tx.shown(bad[0].task)
+    reason = f"{ended}; `shoal reopen {first}` tries it again, `shoal item run {item.item_id}` makes it anew"
+    tx.emit(Kind.ITEM_UPDATED, data={"reason": reason}, item=item.id)
+    return [f"{item.item_id}: {reason}"]
