@@ -169,6 +169,9 @@ class Record:
         whole = self.matching.split.get(at)
         became: Became = "new" if whole is None else "split"
         why = "" if whole is None else f"a part of {shown(whole)}"
+        doubted = self.matching.instead.get(at)
+        if doubted is not None:
+            why = f"in the place of {shown(doubted)}, but in other words, so nothing that was decided about that holds"
         if found.mark is not Mark.OPEN:
             became = "done" if found.mark is Mark.DONE else "declined"
             why = "ticked when it was first seen" if found.mark is Mark.DONE else "declined when it was first seen"
@@ -179,6 +182,8 @@ class Record:
             data: dict[str, Any] = {"text": found.text.split("\n", 1)[0], "path": at.path, "line": found.line}
             if whole is not None:
                 data["split_from"] = shown(whole)
+            if doubted is not None:
+                data["instead_of"] = shown(doubted)
             status = status_at_first(found.mark)
             changes = {} if status is ItemStatus.NEW else {"status": [None, status.value]}
             self.tx.emit(Kind.ITEM_FOUND, changes=changes, data=data, item=item)

@@ -67,6 +67,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
             called=self.called,
             parent=self.above,
             seen=self.seen == 1,
+            decided=self.status != ItemStatus.NEW.value or self.merged_into is not None,
         )
 
 
