@@ -167,7 +167,7 @@ def test_each_kind_of_edit_keeps_identities(kind: str) -> None:
     total: Counter[str] = Counter()
     wrong: list[str] = []
     for seed in (3, 4):
-        follower, told = follow(Document(seed, items=80), [kind, "delete", "insert"], versions=80, edits=3)
+        follower, told = follow(Document(seed, items=80), [kind, "delete", "insert"], versions=60, edits=3)
         right, total, wrong = right + follower.right, total + follower.all, wrong + told
     assert total[kind] > 0
     assert total[kind] - right[kind] <= allowed(total[kind], KINDS_ENOUGH.get(kind, ENOUGH)), wrong
@@ -175,8 +175,8 @@ def test_each_kind_of_edit_keeps_identities(kind: str) -> None:
 
 
 def test_long_history_of_a_large_file_keeps_identities() -> None:
-    """300 items, 300 versions, up to six edits between two of them; those that stay are who they were at first."""
-    follower, wrong = follow(Document(6, items=300, files=1), KINDS, versions=300, edits=6)
+    """300 items, 200 versions, up to six edits between two of them; those that stay are who they were at first."""
+    follower, wrong = follow(Document(6, items=300, files=1), KINDS, versions=200, edits=6)
     rates = {kind: round(follower.right[kind] / total, 4) for kind, total in sorted(follower.all.items())}
     right, total = follower.lasting()
     print(f"{right} of {total} lasting; by kind of edit: {rates}")
@@ -187,8 +187,8 @@ def test_long_history_of_a_large_file_keeps_identities() -> None:
 
 def test_hundreds_of_versions_of_many_files_keep_identities() -> None:
     right = total = 0
-    for seed in range(4):
-        follower, _ = follow(Document(seed, items=100, files=3, generic=0.03), KINDS, versions=200, edits=3)
+    for seed in range(3):
+        follower, _ = follow(Document(seed, items=100, files=3, generic=0.03), KINDS, versions=120, edits=3)
         one, all_ = follower.lasting()
         right, total = right + one, total + all_
     print(f"{right} of {total} lasting")

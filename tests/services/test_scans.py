@@ -17,6 +17,7 @@ from shoal.settings import BacklogSettings
 from tests.conftest import FakeClock
 from tests.services.histories import KINDS, Document
 from tests.services.scanned import became, read, scan
+from tests.services.test_decomposition import follow
 
 PLAN = """# Login
 - [ ] Fix the login page
@@ -139,6 +140,25 @@ def test_declined_box_rejects_its_item_until_it_is_open_again(ledger: Ledger) ->
     assert (ledger.items.get(1).status, ledger.items.get(1).decided_by) == ("wontfix", "markdown")
     assert became(scan(ledger, PLAN)) == {"W1": "reopened"}
     assert ledger.items.get(1).status == "new"
+
+
+@pytest.mark.parametrize(("box", "status"), [("x", "done"), ("-", "wontfix"), (" ", "triaged")])
+def test_box_set_while_tasks_are_under_way_counts_when_they_are_called_off(
+    ledger: Ledger, box: str, status: str
+) -> None:
+    scan(ledger, PLAN)
+    ledger.items.accept(1)
+    ledger.items.run(1)
+    assert follow(ledger) == []
+    scan(ledger, PLAN.replace("[ ] Fix the login page", f"[{box}] Fix the login page"))
+    assert ledger.items.get(1).status == "in_progress"
+    ledger.tasks.cancel(1)
+    follow(ledger)
+    assert ledger.items.get(1).status == status
+    scan(ledger, PLAN.replace("[ ] Fix the login page", f"[{box}] Fix the login page") + "\n")
+    assert ledger.items.get(1).status == status
+    scan(ledger, PLAN)
+    assert ledger.items.get(1).status == ("new" if box == "-" else "triaged")
 
 
 def test_what_people_decided_holds_until_the_box_changes(ledger: Ledger) -> None:

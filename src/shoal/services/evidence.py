@@ -34,8 +34,8 @@ DRIFT = 0.04
 RUN = 0.01  # for each place in a row of equal lines, so that the first of them stays the first; at most DRIFT
 # So alike must the texts be, whatever else speaks for it; only who has the same id may say it anew.
 ALIKE = 0.36
-# So much of the content of both must be in both, less where words were only added or only taken away; and so much for an
-# item about which something was decided.
+# So much of their content must be in both, less where words were only added or only taken away; and so much for an item
+# about which something was decided.
 KEPT, KEPT_OF_PART = 0.6, 0.4
 CERTAIN, CERTAIN_OF_PART = 0.75, 0.6
 RENAMED = 0.3  # so many of a file's items stand in a new file when it was renamed
@@ -48,8 +48,8 @@ Alike = dict[tuple[bool, str], list[int]]  # items by whether they are gone, and
 class KnownItem(Struct, frozen=True, kw_only=True):
     """A work item as a scan saw it last. `place` counts within its file, `called` is its own id, `parent` an item's.
 
-    `seen` is false for what was not there when its file was read last. `decided` says that something was decided about it
-    or came of it, which other work must not inherit.
+    `seen` is false for what was not there when its file was read last. `decided` says that something was decided about
+    it or came of it, which other work must not inherit.
     """
 
     id: int

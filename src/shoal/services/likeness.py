@@ -16,12 +16,13 @@ _MARKS = re.compile(r"[\W_]+")
 _WORD = re.compile(r"[^\W_]+(?:\.[^\W_]+)*")
 _SIZE = re.compile(r"\(\w{1,2}\)|\bP[0-3]\b")  # "(5)", "(XL)", "P1": how much and how urgent, not what
 # Words that hold a sentence together and say nothing about what it is about.
-_SMALL = frozenset(
-    """
-a again already also an and any are as at be been by can do does for from has have if in into is it its just more
-now of off on onto or our out over please so some still than that the their them then there these this to under
-until up via was we were what when where which while who why will with without you your""".split()
-)
+_SMALL = frozenset({
+    "a", "again", "already", "also", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "do", "does",
+    "for", "from", "has", "have", "if", "in", "into", "is", "it", "its", "just", "more", "now", "of", "off", "on",
+    "onto", "or", "our", "out", "over", "please", "so", "some", "still", "than", "that", "the", "their", "them",
+    "then", "there", "these", "this", "to", "under", "until", "up", "via", "was", "we", "were", "what", "when",
+    "where", "which", "while", "who", "why", "will", "with", "without", "you", "your",
+})  # fmt: skip
 # So many of their letters have two words in common that are one word, spelled or inflected otherwise.
 TYPING_ERROR = 0.6
 

@@ -43,8 +43,8 @@ class Pair(Struct, frozen=True):
 
 
 class Matching(Struct, frozen=True):
-    """What came of it. `split` has the new ones that were a part of a known item, and which; `instead` those that may be
-    a known item in other words, but not so surely that they take over what was decided about it.
+    """What came of it. `split` has the new ones that were a part of a known item, and which; `instead` those that may
+    be a known item in other words, but not so surely that they take over what was decided about it.
     """
 
     pairs: list[Pair]

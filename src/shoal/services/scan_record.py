@@ -105,12 +105,19 @@ class Record:
         new = self.matching.new
         return bool(new or self.changed or self.slid or self.lost or self.missed or self.gone_files or self.read_files)
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another commit, or another repository, is checked out than at the last scan."""
+        known, scan = self.known, self.scan
+        return scan.head != known.head or (scan.repository or known.repository) != known.repository
+
     def carry_out(self) -> ScanReport | None:
         """Write it all; None when another scan was faster."""
         number = self.known.number
-        if self.something or self.scan.head != self.known.head:
+        if self.something or self.elsewhere:
             if self.writing:
-                row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, head=self.scan.head, **self.whose)
+                checkout = {"head": self.scan.head, "repository": self.scan.repository}
+                row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, **checkout, **self.whose)
                 if row is None:
                     return None
                 number = row[0]

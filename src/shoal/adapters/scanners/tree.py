@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LONGEST_PATH = 1000
 MARKDOWN = (".md", ".markdown", ".mdx")
 _TEXT = (*MARKDOWN, ".txt")
+_HASH = re.compile(r"[0-9a-f]{40,64}")
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1"}
 
 
@@ -72,6 +73,21 @@ def look(root: Path, under: Sequence[str] = ()) -> Tree:
     said = git.run("ls-files", "-co", "--exclude-standard", "-z", "--", *under, environment=_QUIET).stdout
     head = git.run("rev-parse", "--verify", "-q", "HEAD", codes=(0, 1, 128)).stdout.decode().strip()
     return Tree(root, _plain(filter(None, said.split(b"\0")), (), notes), notes, head or None, in_git=True)
+
+
+def repository(tree: Tree, known: str | None) -> str:
+    """By what a project's root is known again: what it was `known` by if that still holds, else the first commit, else
+    the folder. A clone or a moved folder has the same commits; a folder without commits is only itself.
+    """
+    folder = str(tree.root).encode("utf-8", "replace").decode()
+    if known == folder or tree.head is None:
+        return folder
+    git = Program(tree.root)
+    if known is not None and _HASH.fullmatch(known):
+        asked = git.run("cat-file", "-e", f"{known}^{{commit}}", codes=(0, 1, 128), environment=_QUIET)
+        if asked.returncode == 0:
+            return known
+    return git.run("rev-list", "--max-parents=0", tree.head, environment=_QUIET).stdout.decode().split()[-1]
 
 
 def _plain(listed: Iterable[bytes], under: Sequence[str], notes: list[Note]) -> list[str]:
@@ -218,7 +234,7 @@ def renamed(root: Path, since: str | None, paths: Collection[str], known: Collec
 
     A commit that is not there any more has nothing to say. Raises nothing.
     """
-    if since is None or not re.fullmatch(r"[0-9a-f]{40,64}", since) or not set(known) - set(paths):
+    if since is None or not _HASH.fullmatch(since) or not set(known) - set(paths):
         return {}
     asked = ("diff", "-M", "--name-status", "--diff-filter=R", "--relative", "--no-ext-diff", "--no-textconv")
     try:
