@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shoal.errors import Refused
 from shoal.model.event import Kind
+from shoal.model.found import Mark
 from shoal.model.item import CLOSED, Item, ItemStatus
 from shoal.model.task import Status
 from shoal.services import item_tasks, outcomes, tasks
@@ -94,8 +95,11 @@ def _conclude(tx: Tx, item: Item) -> list[str]:
         return [f"{item.item_id}: done"]
     if item.status is ItemStatus.STALE:
         return []
-    fields = {"status": status_of(item, accepted=item.accepted)}
     reason = ", ".join(bad)
+    marked = tx.one("scans.marked", item=item.id)
+    if marked is not None:
+        return _take_mark(tx, item, Mark(marked[0]), path=marked[1], scanner=marked[2], tasks=reason)
+    fields = {"status": status_of(item, accepted=item.accepted)}
     change_item(tx, item, Kind.ITEM_UPDATED, fields, data={"reason": reason})
     return [f"{item.item_id}: {fields['status'].value} again, {reason}"]
 
@@ -110,3 +114,14 @@ def _warn(tx: Tx, item: Item, parts: list[item_tasks.Part]) -> list[str]:
     reason = f"{ended}; `shoal reopen {first}` tries it again, `shoal item run {item.item_id}` makes it anew"
     tx.emit(Kind.ITEM_UPDATED, data={"reason": reason}, item=item.id)
     return [f"{item.item_id}: {reason}"]
+
+
+def _take_mark(tx: Tx, item: Item, mark: Mark, *, path: str, scanner: str, tasks: str) -> list[str]:
+    """What its box says counts, now that no tasks are under way any more."""
+    if mark is Mark.DONE:
+        finish(tx, item, reason=f"ticked in {path}, {tasks}")
+        return [f"{item.item_id}: done, ticked in {path}"]
+    fields = {"status": ItemStatus.WONTFIX, "accepted": False, "decided_by": scanner}
+    data = {"by": scanner, "reason": f"declined in {path}, {tasks}"}
+    change_item(tx, item, Kind.ITEM_REJECTED, fields, data=data)
+    return [f"{item.item_id}: rejected, declined in {path}"]

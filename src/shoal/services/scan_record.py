@@ -122,13 +122,20 @@ class Record:
         """The numbers of the items that are new, once that is carried out."""
         return [self.ids[at] for at in self.matching.new]
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another commit, or another repository, is checked out than at the last scan."""
+        known, scan = self.known, self.scan
+        return scan.head != known.head or (scan.repository or known.repository) != known.repository
+
     def carry_out(self) -> ScanReport | None:
         """Write it all; None when another scan was faster."""
         number = self.known.number
-        if self.something or self.scan.head != self.known.head:
+        if self.something or self.elsewhere:
             if self.writing:
                 self.tx.all("dependencies.lock_edges")  # two who look at once would not see each other's circle
-                row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, head=self.scan.head, **self.whose)
+                checkout = {"head": self.scan.head, "repository": self.scan.repository}
+                row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, **checkout, **self.whose)
                 if row is None:
                     return None
                 number = row[0]
@@ -194,6 +201,9 @@ class Record:
         whole = self.matching.split.get(at)
         became: Became = "new" if whole is None else "split"
         why = "" if whole is None else f"a part of {shown(whole)}"
+        doubted = self.matching.instead.get(at)
+        if doubted is not None:
+            why = f"in the place of {shown(doubted)}, but in other words, so nothing that was decided about that holds"
         if found.mark is not Mark.OPEN:
             became = "done" if found.mark is Mark.DONE else "declined"
             why = "ticked when it was first seen" if found.mark is Mark.DONE else "declined when it was first seen"
@@ -204,6 +214,8 @@ class Record:
             data: dict[str, Any] = {"text": found.text.split("\n", 1)[0], "path": at.path, "line": found.line}
             if whole is not None:
                 data["split_from"] = shown(whole)
+            if doubted is not None:
+                data["instead_of"] = shown(doubted)
             status = status_at_first(found.mark)
             changes = {} if status is ItemStatus.NEW else {"status": [None, status.value]}
             self.tx.emit(Kind.ITEM_FOUND, changes=changes, data=data, item=item)

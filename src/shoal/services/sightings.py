@@ -66,6 +66,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
             called=self.called,
             parent=self.above,
             seen=self.seen == 1,
+            decided=self.status != ItemStatus.NEW.value or self.merged_into is not None,
         )
 
 
@@ -80,6 +81,7 @@ class Known(Struct, frozen=True):
     number: int
     at: int | None
     head: str | None
+    repository: str | None
     files: dict[str, str]
     sightings: dict[int, Sighting]
 
@@ -88,14 +90,14 @@ def read_known(tx: Tx, scan: Scan) -> Known:
     """What the last scan left, as far as this one may change it."""
     whose = {"project": scan.project, "scanner": scan.scanner}
     row = tx.one("scans.last", **whose)
-    number, at, head = row if row is not None else (0, None, None)
+    number, at, head, repository = row if row is not None else (0, None, None, None)
     files: dict[str, str] = dict(tx.all("scans.files", **whose))
     looked = {file.path for file in scan.files} | set(gone_files(scan, files))
     rows = tx.all("scans.seen_in", rows=rows_of([{"path": path} for path in sorted(looked & set(files))]), **whose)
     rows += tx.all("scans.gone", **whose)
     fields = Sighting.__struct_fields__
     sightings = [Sighting(**dict(zip(fields, row, strict=True))) for row in rows]
-    return Known(number, at, head, files, {one.item: one for one in sightings})
+    return Known(number, at, head, repository, files, {one.item: one for one in sightings})
 
 
 def gone_files(scan: Scan, files: dict[str, str]) -> list[str]:
