@@ -14,7 +14,7 @@ import msgspec
 from shoal.model.event import Kind
 from shoal.model.found import Became, Found, Mark, Scan, ScanChange, ScanReport
 from shoal.model.item import NO_WORK, OPEN, Item, ItemStatus, item_from_row, shown
-from shoal.services.item_changes import stored, text_hash
+from shoal.services.item_changes import stored
 from shoal.services.item_ends import left
 from shoal.services.item_graph import upwards
 from shoal.services.matching.pairs import Matching, Pair, Place
@@ -24,6 +24,7 @@ from shoal.services.sightings import (
     WAITS,
     Known,
     Sighting,
+    first_row,
     gone_files,
     numbers_from,
     rows_of,
@@ -36,19 +37,8 @@ from shoal.services.waits import blockers_of, without_circles
 
 _CHANGED = (
     *("source_file", "source_line", "heading", "text", "text_hash", "form", "status", "accepted", "decided_by"),
-    *(
-        "effort",
-        "estimate_minutes",
-        "priority",
-        "labels",
-        "owner",
-        "due_at",
-        "parent",
-        "refs",
-        "last_seen_at",
-        "unseen",
-    ),
-    *("done_at", "done_commit"),
+    *("effort", "estimate_minutes", "priority", "labels", "owner", "due_at", "parent", "refs", "last_seen_at"),
+    *("unseen", "done_at", "done_commit"),
 )
 
 
@@ -183,7 +173,11 @@ class Record:
         if not new:
             return
         if self.writing:
-            rows = [self._new_row(at, self.found[at]) for at in new]
+            rows = []
+            for at in new:
+                said = said_by(self.found[at])
+                refs, whose = self._refs(at, said.refs), self.scan.scanner
+                rows.append(first_row(at, self.found[at], said, refs, scanner=whose, now=self.tx.now))
             ids = sorted(
                 row[0]
                 for row in self.tx.all("scans.insert", rows=rows_of(rows), now=self.tx.now, project=self.scan.project)
@@ -219,29 +213,6 @@ class Record:
             status = status_at_first(found.mark)
             changes = {} if status is ItemStatus.NEW else {"status": [None, status.value]}
             self.tx.emit(Kind.ITEM_FOUND, changes=changes, data=data, item=item)
-
-    def _new_row(self, at: Place, found: Found) -> dict[str, Any]:
-        said = said_by(found)
-        status = status_at_first(found.mark)
-        values: dict[str, Any] = {
-            "source_file": at.path,
-            "source_line": found.line,
-            "heading": found.heading,
-            "text": found.text,
-            "text_hash": text_hash(found.text),
-            "form": found.form,
-            "status": status,
-            "decided_by": self.scan.scanner if status is ItemStatus.WONTFIX else None,
-            "effort": said.effort,
-            "estimate_minutes": said.estimate_minutes,
-            "priority": said.priority,
-            "labels": said.labels,
-            "owner": said.owner,
-            "due_at": said.due_at,
-            "refs": self._refs(at, said.refs),
-            "done_at": self.tx.now if status is ItemStatus.DONE else None,
-        }
-        return {name: stored(name, value) for name, value in values.items()}
 
     def _refs(self, at: Place, refs: dict[str, str]) -> dict[str, str]:
         """Refs with the names that nobody knows."""

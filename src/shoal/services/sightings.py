@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from shoal.model.found import Found, Mark, Scan
 from shoal.model.item import NO_WORK, Effort, ItemStatus
+from shoal.services.item_changes import stored, text_hash
 from shoal.services.matching.pairs import KnownItem, Place
 from shoal.services.transaction import Tx
 
@@ -149,3 +150,27 @@ def sighting_row(item: int, at: Place, found: Found, *, above: int | None, waits
         "said": _encode(said_by(found)).decode(),
         "waits_for": _encode(waits_for).decode(),
     }
+
+
+def first_row(at: Place, found: Found, said: Said, refs: dict[str, str], *, scanner: str, now: int) -> dict[str, Any]:
+    """What stands in a file for the first time, as the columns of its item."""
+    status = status_at_first(found.mark)
+    values: dict[str, Any] = {
+        "source_file": at.path,
+        "source_line": found.line,
+        "heading": found.heading,
+        "text": found.text,
+        "text_hash": text_hash(found.text),
+        "form": found.form,
+        "status": status,
+        "decided_by": scanner if status is ItemStatus.WONTFIX else None,
+        "effort": said.effort,
+        "estimate_minutes": said.estimate_minutes,
+        "priority": said.priority,
+        "labels": said.labels,
+        "owner": said.owner,
+        "due_at": said.due_at,
+        "refs": refs,
+        "done_at": now if status is ItemStatus.DONE else None,
+    }
+    return {name: stored(name, value) for name, value in values.items()}
