@@ -49,7 +49,8 @@ class Suggestion(Scope, frozen=True, kw_only=True):
     """What a person or a model says of an item, before anybody looked whether its files and items are there."""
 
     files_involved: Annotated[
-        list[Path], Meta(max_length=MOST_FILES, description="Paths of the files that must change.")
+        list[Annotated[str, Meta(max_length=1000)]],
+        Meta(max_length=MOST_FILES, description="Paths of the files that must change."),
     ] = []
     dependencies: Annotated[Mentions, Meta(description="Other items that must be done before.")] = []
     overlaps: Annotated[Mentions, Meta(description="Other items that want the same, or touch the same code.")] = []
