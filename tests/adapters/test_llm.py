@@ -147,7 +147,7 @@ def test_what_was_used_until_ctrl_c_is_told(api: MessagesApi, model: Model) -> N
 
     def press() -> None:
         wait_until(lambda: len(api.served("ostrich")) == 2)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     pressing = threading.Thread(target=press)
     pressing.start()

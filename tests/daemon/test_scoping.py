@@ -196,12 +196,27 @@ def test_limit_stops_before_the_call_that_could_pass_it(scoping: Scoping, ledger
     assert 0 < came.cost_usd_micros == batch.spent_usd_micros <= most
 
 
+def test_ledger_that_is_gone_ends_the_batch_and_the_cost_is_told(
+    ledger: Ledger, checkout: Path, api: MessagesApi, tmp_path: Path
+) -> None:
+    api.script("ostrich", says(GOOD))
+    items = [ledger.items.get(1), ledger.items.get(2)]
+    gone = open_ledger(str(tmp_path / "ledger.db"), settings=Settings(), actor="bo", create=False)
+    scoping = make(gone, tmp_path, api)
+    scoping.prepare(items[0])
+    batch = Batch(total=2, limit_usd_micros=None)
+    [came] = list(run(scoping, items, batch, force=False, tell=lambda batch, item: gone.close()))
+    assert (came.outcome, came.cost_usd_micros, batch.spent_usd_micros) == ("failed", 1500, 1500)
+    assert batch.stopped is not None
+    assert "what W1 cost is on no account" in batch.stopped
+
+
 def test_ctrl_c_keeps_what_the_item_under_way_cost(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
     api.script("ostrich", says({"title": "x"}), Answer(text="x", wait_seconds=60))
 
     def press() -> None:
         wait_until(lambda: len(api.served("ostrich")) == 2)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     pressing = threading.Thread(target=press)
     pressing.start()

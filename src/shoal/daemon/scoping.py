@@ -222,13 +222,18 @@ class Scoping:
         try:
             kept = self._assess(item, new)
         except ShoalError as error:  # the money is spent all the same
-            record(self._ledger, new.calls, purpose=Purpose.SCOPE, item=item.id)
+            said, unkept = error.message, False
+            try:
+                record(self._ledger, new.calls, purpose=Purpose.SCOPE, item=item.id)
+            except ShoalError as lost:
+                said, unkept = f"{lost.message}; what {item.item_id} cost is on no account", True
             return Scoped(
                 item_id=item.item_id,
                 name=item.name,
                 outcome="failed",
                 cost_usd_micros=cost,
-                error=error.message,
+                error=said,
+                hopeless=unkept,
                 stopped=stopped,
             )
         return Scoped(
