@@ -115,7 +115,7 @@ def test_answer_is_checked_against_the_checkout_and_kept(scoping: Scoping, ledge
     assert [(one.path, one.validated) for one in item.files] == [("src/paint.py", False), ("src/week.py", True)]
     [kept] = ledger.items.assessments(1)
     assert kept.answer is not None
-    assert kept.answer.missing_files == ["src/gone.py", "etc/passwd", "../outside.py"]
+    assert kept.answer.missing_files == ["src/gone.py", "etc/passwd"]
     assert item.blocked_by == ["W2"]
     assert [one.how for one in kept.answer.dependencies] == ["by number", "no such item"]
     assert (kept.model, kept.prompt_version, kept.input_tokens, kept.output_tokens) == (MODEL, 1, 1000, 100)
