@@ -13,7 +13,6 @@ from msgspec import Struct
 
 from shoal.adapters.checks.check import Context
 from shoal.adapters.git.reading import Reading
-from shoal.adapters.git.repository import records
 from shoal.clock import SystemClock
 from shoal.daemon import checks
 from shoal.errors import BadInput, ShoalError
@@ -67,19 +66,6 @@ def head_of(root: Path | None) -> str | None:
         return Reading(root, timeout_seconds=GIT_SECONDS).head()
     except ShoalError:
         return None
-
-
-def renamed_since(root: Path, old: str, new: str) -> dict[str, str]:
-    """Files that have other names at a commit than at another: the new name of each, and the old one."""
-    git = Reading(root, timeout_seconds=GIT_SECONDS)
-    try:
-        listed = git.run(
-            "diff-tree", "-r", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", old, new
-        ).stdout
-    except ShoalError:  # the old commit is no longer there
-        return {}
-    fields = list(records(listed))
-    return {fields[place + 2]: fields[place + 1] for place in range(0, len(fields) - 2, 3)}
 
 
 def _function(handler: str, home: Path) -> tuple[Any, Callable[[Context], Iterator[Any]]]:
