@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from shoal.adapters.git.sources import Sources
 from shoal.adapters.git.renames import renamed_since
+from shoal.adapters.git.sources import Sources
 from shoal.daemon.checks.look import head_of
 from tests.adapters.test_tree import git
 from tests.cli.shell import Shell
