@@ -222,7 +222,7 @@ def test_checkout_that_is_missing_or_empty_closes_nothing(shell: Shell, tmp_path
     (tmp_path / "web").rename(tmp_path / "away")
     for name, given in looks.items():
         shell("check", "run", name, *given, "--project", "web", code=2)
-        assert f"project web has no checkout here: {shell.home}/../web is no folder; say where" in shell.errors
+        assert f"project web has no checkout here: {tmp_path}/web is no folder; say where" in shell.errors
     shell("check", "enable", "doc-health", "--project", "web", code=2)
     assert "project web has no checkout here" in shell.errors
     assert shell.json("job", "list") == []
@@ -231,7 +231,7 @@ def test_checkout_that_is_missing_or_empty_closes_nothing(shell: Shell, tmp_path
         for _ in range(4):
             found = shell.json("check", "run", name, *given, "--project", "web")
             assert not found["complete"]
-        assert f"{shell.home}/../web is empty; nothing counts as gone" in shell.errors
+        assert f"{tmp_path}/web is empty; nothing counts as gone" in shell.errors
     assert [one["item_id"] for one in shell.json("backlog", "list")] == kept
 
 
@@ -248,13 +248,13 @@ def test_scan_as_a_check_goes_by_the_settings_also_beside_a_server(shell: Shell,
     run = ("check", "run", "todo-scan", "--project", "web")
     server = Server(shell.home)
     try:
-        assert shell(*run, "--dry-run") == "0 found; nothing was kept\n"
+        assert shell(*run, "--dry-run") == "2 found; nothing was kept\n"
         assert shell.json("backlog", "list") == []
         assert shell(*run) == "2 found, 2 new\n"
         assert {one["source_file"] for one in shell.json("backlog", "list")} == {"WORK.md"}
         shell("check", "enable", "todo-scan", "--project", "web")
         (tmp_path / "web/WORK.md").write_text("- [ ] Mend the fence\n- [ ] Paint it\n- [ ] Look\n")
-        ended = shell.json("job", "trigger", "todo-scan.web", "--wait")
+        ended = shell.json("job", "trigger", "todo-scan.web", "--follow")
         assert (ended["status"], ended["findings_count"], ended["new_findings_count"]) == ("success", 3, 1)
     finally:
         server.kill()

@@ -10,7 +10,7 @@ import click
 from shoal.cli import moments
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
-from shoal.model.check import Check, CheckState, Finding, FindingsReport
+from shoal.model.check import Check, CheckState, Finding, Findings, FindingsReport
 from shoal.model.job import Definition, Job
 from shoal.settings import Settings
 
@@ -165,7 +165,7 @@ def run(
         None if dry_run else session.ledger.checks.record(**{k: getattr(found, k) for k in found.__struct_fields__})
     )
     data = {"findings": found.findings, "complete": found.complete, "report": report, "problem": problem}
-    session.answer(data, lambda: _show(found.findings, report), ids=report.new if report else [])
+    session.answer(data, lambda: _show(found, report), ids=report.new if report else [])
     if problem is not None:
         output.remark(problem)
     worst = list(STYLES)
@@ -354,14 +354,14 @@ def _say(found: Job, what: str) -> None:
         output.sentence(f"It is written in the {found.source}: a sync puts that back.")
 
 
-def _show(findings: list[Finding], report: FindingsReport | None) -> None:
+def _show(found: Findings, report: FindingsReport | None) -> None:
     """The findings by file, and what became of them."""
     from rich.text import Text
 
     from shoal.cli import output
 
     by_file: dict[str, list[Finding]] = {}
-    for one in findings:
+    for one in found.findings:
         by_file.setdefault(one.file or "", []).append(one)
     for file, ones in sorted(by_file.items()):
         if file:
@@ -372,7 +372,7 @@ def _show(findings: list[Finding], report: FindingsReport | None) -> None:
         ]
         output.table(["Line", "Severity", "Rule", "Finding"], rows, empty="", grows="Finding")
     if report is None:
-        output.sentence(f"{len(findings)} found; nothing was kept")
+        output.sentence(f"{len(found.findings) + found.brought.found} found; nothing was kept")
         return
     for line in report.lines:
         output.sentence(line)
