@@ -21,6 +21,7 @@ from shoal.adapters.processes.groups import Groups
 from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 from shoal.daemon.built_ins import BUILT_INS, Context
+from shoal.daemon.check_journal import CheckJournal
 from shoal.daemon.check_output import CheckOutput
 from shoal.daemon.checking import order, seen
 from shoal.daemon.programs import command_line, missing
@@ -38,7 +39,6 @@ GRACE_SECONDS = 5.0
 NOTICE_SECONDS = 0.1
 RETRY_SECONDS = 2.0
 CHUNK_BYTES = 65_536
-REASON_CHARACTERS = 500
 STOPPED = "the server stopped"
 
 
@@ -244,7 +244,7 @@ class JobRunner:
         environment = self._environment(run.claimed)
         if "://" not in self._engine.address:
             environment["SHOAL_DB"] = self._engine.address
-        journal = Journal(run.log)
+        journal = CheckJournal(run.log.write)
         output = CheckOutput(lambda line: journal.write(f"{line}\n".encode("utf-8", "replace")))
         try:
             output.tell(seen(action, root=root, since=since))
@@ -344,27 +344,6 @@ class _UnderWay:
             return None
         self._stored = tail
         return tail
-
-
-class Journal:
-    """The log of a check, into which its findings and its errors are written by a thread each."""
-
-    def __init__(self, log: Sink) -> None:
-        self.last = ""  # the last line of its errors
-        self._log = log
-        self._lock = threading.Lock()
-
-    def write(self, data: bytes) -> None:
-        """The next part of it."""
-        with self._lock:
-            self._log.write(data)
-
-    def follow(self, errors: int) -> None:
-        """Write what comes out of a pipe, until nobody has its other end."""
-        with os.fdopen(errors, "rb") as pipe:
-            for line in pipe:
-                self.write(line)
-                self.last = line.decode("utf-8", "replace").strip()[:REASON_CHARACTERS] or self.last
 
 
 def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes], write: Callable[[bytes], None]) -> None:
