@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shoal.adapters.git.files import Note, Reader, look
+from shoal.adapters.git.renames import renamed_since
 from shoal.adapters.scanners import credit, markdown_files, ticking, tree
 from shoal.model.found import FoundFile
 
@@ -145,14 +146,11 @@ def test_git_tells_what_was_renamed_since_a_commit(repository: Path) -> None:
     git(repository, "mv", "TODO.md", "BACKLOG.md")
     git(repository, "commit", "-qm", "Two")
     git(repository, "mv", "docs/b.md", "docs/c.md")
-    now = look(repository).paths
-    assert tree.renamed(repository, head, now, {"TODO.md", "docs/b.md"}) == {
-        "BACKLOG.md": "TODO.md",
-        "docs/c.md": "docs/b.md",
-    }
-    assert tree.renamed(repository / "docs", head, ["c.md"], {"b.md"}) == {"c.md": "b.md"}
-    assert tree.renamed(repository, "0" * 40, now, {"TODO.md"}) == {}
-    assert tree.renamed(repository, "--output=x", now, {"TODO.md"}) == {}
+    assert renamed_since(repository, head) == {"BACKLOG.md": "TODO.md", "docs/c.md": "docs/b.md"}
+    assert renamed_since(repository / "docs", head) == {"c.md": "b.md"}
+    assert renamed_since(repository, "0" * 40) == {}
+    assert renamed_since(repository, "--output=x") == {}
+    assert renamed_since(repository.parent, head) == {}
 
 
 def test_commit_that_ticked_is_found_below_later_ones(repository: Path) -> None:

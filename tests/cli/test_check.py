@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
 from tests.cli.shell import Shell
+from tests.fleet import Server
+from tests.vaults import git
 
 FINDING = {"rule": "licence", "message": "no licence", "file": "lib/a.py", "line": 3, "severity": "critical"}
 
@@ -46,7 +49,7 @@ def test_commands_print_findings_and_their_failure_resolves_nothing(shell: Shell
     shell("check", "run", "licences", "--command", "echo oops", code=1)
     assert "no finding: oops" in shell.errors
     shell("check", "run", "licences", "--command", "no-such-program", code=2)
-    assert "no-such-program cannot be started in" in shell.errors
+    assert "no-such-program cannot be started: it is not on PATH" in shell.errors
 
 
 def test_partial_look_is_said_and_no_failure(shell: Shell) -> None:
@@ -154,3 +157,104 @@ def test_enabled_check_looks_at_the_repository_around(shell: Shell, tmp_path: Pa
     assert shell("job", "test", "doc-health.pump") == ""
     assert shell("check", "disable", "doc-health") == "doc-health.well runs no more\n"
     assert shell("check", "enable", "doc-health") == f"doc-health.well runs daily in {tmp_path / 'well'}\n"
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "More")
+
+
+def test_renamed_file_takes_its_findings_along_by_hand_too(shell: Shell, tmp_path: Path) -> None:
+    repository(tmp_path / "pump")
+    commit(tmp_path / "pump")
+    shell.folder = tmp_path / "pump"
+    since = 'sh -c \'echo "$SHOAL_CHECK_SINCE" >&2; echo "$0"\' '
+    finding = FINDING | {"file": "docs/guide.md"}
+    run = ("check", "run", "licences", "--command")
+    assert shell(*run, since + shlex.quote(json.dumps(finding)), "-q") == "W1\n"
+    assert shell.errors == "\n"
+    assert shell("check", "run", "doc-health", "-q") == "W2\n"
+    before = git(shell.folder, "rev-parse", "HEAD")
+    git(shell.folder, "mv", "docs/guide.md", "docs/manual.md")
+    commit(shell.folder)
+    finding["file"] = "docs/manual.md"
+    assert shell(*run, since + shlex.quote(json.dumps(finding)), "-q") == ""
+    assert shell.errors == f"{before}\n"
+    assert shell.json("check", "run", "doc-health")["report"]["resolved"] == []
+    items = {one["item_id"]: (one["source_file"], one["status"]) for one in shell.json("backlog", "list")}
+    assert items == dict.fromkeys(("W1", "W2"), ("docs/manual.md", "new"))
+
+
+def test_script_of_the_checkout_is_run_as_its_job_runs_it(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/licences.sh").write_text(f"echo '{json.dumps(FINDING)}'; echo \"$1\" >&2\n")
+    (shell.home / "shoal.toml").write_text('[projects.web]\npath = "../web"\n')
+    (shell.home / "jobs.toml").write_text(
+        '[jobs.licences]\nschedule = "on_commit"\nproject = "web"\n'
+        'check = { name = "licences", command = "licences.sh --strict", version = "1" }\n'
+    )
+    assert shell("check", "run", "licences", "--command", "licences.sh --strict", "--path", "web", "-q") == "W1\n"
+    assert shell.errors == "--strict\n"
+    shell("job", "sync")
+    assert sorted(shell("job", "test", "licences").splitlines()) == [
+        "--strict",
+        "lib/a.py:3: critical: no licence [licence]",
+    ]
+    shell("check", "run", "licences", "--command", "licenses.sh", "--path", "web", code=2)
+    assert f"licenses.sh cannot be started: there is no {tmp_path}/web/licenses.sh" in shell.errors
+
+
+def test_checkout_that_is_missing_or_empty_closes_nothing(shell: Shell, tmp_path: Path) -> None:
+    repository(tmp_path / "web")
+    (shell.home / "shoal.toml").write_text('[projects.web]\npath = "../web"\n')
+    (shell.home / "some.py").write_text("def run(context):\n    yield from ()\n")
+    looks = {
+        "licences": ("--command", command(FINDING)),
+        "some": ("--handler", "some:run"),
+        "doc-health": (),
+        "todo-scan": (),
+    }
+    for name, given in looks.items():
+        shell("check", "run", name, *given, "--project", "web")
+    kept = [one["item_id"] for one in shell.json("backlog", "list")]
+    assert len(kept) == 3
+    looks["licences"] = ("--command", "true")
+    (tmp_path / "web").rename(tmp_path / "away")
+    for name, given in looks.items():
+        shell("check", "run", name, *given, "--project", "web", code=2)
+        assert f"project web has no checkout here: {tmp_path}/web is no folder; say where" in shell.errors
+    shell("check", "enable", "doc-health", "--project", "web", code=2)
+    assert "project web has no checkout here" in shell.errors
+    assert shell.json("job", "list") == []
+    (tmp_path / "web/lost").mkdir(parents=True)
+    for name, given in looks.items():
+        for _ in range(4):
+            found = shell.json("check", "run", name, *given, "--project", "web")
+            assert not found["complete"]
+        assert f"{tmp_path}/web is empty; nothing counts as gone" in shell.errors
+    assert [one["item_id"] for one in shell.json("backlog", "list")] == kept
+
+
+def test_schedule_that_is_none_is_told_what_there_is(shell: Shell) -> None:
+    shell("check", "enable", "stale-work", "-s", "blah", code=2)
+    assert "'blah' is no schedule: write daily, weekly, " in shell.errors
+    assert "on_commit, on_idle, `every 2h`" in shell.errors
+
+
+def test_scan_as_a_check_goes_by_the_settings_also_beside_a_server(shell: Shell, tmp_path: Path) -> None:
+    repository(tmp_path / "web")
+    (tmp_path / "web/WORK.md").write_text("- [ ] Mend the fence\n- [ ] Paint it\n")
+    (shell.home / "shoal.toml").write_text('[projects.web]\npath = "../web"\n[backlog]\ntodo_files = ["WORK.md"]\n')
+    run = ("check", "run", "todo-scan", "--project", "web")
+    server = Server(shell.home)
+    try:
+        assert shell(*run, "--dry-run") == "2 found; nothing was kept\n"
+        assert shell.json("backlog", "list") == []
+        assert shell(*run) == "2 found, 2 new\n"
+        assert {one["source_file"] for one in shell.json("backlog", "list")} == {"WORK.md"}
+        shell("check", "enable", "todo-scan", "--project", "web")
+        (tmp_path / "web/WORK.md").write_text("- [ ] Mend the fence\n- [ ] Paint it\n- [ ] Look\n")
+        ended = shell.json("job", "trigger", "todo-scan.web", "--follow")
+        assert (ended["status"], ended["findings_count"], ended["new_findings_count"]) == ("success", 3, 1)
+    finally:
+        server.kill()

@@ -133,12 +133,16 @@ def test_work_is_found_assessed_done_and_ticked(shell: Shell, web: Path, models:
 
 
 def test_broken_link_is_mended_by_an_agent_and_closed_by_the_next_run(shell: Shell, web: Path) -> None:
-    [finding] = shell.json("check", "run", "doc-health", "--project", "web")["report"]["new"]
+    check = ("check", "run", "doc-health", "--project", "web")
+    [finding] = shell.json(*check)["report"]["new"]
     assert item(shell, finding)["status"] == "in_progress"  # by the rule
     shell("work", "--until-empty", "--poll", "0.1", "--agent", "mine")
-    task = item(shell, finding)["tasks"][0]
-    git(web, "merge", "--quiet", f"shoal/{task}")
-    assert "usge" not in (web / "GUIDE.md").read_text()
-    found = shell.json("check", "run", "doc-health", "--project", "web")
-    assert found["findings"] == []
+    [task] = item(shell, finding)["tasks"]
+    assert shell.json("show", task)["status"] == "review"
+    assert shell.json(*check)["report"]["resolved"] == []  # not merged yet
+    [branch] = git(web, "branch", "--list", "--format", "%(refname:short)", f"shoal/{task}-*").split()
+    git(web, "merge", "--quiet", branch)
+    found = shell.json(*check)
+    assert (found["findings"], found["report"]["resolved"]) == ([], [finding])
+    assert shell.json("show", task)["status"] == "completed"
     assert item(shell, finding)["status"] == "done"

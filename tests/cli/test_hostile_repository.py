@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
+from shoal.adapters.git.renames import renamed_since
 from shoal.adapters.git.sources import Sources
-from shoal.daemon.checks.look import head_of, renamed_since
+from shoal.daemon.checks.look import head_of
 from tests.adapters.test_tree import git
 from tests.cli.shell import Shell
 from tests.hostile import ATTRIBUTES, HostileRepository
@@ -103,7 +104,7 @@ def test_scan_of_a_clone_that_fetches_when_asked_runs_nothing(shell: Shell, pond
     assert told["report"]["counts"]["done"] == 1
     shell("check", "run", "doc-health", "--path", "pond", "--dry-run")
     shell("triage", "--rules")
-    assert renamed_since(pond.root, first, str(head_of(pond.root))) == {}
+    assert renamed_since(pond.root, first) == {}
     assert pond.fell == set()
 
 
@@ -125,7 +126,7 @@ def test_commits_are_read_without_running_anything(shell: Shell, pond: HostileRe
     pond.rename("docs/PLAN.md", "docs/POND.md")
     second = pond.commit()
     assert head_of(pond.root) == second
-    assert renamed_since(pond.root, str(first), second) == {"docs/POND.md": "docs/PLAN.md"}
+    assert renamed_since(pond.root, str(first)) == {"docs/POND.md": "docs/PLAN.md"}
     shell("scan", "pond")
     assert "accepted" in shell("triage", "--rules", "--dry-run")
     assert pond.fell == set()

@@ -141,6 +141,34 @@ def test_what_cannot_run_says_why(server: Clockwork, tmp_path: Path) -> None:
     assert "option word of words" in str(options.reason)
 
 
+def test_checkout_that_is_not_there_or_is_empty_closes_nothing(server: Clockwork, repo: Path, tmp_path: Path) -> None:
+    run(server, sh("""echo '{"rule": "r", "message": "wrong"}'"""))
+    repo.rename(tmp_path / "away")
+    missing = run(server, sh("true"))
+    assert (missing.status, missing.findings_count) == ("error", None)
+    assert f"project web has no checkout here: {repo} is no folder" in str(missing.reason)
+    repo.mkdir()
+    for action in (sh("true"), words(name="words", handler="tests.daemon.checked:words")):
+        empty = run(server, action)
+        assert (empty.status, empty.reason) == ("success", f"{repo} is empty; nothing counts as gone")
+    assert [item.status for item in server.ledger.items.list()] == ["new"]
+    gone = run(server, Check(name="words", command=["words.sh"], project="web"))
+    assert (gone.status, gone.reason) == ("error", f"words.sh cannot be started: there is no {repo}/words.sh")
+
+
+def test_log_tells_what_was_made_of_the_findings(server: Clockwork, repo: Path) -> None:
+    first = run(server, words())
+    assert str(first.output).splitlines()[-1] == "2 found, 2 new"
+    item = server.ledger.items.list(check="words")[0]
+    server.ledger.items.done(item.id)
+    (repo / "b.md" if item.source_file == "a.md" else repo / "a.md").write_text("fine\n")
+    again = run(server, words())
+    counts, still_there = str(again.output).splitlines()[-2:]
+    assert counts == "1 found, 0 new, 1 gone and done"
+    assert still_there.startswith(f"done, and still there: {item.item_id}; not merged yet?")
+    assert Path(str(again.log)).read_text().splitlines()[-2:] == [counts, still_there]
+
+
 def test_cancelled_check_keeps_what_it_found_and_resolves_nothing(server: Clockwork) -> None:
     run(server, words())
     before = len(server.ledger.items.list())

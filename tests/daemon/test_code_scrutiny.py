@@ -13,7 +13,7 @@ from shoal.daemon.checks import code_scrutiny, described, problem
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.connect import open_ledger
 from shoal.model.check import Check, Finding
-from shoal.settings import Settings
+from shoal.settings import BacklogSettings, Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
@@ -61,7 +61,7 @@ class Looked(NamedTuple):
     spent: list[tuple[str, str | None, str | None, int | None]]
 
 
-def look(root: Path, *, day: int = 0, **options: Any) -> Looked:
+def look(root: Path, *, day: int = 0, settings: Settings = Settings(), **options: Any) -> Looked:  # noqa: B008
     warned: list[str] = []
     partial: list[str] = []
     given = code_scrutiny.Options(**options)
@@ -70,6 +70,7 @@ def look(root: Path, *, day: int = 0, **options: Any) -> Looked:
             root=root,
             options=given,
             project="web",
+            settings=settings,
             ledger=ledger,
             warn=warned.append,
             partial=partial.append,
@@ -95,6 +96,13 @@ def test_flaws_are_findings_with_line_severity_and_a_lasting_key(api: MessagesAp
     assert KEY not in sent
     assert "    6      except Exception:" in sent
     assert "swallowed: an error that nobody hears of" in sent
+
+
+def test_model_of_the_settings_is_asked(api: MessagesApi, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    api.script(LOGIN, says(FLAW))
+    settings = Settings(backlog=BacklogSettings(base_url=api.url))
+    assert [one.line for one in look(root, settings=settings, paths=["src/login.py"]).found] == [6]
 
 
 def test_line_that_is_not_there_is_asked_for_again(api: MessagesApi, root: Path) -> None:

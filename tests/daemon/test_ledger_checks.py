@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shoal import Ledger
 from shoal.adapters.checks.check import Context
 from shoal.daemon import checks
-from shoal.daemon.checks.vault_pages import Targets, links, prose
+from shoal.daemon.checks.vault_pages import Targets, links, opened, prose
 from shoal.daemon.vault_cycle import Report
 from shoal.errors import BadInput
-from shoal.model.check import Finding
+from shoal.model.check import Brought, Finding
 from shoal.model.job import RunStatus
 from shoal.services import firing, runs
 from tests.conftest import FakeClock
@@ -32,7 +34,8 @@ def look(ledger: Ledger, clock: FakeClock) -> Look:
 
     def look(name: str, **options: Any) -> list[Finding]:
         check = checks.load(name)
-        return list(check.run(Context(ledger=ledger, options=check.Options(**options), now_ms=clock.now)))
+        vault = partial(opened, ledger, lambda text: None)
+        return list(check.run(Context(ledger=ledger, vault=vault, options=check.Options(**options), now_ms=clock.now)))
 
     return look
 
@@ -265,10 +268,19 @@ def test_links_are_read_as_obsidian_does() -> None:
 def test_todo_files_become_items_of_their_own(ledger: Ledger, clock: FakeClock, tmp_path: Path) -> None:
     (tmp_path / "web").mkdir()
     (tmp_path / "web/TODO.md").write_text("- [ ] Fix the login\n- [x] Done\n")
-    check, said = checks.load("todo-scan"), list[str]()
+    check, said, brought = checks.load("todo-scan"), list[str](), list[Brought]()
     context = Context(
-        ledger=ledger, options=check.Options(), project="web", root=tmp_path / "web", now_ms=clock.now, warn=said.append
+        ledger=ledger,
+        options=check.Options(),
+        project="web",
+        root=tmp_path / "web",
+        now_ms=clock.now,
+        warn=said.append,
+        brought=brought.append,
     )
+    assert list(check.run(replace(context, dry_run=True))) == []
+    assert ledger.items.list(project="web") == []
     assert list(check.run(context)) == []
+    assert brought == [Brought(found=2), Brought(found=2, new=["W1"])]
     assert ("Fix the login", "scan") in [(item.text, item.origin) for item in ledger.items.list(project="web")]
     assert said[0].startswith("markdown: 1 file read, 0 unchanged; ")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
-from shoal.model.check import Finding, Findings, FindingsReport, finding_of
+from shoal.model.check import Brought, Finding, Findings, FindingsReport, finding_of
 from shoal.model.item import Severity
 from shoal.settings import TriageSettings
 from tests.conftest import FakeClock
@@ -102,6 +102,21 @@ def test_incomplete_look_resolves_nothing(ledger: Ledger, look: Look) -> None:
     assert [item.status for item in ledger.items.list()] == ["new", "new"]
     [state] = ledger.checks.list()
     assert (state.check, state.project, state.open, state.critical) == ("doc-health", "web", 2, 1)
+
+
+def test_state_tells_the_commit_of_the_last_complete_look(ledger: Ledger, look: Look) -> None:
+    look(DEAD, head="a" * 40)
+    look(head="b" * 40, complete=False)
+    look(check="other")
+    look(project="api")
+    [state] = ledger.checks.list(check="doc-health", project="web")
+    assert (state.head, state.open) == ("a" * 40, 1)
+    assert [one.project for one in ledger.checks.list(check="doc-health")] == ["api", "web"]
+
+
+def test_what_a_check_itself_brought_is_counted(look: Look) -> None:
+    report = look(DEAD, brought=Brought(found=3, new=["W7"]))
+    assert (report.found, report.new, report.lines) == (4, ["W7", "W1"], ["4 found, 2 new"])
 
 
 def test_another_project_or_check_has_findings_of_its_own(ledger: Ledger, look: Look) -> None:

@@ -202,14 +202,14 @@ def test_rare_days_are_found_and_days_that_never_come_are_refused() -> None:
 @pytest.mark.parametrize(
     ("schedule", "zone", "reason"),
     [
-        ("* * * *", "UTC", "4 cron fields"),
-        ("0 * * * * *", "UTC", "6 cron fields"),
+        ("* * * *", "UTC", "no schedule: write daily, weekly, .*, on_commit, on_idle, `every 2h` .* five cron fields"),
+        ("0 * * * * *", "UTC", "no schedule"),
         ("61 * * * *", "UTC", "bad minute"),
         ("* * * * *", "Mars/Olympus", "timezone"),
         ("* * * * *", "../etc/passwd", "timezone"),
         ("every 0s", "UTC", "one second"),
         ("every 99999999d", "UTC", "3660 days at most"),
-        ("every 9 weeks", "UTC", "every 90s"),
+        ("every 9 weeks", "UTC", "every 2h"),
         ("@often", "UTC", "@hourly"),
     ],
 )

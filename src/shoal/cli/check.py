@@ -10,7 +10,7 @@ import click
 from shoal.cli import moments
 from shoal.cli.session import Session, command
 from shoal.errors import BadInput
-from shoal.model.check import Check, CheckState, Finding, FindingsReport
+from shoal.model.check import Check, CheckState, Finding, Findings, FindingsReport
 from shoal.model.job import Definition, Job
 from shoal.settings import Settings
 
@@ -78,7 +78,7 @@ def show(session: Session, name: str) -> None:
 
     described = checks.described(name) if name in checks.names() else None
     jobs = [job for job in _jobs(session) if name in (_check_of(job.definition).name, job.definition.name)]
-    states = [state for state in session.ledger.checks.list() if state.check == name]
+    states = session.ledger.checks.list(check=name)
     if described is None and not jobs and not states:
         checks.load(name)
 
@@ -155,15 +155,17 @@ def run(
         action,
         home=session.home,
         root=root,
+        since=_last_head(session, action),
         ledger=lambda: session.ledger,
         environment=os.environ,
         say=output.remark,
+        dry_run=dry_run,
     )
     report = (
         None if dry_run else session.ledger.checks.record(**{k: getattr(found, k) for k in found.__struct_fields__})
     )
     data = {"findings": found.findings, "complete": found.complete, "report": report, "problem": problem}
-    session.answer(data, lambda: _show(found.findings, report), ids=report.new if report else [])
+    session.answer(data, lambda: _show(found, report), ids=report.new if report else [])
     if problem is not None:
         output.remark(problem)
     worst = list(STYLES)
@@ -187,7 +189,8 @@ def enable(session: Session, name: str, schedule: str | None, project: str | Non
     """
     import re
 
-    from shoal.daemon import checks
+    from shoal.daemon import checking, checks
+    from shoal.daemon.projects import checkout_of
     from shoal.model.built_in import converted
 
     around, root = _place(session, Check(name=name), project)
@@ -195,6 +198,7 @@ def enable(session: Session, name: str, schedule: str | None, project: str | Non
     if there is None:
         action = Check(name=name, options=_options(options), project=around)
         converted(action.options, checks.load(name).Options, name)
+        checking.seen(action, root=root, since=None)
         job_name = name if around == "default" else re.sub(r"[^A-Za-z0-9_.-]", "-", f"{name}.{around}")
         is_written = root is None or around in _settings(session).projects
         found = session.ledger.jobs.create(
@@ -206,8 +210,11 @@ def enable(session: Session, name: str, schedule: str | None, project: str | Non
         )
     else:
         changes: dict[str, Any] = {"enabled": True} | ({"schedule": schedule} if schedule else {})
+        action = _check_of(there.definition)
+        root = checkout_of(session.home, _settings(session), action.project, there.definition.folder)
+        checking.seen(action, root=root, since=None)
         if options:
-            changes["action"] = _replaced(_check_of(there.definition), options=_options(options))
+            changes["action"] = _replaced(action, options=_options(options))
         found = session.ledger.jobs.update(there.definition.name, **changes)
     folder = found.definition.folder
     where = "" if folder is None else f" in {folder}"
@@ -267,6 +274,17 @@ def _place(session: Session, action: Check, project: str | None, path: str | Non
     name, root = project_of(session.home, settings, folder)
     # A look at a part of a project says nothing of the rest, and must not close what was found there.
     return project or (name if root == folder.resolve() else "default"), folder
+
+
+def _last_head(session: Session, action: Check) -> str | None:
+    """The commit that the last complete look of a check has seen."""
+    from shoal.errors import StoreMissing
+
+    try:
+        states = session.ledger.checks.list(check=action.name, project=action.project)
+    except StoreMissing:  # a dry run needs no ledger
+        return None
+    return states[0].head if states else None
 
 
 def _jobs(session: Session, *, quiet: bool = False) -> list[Job]:
@@ -336,14 +354,14 @@ def _say(found: Job, what: str) -> None:
         output.sentence(f"It is written in the {found.source}: a sync puts that back.")
 
 
-def _show(findings: list[Finding], report: FindingsReport | None) -> None:
+def _show(found: Findings, report: FindingsReport | None) -> None:
     """The findings by file, and what became of them."""
     from rich.text import Text
 
     from shoal.cli import output
 
     by_file: dict[str, list[Finding]] = {}
-    for one in findings:
+    for one in found.findings:
         by_file.setdefault(one.file or "", []).append(one)
     for file, ones in sorted(by_file.items()):
         if file:
@@ -354,17 +372,7 @@ def _show(findings: list[Finding], report: FindingsReport | None) -> None:
         ]
         output.table(["Line", "Severity", "Rule", "Finding"], rows, empty="", grows="Finding")
     if report is None:
-        output.sentence(f"{len(findings)} found; nothing was kept")
+        output.sentence(f"{len(found.findings) + found.brought.found} found; nothing was kept")
         return
-    parts = [f"{report.found} found", f"{len(report.new)} new"]
-    parts += [f"{len(report.reopened)} back"] if report.reopened else []
-    parts += [f"{len(report.resolved)} gone and done"] if report.resolved else []
-    output.sentence(", ".join(parts))
-    for taken in report.decisions:
-        queued = f", queued {', '.join(taken.queued)}" if taken.queued else ""
-        output.sentence(f"{taken.item_id}: {taken.then} by rule {taken.rule} ({taken.why}){queued}")
-    if report.still_there:
-        output.sentence(
-            f"done, and still there: {', '.join(report.still_there)}; not merged yet? "
-            f"`shoal item reopen {report.still_there[0]}` has it done again"
-        )
+    for line in report.lines:
+        output.sentence(line)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from shoal.model.check import FINDINGS_LIMIT, Check, Finding, Findings, finding_of
+from shoal.model.check import FINDINGS_LIMIT, Brought, Check, Finding, Findings, finding_of
 
 LONGEST_LINE = 1_000_000
 SHOWN_LINE = 200
@@ -16,14 +16,16 @@ NO_FINDING = "no finding"
 
 
 class Told(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a check tells of itself, on lines of its own: its version, the commit that it sees, what was renamed, and
-    why it was partial, if it was. A line has one of them at least; what it leaves out stays as it was.
+    """What is told of a look, by Shoal before it begins, or on lines of the check's own: its version, the commit that
+    it sees, what was renamed since the last one, why it was partial, if it was, and what it made items of itself. A
+    line has one of them at least; what it leaves out stays as it was.
     """
 
     version: str | None = None
     head: str | None = None
     renamed: dict[str, str] | None = None
     partial: Annotated[str, Meta(min_length=1)] | None = None
+    brought: Brought | None = None
 
     def __post_init__(self) -> None:
         if not self.said:
@@ -100,6 +102,7 @@ class CheckOutput:
             renamed=self._told.get("renamed", {}),
             head=self._told.get("head"),
             run=run,
+            brought=self._told.get("brought", Brought()),
         )
 
     def _take(self, line: bytes) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from shoal.daemon.check_output import Told
-from shoal.daemon.checking import ACTION, ROOT, SINCE
-from shoal.daemon.checks.look import head_of, look, renamed_since
+from shoal.daemon.checking import ACTION, ROOT
+from shoal.daemon.checks.look import look
 from shoal.errors import ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Check
@@ -40,15 +40,11 @@ def main() -> int:
     def warn(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def partial(why: str) -> None:
-        findings.write(encode(Told(partial=why)) + b"\n")
+    def tell(told: Told) -> None:
+        findings.write(encode(told) + b"\n")
 
     try:
-        found = look(action, root=root, ledger=ledger, warn=warn, partial=partial, home=home.folder)
-        head, since = head_of(root), os.environ.get(SINCE)
-        renamed = renamed_since(root, since, head) if root and since and head and since != head else {}
-        findings.write(encode(Told(version=found.version, head=head, renamed=renamed)) + b"\n")
-        for one in found.findings:
+        for one in look(action, root=root, home=home, ledger=ledger, warn=warn, tell=tell):
             findings.write(encode(one) + b"\n")
             findings.flush()
         findings.close()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from shoal.adapters.checks.check import checkout_at
+from shoal.adapters.git.renames import renamed_since
 from shoal.daemon.check_output import NO_FINDING, CheckOutput, Told
+from shoal.daemon.checks import looks_at_checkout
+from shoal.daemon.checks.look import head_of, look
+from shoal.daemon.programs import command_line, missing
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
-from shoal.model.check import Check, Findings
+from shoal.model.check import Check, Finding, Findings
 from shoal.settings import Home
 
 ACTION = "SHOAL_CHECK_ACTION"
@@ -24,25 +30,46 @@ CHUNK_BYTES = 65_536
 
 
 class Order(Struct, frozen=True):
-    """The program that is to be started for a check, where, and with what in its environment."""
+    """The program that is to be started for a check, where, and with which environment."""
 
     command: list[str]
     folder: Path
     environment: dict[str, str]
 
 
-def order(action: Check, *, home: Home, root: Path | None, since: str | None = None) -> Order:
-    """What is started for a check. `since` is the commit at which it looked the last time."""
+def seen(action: Check, *, root: Path | None, since: str | None) -> Told:
+    """What is known of a look before it begins: the commit that it sees, what git has renamed since the last one, and
+    that there is nothing to see, as where a disk is not mounted. Raises BadInput when its checkout is not there.
+    """
+    if root is None or not looks_at_checkout(action):
+        return Told(renamed={})
+    folder = checkout_at(root, action.project)
+    renamed = renamed_since(folder, since) if since is not None else {}
+    return Told(head=head_of(folder), renamed=renamed, partial=f"{root} is empty" if _is_empty(folder) else None)
+
+
+def order(
+    action: Check, *, home: Home, root: Path | None, environment: Mapping[str, str], since: str | None = None
+) -> Order:
+    """What is started for a check. `since` is the commit at which it looked the last time.
+
+    Raises BadInput when its program is not there.
+    """
     told = {ACTION: msgspec.json.encode(action).decode(), OPTIONS: msgspec.json.encode(action.options).decode()}
     told |= {"SHOAL_CHECK": action.name, "SHOAL_CHECK_PROJECT": action.project, "SHOAL_HOME": str(home.folder)}
     if root is not None:
         told[ROOT] = str(root)
     if since is not None:
         told[SINCE] = since
-    # -P: a checkout's own files must not stand in for Python's.
-    command = action.command or [sys.executable, "-P", "-m", "shoal.daemon.check_program"]
-    folder = root if root is not None and root.is_dir() else home.folder
-    return Order(command, folder, told)
+    folder = root if root is not None and looks_at_checkout(action) else home.folder
+    if action.command is None:
+        # -P: a checkout's own files must not stand in for Python's.
+        command = [sys.executable, "-P", "-m", "shoal.daemon.check_program"]
+    elif why := missing(action.command[0], folder, environment):
+        raise BadInput(why, field="command")
+    else:
+        command = command_line(action.command)
+    return Order(command, folder, {**environment, **told})
 
 
 def examine(
@@ -50,38 +77,46 @@ def examine(
     *,
     home: Home,
     root: Path | None,
+    since: str | None,
     ledger: Callable[[], Ledger],
     environment: Mapping[str, str],
     say: Callable[[str], None],
+    dry_run: bool = False,
 ) -> tuple[Findings, str | None]:
     """Look in the foreground: what was found, and what went wrong, if anything did. `say` is told why it was partial.
 
     A built-in and a function run in this process. Raises BadInput for a check that there is not.
     """
     output = CheckOutput(lambda line: say(line) if line.startswith(NO_FINDING) else None)
+    output.tell(seen(action, root=root, since=since))
     if action.command is not None:
-        problem = _run(action, output, home=home, root=root, environment=environment)
-        return output.outcome(action, ended_well=problem is None), _problem(output, problem, say)
-    from shoal.daemon.checks.look import head_of, look
+        problem = _run(action, output, order(action, home=home, root=root, environment=environment, since=since))
+    else:
+        found = look(action, root=root, home=home, ledger=ledger, warn=say, tell=output.tell, dry_run=dry_run)
+        problem = _take(action, output, found)
+    return output.outcome(action, ended_well=problem is None), _problem(output, problem, say)
 
-    found = look(
-        action,
-        root=root,
-        ledger=ledger,
-        warn=say,
-        partial=lambda why: output.tell(Told(partial=why)),
-        home=home.folder,
-    )
-    problem = None
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is no file in a folder, but for those of git's own."""
+    for place, folders, files in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [one for one in folders if one != ".git"]
+            files = [one for one in files if one != ".git"]
+        if files:
+            return False
+    return True
+
+
+def _take(action: Check, output: CheckOutput, found: Iterator[Finding]) -> str | None:
     try:
-        for one in found.findings:
+        for one in found:
             output.take(one)
     except ShoalError:
         raise
     except Exception as error:  # somebody's function, which may do anything
-        problem = f"{action.name} ended with {type(error).__name__}: {error}; nothing counts as gone"
-    outcome = output.outcome(action, ended_well=problem is None)
-    return msgspec.structs.replace(outcome, version=found.version, head=head_of(root)), _problem(output, problem, say)
+        return f"{action.name} ended with {type(error).__name__}: {error}; nothing counts as gone"
+    return None
 
 
 def _problem(output: CheckOutput, problem: str | None, say: Callable[[str], None]) -> str | None:
@@ -91,16 +126,13 @@ def _problem(output: CheckOutput, problem: str | None, say: Callable[[str], None
     return problem or output.fault
 
 
-def _run(
-    action: Check, output: CheckOutput, *, home: Home, root: Path | None, environment: Mapping[str, str]
-) -> str | None:
-    wanted = order(action, home=home, root=root)
+def _run(action: Check, output: CheckOutput, wanted: Order) -> str | None:
     try:
         process = subprocess.Popen(  # noqa: S603 - it is what the caller asked for
             wanted.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env={**environment, **wanted.environment},
+            env=wanted.environment,
             cwd=wanted.folder,
         )
     except (OSError, ValueError) as error:

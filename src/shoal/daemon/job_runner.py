@@ -21,14 +21,15 @@ from shoal.adapters.processes.groups import Groups
 from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 from shoal.daemon.built_ins import BUILT_INS, Context
+from shoal.daemon.check_journal import CheckJournal
 from shoal.daemon.check_output import CheckOutput
-from shoal.daemon.checking import order
+from shoal.daemon.checking import order, seen
 from shoal.daemon.programs import command_line, missing
 from shoal.daemon.projects import checkout_of
-from shoal.errors import ShoalError, StoreError
+from shoal.errors import BadInput, ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.built_in import options_of
-from shoal.model.check import Check, Findings
+from shoal.model.check import Check, Findings, FindingsReport
 from shoal.model.job import BuiltIn, Cause, Claimed, Definition, Program, Run, RunStatus
 from shoal.services import checks, runs
 from shoal.settings import Home
@@ -38,7 +39,6 @@ GRACE_SECONDS = 5.0
 NOTICE_SECONDS = 0.1
 RETRY_SECONDS = 2.0
 CHUNK_BYTES = 65_536
-REASON_CHARACTERS = 500
 STOPPED = "the server stopped"
 
 
@@ -187,7 +187,9 @@ class JobRunner:
                     reason=ended.reason,
                     output=run.log.tail,
                 )
-                self._engine.write(end)
+                made = self._engine.write(end)
+                if isinstance(made, FindingsReport):
+                    run.log.write("".join(f"{line}\n" for line in made.lines).encode("utf-8", "replace"))
                 return
             except StoreError as error:
                 log.warning("run has ended, which the database does not take", reason=error.message)
@@ -231,24 +233,31 @@ class JobRunner:
         environment = self._environment(run.claimed)
         if (why := missing(action.command[0], folder, environment)) is not None:
             return Ended(RunStatus.ERROR, reason=why)
-        return self._run_command(run, action.command, folder, environment, run.log.write)
+        return self._run_command(run, command_line(action.command), folder, environment, run.log.write)
 
     def _run_check(self, run: _UnderWay, action: Check) -> Ended:
         """A program as well: what it writes is taken for findings, and its errors go to the log."""
         definition = run.claimed.definition
-        since = self._engine.read(partial(checks.last_head, check=action.name, project=action.project))
+        states = self._engine.read(partial(checks.list_, check=action.name, project=action.project))
+        since = states[0].head if states else None
         root = checkout_of(self._home, self._engine.settings, action.project, definition.folder)
-        wanted = order(action, home=self._home, root=root, since=since)
-        environment = self._environment(run.claimed) | wanted.environment
+        environment = self._environment(run.claimed)
         if "://" not in self._engine.address:
             environment["SHOAL_DB"] = self._engine.address
-        journal = Journal(run.log)
+        journal = CheckJournal(run.log.write)
         output = CheckOutput(lambda line: journal.write(f"{line}\n".encode("utf-8", "replace")))
+        try:
+            output.tell(seen(action, root=root, since=since))
+            wanted = order(action, home=self._home, root=root, environment=environment, since=since)
+        except BadInput as error:
+            return Ended(RunStatus.ERROR, reason=error.message)
         read, write = os.pipe()
         listener = threading.Thread(target=journal.follow, args=(read,), daemon=True)
         listener.start()
         try:
-            ended = self._run_command(run, wanted.command, wanted.folder, environment, output.write, errors=write)
+            ended = self._run_command(
+                run, wanted.command, wanted.folder, wanted.environment, output.write, errors=write
+            )
         finally:
             os.close(write)
             listener.join(GRACE_SECONDS)
@@ -272,7 +281,7 @@ class JobRunner:
         assert self._groups is not None  # noqa: S101 - made before the first run
         try:
             process = self._groups.start(
-                command_line(command),
+                command,
                 stdin=subprocess.DEVNULL,
                 output=subprocess.PIPE,
                 errors=errors,
@@ -335,27 +344,6 @@ class _UnderWay:
             return None
         self._stored = tail
         return tail
-
-
-class Journal:
-    """The log of a check, into which its findings and its errors are written by a thread each."""
-
-    def __init__(self, log: Sink) -> None:
-        self.last = ""  # the last line of its errors
-        self._log = log
-        self._lock = threading.Lock()
-
-    def write(self, data: bytes) -> None:
-        """The next part of it."""
-        with self._lock:
-            self._log.write(data)
-
-    def follow(self, errors: int) -> None:
-        """Write what comes out of a pipe, until nobody has its other end."""
-        with os.fdopen(errors, "rb") as pipe:
-            for line in pipe:
-                self.write(line)
-                self.last = line.decode("utf-8", "replace").strip()[:REASON_CHARACTERS] or self.last
 
 
 def _follow(run: _UnderWay, process: subprocess.Popen[bytes], pipe: IO[bytes], write: Callable[[bytes], None]) -> None:

@@ -6,18 +6,19 @@ Which files: adapters/git/files.py and adapters/scanners/tree.py. What becomes o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.adapters.git.files import Listing, Note, look, real
+from shoal.adapters.git.renames import renamed_since
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.clock import SystemClock
 from shoal.daemon.changed_files import changed_in
 from shoal.daemon.projects import place_meant, project_of
 from shoal.errors import BadInput, Refused
-from shoal.model.found import FoundFile, ScanReport
+from shoal.model.found import FoundFile, Scanned, ScanReport
 from shoal.model.item import Form
 from shoal.settings import Settings
 
@@ -128,8 +129,8 @@ def _scan(ledger: Ledger, settings: Settings, ask: Ask, dry_run: bool, tell: Tel
         scanner=ask.scanner,
         files=files,
         unchanged=unchanged,
-        renamed=tree.renamed(listed.root, before.head, now, before.files) if listed.in_git else {},
-        complete=not ask.under,
+        renamed=_renamed(listed.root, before, now) if listed.in_git else {},
+        complete=not ask.under and bool(listed.paths),  # no file at all: a disk that is not mounted
         head=listed.head,
         since=before.number,
         changed=None if changed is None else {one.path: changed[one.path] for one in files if one.path in changed},
@@ -138,6 +139,14 @@ def _scan(ledger: Ledger, settings: Settings, ask: Ask, dry_run: bool, tell: Tel
     )
     credited = _credit(ledger, settings, listed.root, report) if listed.in_git and not dry_run else 0
     return Done(ask, report, notes, len(files), len(unchanged), credited)
+
+
+def _renamed(root: Path, before: Scanned, now: Collection[str]) -> dict[str, str]:
+    """The files that got another name since the scan before, new to old; of those that were read both times."""
+    if before.head is None or before.files.keys() <= set(now):
+        return {}
+    moves = renamed_since(root, before.head)
+    return {new: old for new, old in moves.items() if old in before.files and new in now}
 
 
 def _seen(settings: Settings, ask: Ask, listed: Listing, known: Mapping[str, str]) -> Iterator[Any]:

@@ -71,11 +71,18 @@ class Finding(Struct, frozen=True, kw_only=True):
     files: Annotated[list[Path], Meta(max_length=200)] = []
 
 
+class Brought(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a check has itself brought into the backlog, as a scan does: how much it found, and which items are new."""
+
+    found: Count = 0
+    new: Annotated[list[Name], Meta(max_length=1_000_000)] = []
+
+
 class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one look of a check has found in a project. What a `complete` one does not have is gone.
 
     `renamed` maps new paths to old ones, `head` is the commit of the checkout. `run` is the number of the run that
-    looked.
+    looked. `brought` is what the check made items of before, which are no findings.
     """
 
     check: CheckName
@@ -86,6 +93,7 @@ class Findings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renamed: Annotated[dict[Path, Path], Meta(max_length=100_000)] = {}
     head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
     run: Count | None = None
+    brought: Brought = Brought()
 
 
 class FindingsReport(Struct, frozen=True, kw_only=True):
@@ -104,15 +112,35 @@ class FindingsReport(Struct, frozen=True, kw_only=True):
     still_there: list[str]
     decisions: list[Decision]
 
+    @property
+    def lines(self) -> list[str]:
+        """What people are told of it."""
+        counts = [f"{self.found} found", f"{len(self.new)} new"]
+        counts += [f"{len(self.reopened)} back"] if self.reopened else []
+        counts += [f"{len(self.resolved)} gone and done"] if self.resolved else []
+        said = [", ".join(counts)]
+        for taken in self.decisions:
+            queued = f", queued {', '.join(taken.queued)}" if taken.queued else ""
+            said.append(f"{taken.item_id}: {taken.then} by rule {taken.rule} ({taken.why}){queued}")
+        if self.still_there:
+            said.append(
+                f"done, and still there: {', '.join(self.still_there)}; not merged yet? "
+                f"`shoal item reopen {self.still_there[0]}` has it done again"
+            )
+        return said
+
 
 class CheckState(Struct, frozen=True, kw_only=True):
-    """How a check stands in a project: its last look, its last complete one, and the findings that are open."""
+    """How a check stands in a project: its last look, its last complete one with the commit that it saw, and the
+    findings that are open.
+    """
 
     check: str
     project: str
     version: str
     last_at: int
     completed_at: int | None
+    head: str | None
     open: int
     critical: int
 

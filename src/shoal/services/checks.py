@@ -11,11 +11,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from shoal.model.check import CheckState, Finding, Findings, FindingsReport
+from shoal.model.check import CheckName, CheckState, Finding, Findings, FindingsReport
 from shoal.model.event import Kind
-from shoal.model.fields import Limit
+from shoal.model.fields import Limit, Name
 from shoal.model.item import CLOSED, Item, ItemStatus, Origin, Tier, shown
-from shoal.model.job import Run, RunStatus
+from shoal.model.job import RunStatus
 from shoal.services import item_ends, runs, triage
 from shoal.services.item_changes import change_item, status_of, text_hash
 from shoal.services.item_numbers import lock_item
@@ -116,8 +116,8 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
     report = FindingsReport(
         check=found.check,
         project=found.project,
-        found=len(findings),
-        new=[],
+        found=len(findings) + found.brought.found,
+        new=[*found.brought.new],
         reopened=[],
         resolved=[],
         still_there=[],
@@ -150,10 +150,14 @@ def record(tx: Tx, found: Findings) -> FindingsReport:
 
 
 @verb("GET /checks")
-def list_(tx: Tx, *, limit: Limit = 200) -> list[CheckState]:
+def list_(
+    tx: Tx, *, check: CheckName | None = None, project: Name | None = None, limit: Limit = 200
+) -> list[CheckState]:
     """How each check stands in each project that it has looked at, and how many of its findings are open."""
+    filters = {"check_name": check, "project": project}
+    given = {name: value for name, value in filters.items() if value is not None}
     fields = CheckState.__struct_fields__
-    return [CheckState(**dict(zip(fields, row, strict=True))) for row in tx.all("checks.list", limit=limit)]
+    return [CheckState(**dict(zip(fields, row, strict=True))) for row in tx.all("checks.list", limit=limit, **given)]
 
 
 def item_of(tx: Tx, found: Findings, finding: Finding) -> int:
@@ -163,12 +167,6 @@ def item_of(tx: Tx, found: Findings, finding: Finding) -> int:
     row = tx.one("checks.item_of", **given)
     assert row is not None  # noqa: S101 - it was just recorded
     return int(row[0])
-
-
-def last_head(tx: Tx, *, check: str, project: str) -> str | None:
-    """The commit at which a check has looked at everything the last time."""
-    row = tx.one("checks.get", check_name=check, project=project)
-    return None if row is None else row[3]
 
 
 def end_run(
@@ -181,15 +179,17 @@ def end_run(
     reason: str | None,
     output: str | None,
     found: Findings,
-) -> Run | None:
-    """A server's run of a check has ended, and this is what it found; None, and nothing is kept, when the server no
-    longer has the run.
+) -> FindingsReport | None:
+    """A server's run of a check has ended, and this is what it found; what was made of that is also told at the end of
+    its output. None, and nothing is kept, when the server no longer has the run.
     """
     ended = runs.end(tx, run=run, server=server, status=status, exit_code=exit_code, reason=reason, output=output)
-    if ended is not None:
-        report = record(tx, found)
-        tx.all("runs.put_findings", id=run, found=report.found, new=len(report.new))
-    return ended
+    if ended is None:
+        return None
+    report = record(tx, found)
+    told = runs.tail("\n".join([*(output or "").splitlines(), *report.lines]))
+    tx.all("runs.put_findings", id=run, found=report.found, new=len(report.new), output=told)
+    return report
 
 
 def _key(finding: Finding) -> Key:

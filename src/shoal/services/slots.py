@@ -98,9 +98,12 @@ def timetable(schedule: str, timezone: str = "UTC") -> Timetable:
             raise BadInput(f"{schedule!r}: an interval is {LONGEST_DAYS} days at most", field="schedule")
         return Every(interval)
     fields = ALIASES.get(text.lower(), text)
-    if fields.startswith("@") or fields.lower().startswith("every"):
-        known = ", ".join(ALIASES)
-        raise BadInput(f"{schedule!r} is not one of {known}, and not like `every 90s` (s, m, h, d)", field="schedule")
+    if len(fields.split()) != 5 or fields.lower().startswith(("@", "every")):
+        raise BadInput(
+            f"{schedule!r} is no schedule: write {', '.join(ALIASES)}, on_commit, on_idle, `every 2h` (s, m, h, d), or "
+            "five cron fields: minute, hour, day, month, weekday",
+            field="schedule",
+        )
     return Cron(fields, zone)
 
 
@@ -189,10 +192,6 @@ class Cron:
         from cronsim import CronSim, CronSimError
 
         parts = fields.split()
-        if len(parts) != 5:
-            raise BadInput(
-                f"{fields!r} has {len(parts)} cron fields: minute, hour, day, month, weekday", field="schedule"
-            )
         try:
             self._days = CronSim(fields, datetime(2000, 1, 1))  # noqa: DTZ001 - only its fields are used
         except CronSimError as error:

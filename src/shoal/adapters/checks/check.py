@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from shoal.errors import BadInput
-from shoal.model.check import Finding
+from shoal.model.check import Brought, Finding
+from shoal.settings import Settings
 
 
 class NoOptions(Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,31 +20,41 @@ class NoOptions(Struct, frozen=True, forbid_unknown_fields=True):
 class Context(Struct, frozen=True, kw_only=True):
     """What a check is asked: where to look, and how.
 
-    `root` is the checkout, `options` an instance of the check's Options. `ledger` is the Ledger for those that are
-    about it, and None for the others; `now_ms` is the time, epoch milliseconds. `warn` tells people on the way, and
-    ends nothing. `partial` says why this look does not see everything: what it found is kept, and nothing counts as
-    gone.
+    `root` is the checkout, `options` an instance of the check's Options, `settings` those of the home. `ledger` is the
+    Ledger for those that are about it, and None for the others; `vault` opens its vault. `now_ms` is the time, epoch
+    milliseconds. With `dry_run` nothing is to be kept. `warn` tells people on the way, and ends nothing. `partial` says
+    why this look does not see everything: what it found is kept, and nothing counts as gone. `brought` says what the
+    check itself has made items of, so that there are no findings of that.
     """
 
     root: Path | None = None
     options: Any = NoOptions()
     project: str = "default"
+    settings: Settings = Settings()
     ledger: Any = None
+    vault: Callable[[], Any] = lambda: None
     now_ms: int = 0
+    dry_run: bool = False
     warn: Callable[[str], None] = lambda text: None
     partial: Callable[[str], None] = lambda why: None
+    brought: Callable[[Brought], None] = lambda what: None
 
     @property
     def checkout(self) -> Path:
         """The checkout. Raises BadInput when there is none."""
-        if self.root is None or not self.root.is_dir():
-            where = "" if self.root is None else f": {self.root} is no folder"
-            raise BadInput(
-                f"project {self.project} has no checkout here{where}; say where it is in shoal.toml, as "
-                f'[projects.{self.project}] path = "…"',
-                field="project",
-            )
-        return self.root
+        return checkout_at(self.root, self.project)
+
+
+def checkout_at(root: Path | None, project: str) -> Path:
+    """The checkout of a project, when it is there. Raises BadInput when it is not."""
+    if root is None or not root.is_dir():
+        where = "" if root is None else f": {root} is no folder"
+        raise BadInput(
+            f"project {project} has no checkout here{where}; say where it is in shoal.toml, as "
+            f'[projects.{project}] path = "…"',
+            field="project",
+        )
+    return root
 
 
 Run = Callable[[Context], Iterator[Finding]]

@@ -1,14 +1,12 @@
-"""Which files of a project a scan reads, and what they were called before. Which there are: adapters/git/files.py."""
+"""Which files of a project a scan reads. Which there are: adapters/git/files.py."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 
 from shoal.adapters.git.files import Listing
 from shoal.adapters.git.reading import Reading
-from shoal.errors import GitError
 from shoal.model.path_pattern import matches, parted
 
 MARKDOWN = (".md", ".markdown", ".mdx")
@@ -61,21 +59,3 @@ def _fits(path: str, pattern: str) -> bool:
     if "." in pattern and "/" not in pattern:
         return matches(path.lower(), pattern.lower())
     return matches(path, pattern)
-
-
-def renamed(root: Path, since: str | None, paths: Collection[str], known: Collection[str]) -> dict[str, str]:
-    """The files that got another name since a commit, new to old, as git has it; of those that were read before.
-
-    The commit is compared with the index, so a new name counts from `git mv` or `git add` on. A commit that is not
-    there any more has nothing to say. Raises nothing.
-    """
-    if since is None or not _HASH.fullmatch(since) or not set(known) - set(paths):
-        return {}
-    asked = ("diff-index", "--cached", "-M", "--name-status", "--diff-filter=R", "--relative", "-z")
-    try:
-        said = Reading(root).run(*asked, since, "--").stdout
-    except GitError:
-        return {}
-    parts = said.decode("utf-8", "replace").split("\0")
-    moves = zip(parts[1::3], parts[2::3], strict=False)
-    return {new: old for old, new in moves if old in known and new in paths}

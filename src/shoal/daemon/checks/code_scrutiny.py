@@ -22,11 +22,9 @@ from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.scope_material import NEVER, PRIVATE_KEY
 from shoal.daemon.scoping import cost_of, record
 from shoal.errors import BadInput, NotConfigured
-from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.check import Finding
 from shoal.model.cost import Purpose, dollars
 from shoal.model.path_pattern import fits
-from shoal.settings import BacklogSettings
 
 NAME = "code-scrutiny"
 VERSION = "1"
@@ -63,8 +61,7 @@ def run(context: Context) -> Iterator[Finding]:
     options: Options = context.options
     sources = Sources(context.checkout)
     rubric = _rubric(options, sources)
-    engine = getattr(context.ledger, "engine", None)
-    settings = engine.settings.backlog if isinstance(engine, EmbeddedEngine) else BacklogSettings()
+    settings = context.settings.backlog
     paths = _wanted(options, sources)
     chosen = _turn(paths, options.max_files, context.now_ms // DAY_MS)
     spent, limit, unread = 0, round(options.max_usd * 1_000_000), len(paths) - len(chosen)

@@ -15,7 +15,7 @@ from shoal.adapters.checks.check import Context
 from shoal.adapters.vault import task_file
 from shoal.adapters.vault.front_matter import FrontMatter
 from shoal.adapters.vault.vault import Vault
-from shoal.daemon.checks.vault_pages import Page, Targets, files_of, links, pages, prose, vault_of
+from shoal.daemon.checks.vault_pages import Opened, Page, Targets, files_of, links, pages, prose
 from shoal.errors import NotFound, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Finding
@@ -69,9 +69,10 @@ class _Rule(Struct, frozen=True):
 
 def run(context: Context) -> Iterator[Finding]:
     """Read the notes, and compare each with the others."""
-    vault, options = vault_of(context), context.options
-    if vault is None:
+    opened: Opened | None = context.vault()
+    if opened is None:
         return
+    vault, options = opened.vault, context.options
     files = files_of(vault.root)
     folders = options.folders or [str(vault.layout.knowledge)]
     own = [path for path in files if any(path.startswith(f"{folder.rstrip('/')}/") for folder in folders)]
@@ -83,7 +84,7 @@ def run(context: Context) -> Iterator[Finding]:
     yield from _duplicates(notes)
     yield from _contradictions(notes)
     targets = Targets(files)
-    yield from _dead(context, vault, notes, targets)
+    yield from _dead(context, opened, notes, targets)
     if options.unused_days:
         yield from _unused(context, vault, files, notes, targets)
 
@@ -165,11 +166,10 @@ def _rule(text: str) -> tuple[str, bool] | None:
     return None
 
 
-def _dead(context: Context, vault: Vault, notes: list[_Note], targets: Targets) -> Iterator[Finding]:
+def _dead(context: Context, opened: Opened, notes: list[_Note], targets: Targets) -> Iterator[Finding]:
     """Links to files that are not there, and mentions of tasks that never were."""
-    ledger: Ledger = context.ledger
-    prefix = ledger.engine.identity.prefix  # type: ignore[attr-defined]
-    mention = re.compile(rf"(?<![\w/#.-]){re.escape(prefix)}([1-9]\d{{0,8}})(?![\w-])")
+    ledger, vault = context.ledger, opened.vault
+    mention = re.compile(rf"(?<![\w/#.-]){re.escape(opened.prefix)}([1-9]\d{{0,8}})(?![\w-])")
     known: dict[str, bool] = {}
     for note in notes:
         for link in links(note.page.text):

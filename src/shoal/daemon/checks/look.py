@@ -1,4 +1,4 @@
-"""One look of a check in this process: a built-in or somebody's function, with its options and its findings."""
+"""One look of a check in this process: a built-in or somebody's function, with its options, and what it finds."""
 
 from __future__ import annotations
 
@@ -9,54 +9,61 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from shoal.adapters.checks.check import Context
 from shoal.adapters.git.reading import Reading
-from shoal.adapters.git.repository import records
 from shoal.clock import SystemClock
 from shoal.daemon import checks
+from shoal.daemon.check_output import Told
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.built_in import converted
 from shoal.model.check import Check, Finding
+from shoal.settings import Home, Settings
 
 GIT_SECONDS = 30
-
-
-class Look(Struct, frozen=True):
-    """A check that is ready to run: by which version, and what it finds."""
-
-    version: str
-    findings: Iterator[Finding]
 
 
 def look(
     action: Check,
     *,
     root: Path | None,
+    home: Home,
     ledger: Callable[[], Ledger],
     warn: Callable[[str], None],
-    partial: Callable[[str], None],
-    home: Path,
-) -> Look:
-    """Make a check ready that is no command. Raises BadInput for one that there is not, or whose options are wrong.
+    tell: Callable[[Told], None],
+    dry_run: bool = False,
+) -> Iterator[Finding]:
+    """Make a check ready that is no command, and give what it finds as it finds it. Raises BadInput for one that there
+    is not, or whose options are wrong.
 
-    A function is also looked for in the home. `ledger` is asked for one when the check is about it.
+    A function is also looked for in the home. `ledger` is asked for one when the check is about it. `tell` hears of the
+    version at once, and of what the check tells on the way.
     """
-    now = SystemClock().now_ms()
-    context = Context(root=root, project=action.project, warn=warn, partial=partial, now_ms=now)
+    context = Context(
+        root=root,
+        project=action.project,
+        settings=home.settings() if home.exists else Settings(),
+        now_ms=SystemClock().now_ms(),
+        dry_run=dry_run,
+        warn=warn,
+        partial=lambda why: tell(Told(partial=why)),
+        brought=lambda what: tell(Told(brought=what)),
+    )
     if action.handler is not None:
-        module, function = _function(action.handler, home)
+        module, function = _function(action.handler, home.folder)
         kind = getattr(module, "Options", None)
         options = action.options if kind is None else converted(action.options, kind, action.name)
-        given = msgspec.structs.replace(context, options=options)
-        version = str(getattr(module, "VERSION", action.version or "1"))
-        return Look(version, (_as_finding(one) for one in function(given)))
+        tell(Told(version=str(getattr(module, "VERSION", action.version or "1"))))
+        return (_as_finding(one) for one in function(msgspec.structs.replace(context, options=options)))
     found = checks.load(action.name)
     options = converted(action.options, found.Options, action.name)
-    asked = ledger() if checks.asks_ledger(action.name) else None
-    return Look(found.VERSION, found.run(msgspec.structs.replace(context, options=options, ledger=asked)))
+    tell(Told(version=found.VERSION))
+    if not checks.asks_ledger(action.name):
+        return found.run(msgspec.structs.replace(context, options=options))
+    asked = ledger()
+    given = {"options": options, "ledger": asked, "vault": lambda: _vault(asked, warn)}
+    return found.run(msgspec.structs.replace(context, **given))
 
 
 def head_of(root: Path | None) -> str | None:
@@ -69,17 +76,10 @@ def head_of(root: Path | None) -> str | None:
         return None
 
 
-def renamed_since(root: Path, old: str, new: str) -> dict[str, str]:
-    """Files that have other names at a commit than at another: the new name of each, and the old one."""
-    git = Reading(root, timeout_seconds=GIT_SECONDS)
-    try:
-        listed = git.run(
-            "diff-tree", "-r", "--name-status", "-z", "-M", "--diff-filter=R", "--relative", old, new
-        ).stdout
-    except ShoalError:  # the old commit is no longer there
-        return {}
-    fields = list(records(listed))
-    return {fields[place + 2]: fields[place + 1] for place in range(0, len(fields) - 2, 3)}
+def _vault(ledger: Ledger, warn: Callable[[str], None]) -> Any:
+    from shoal.daemon.checks.vault_pages import opened  # it brings YAML
+
+    return opened(ledger, warn)
 
 
 def _function(handler: str, home: Path) -> tuple[Any, Callable[[Context], Iterator[Any]]]:

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from shoal.adapters.checks.check import Context
 from shoal.adapters.vault.vault import Vault
-from shoal.daemon.checks.vault_pages import Targets, files_of, links, pages, vault_of
+from shoal.daemon.checks.vault_pages import Opened, Targets, files_of, links, pages
 from shoal.daemon.vault_check import unreadable
 from shoal.ledger import Ledger
 from shoal.model.check import Finding
@@ -36,16 +36,17 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def run(context: Context) -> Iterator[Finding]:
     """Look at every page, and at every task."""
-    vault = vault_of(context)
-    if vault is None:
+    opened: Opened | None = context.vault()
+    if opened is None:
         return
+    vault = opened.vault
     options: Options = context.options
     for path, reason in unreadable(vault):
         yield Finding(
             rule="unreadable", message=reason[:2000], file=str(path), key="unreadable", severity=Severity.CRITICAL
         )
     files = files_of(vault.root)
-    yield from _orphans(context, vault, files)
+    yield from _orphans(context, opened, files)
     if options.links:
         targets = Targets(files)
         made = [f"/{vault.layout.overview}", f"/{vault.layout.views}/"]  # they link to every task, and are written anew
@@ -64,12 +65,12 @@ def _is_archived(vault: Vault, target: str) -> bool:
     return vault.archived(PurePosixPath(target).name.removesuffix(".md")) is not None
 
 
-def _orphans(context: Context, vault: Vault, files: list[str]) -> Iterator[Finding]:
-    ledger: Ledger = context.ledger
-    layout, prefix = vault.layout, ledger.engine.identity.prefix  # type: ignore[attr-defined]
-    of_tasks = {number: path for path in files if (number := layout.number_of(PurePosixPath(path), prefix)) is not None}
+def _orphans(context: Context, opened: Opened, files: list[str]) -> Iterator[Finding]:
+    vault, prefix = opened.vault, opened.prefix
+    numbers = {vault.layout.number_of(PurePosixPath(path), prefix): path for path in files}
+    of_tasks = {number: path for number, path in numbers.items() if number is not None}
     known = set[int]()
-    for task in _tasks(ledger):
+    for task in _tasks(context.ledger):
         known.add(task.id)
         age = context.now_ms - task.updated_at
         if (

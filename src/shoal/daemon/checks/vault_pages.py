@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from msgspec import Struct
 
-from shoal.adapters.checks.check import Context
 from shoal.adapters.checks.documents import page
 from shoal.adapters.vault.vault import Vault
 from shoal.errors import BadInput
+from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.path_pattern import fits
 
@@ -39,9 +39,18 @@ class Page(Struct, frozen=True):
     text: str
 
 
-def vault_of(context: Context) -> Vault | None:
-    """The vault of the ledger; None before its first sync. Raises BadInput where there is none to be, or not here."""
-    engine = context.ledger.engine
+class Opened(Struct, frozen=True):
+    """The vault of a ledger, with what its tasks' names begin with."""
+
+    vault: Vault
+    prefix: str
+
+
+def opened(ledger: Ledger, warn: Callable[[str], None]) -> Opened | None:
+    """The vault of a ledger; None before its first sync, as `warn` is told. Raises BadInput where there is none to be,
+    or not here.
+    """
+    engine = ledger.engine
     if not isinstance(engine, EmbeddedEngine):
         raise BadInput(
             "this check reads the vault itself; run it on the machine that has it, or as a job", field="check"
@@ -50,9 +59,9 @@ def vault_of(context: Context) -> Vault | None:
         raise BadInput("this ledger has no vault: the setting `vault` is empty", field="vault")
     engine.settler.settle()
     if not engine.settler.root.is_dir():
-        context.warn("there is no vault yet; `shoal vault init` or the first sync makes it")
+        warn("there is no vault yet; `shoal vault init` or the first sync makes it")
         return None
-    return engine.settler.vault
+    return Opened(engine.settler.vault, engine.identity.prefix)
 
 
 def files_of(root: Path, folder: PurePosixPath | None = None) -> list[str]:

@@ -12,19 +12,18 @@ ON CONFLICT (check_name, project) DO UPDATE SET last_at = excluded.last_at
 UPDATE checks SET version = :version, head = :head, completed_at = :now
 WHERE check_name = :check_name AND project = :project
 
--- name: get
--- How a check stands in a project.
-SELECT check_name, project, version, head FROM checks WHERE check_name = :check_name AND project = :project
-
 -- name: list
 -- How each check stands, with the findings that are open.
-SELECT c.check_name, c.project, c.version, c.last_at, c.completed_at,
+SELECT c.check_name, c.project, c.version, c.last_at, c.completed_at, c.head,
   COALESCE(SUM(CASE WHEN t.id IS NULL THEN 0 ELSE 1 END), 0),
   COALESCE(SUM(CASE WHEN t.severity = 'critical' THEN 1 ELSE 0 END), 0)
 FROM checks AS c
 LEFT JOIN items AS t ON t.check_name = c.check_name AND t.project = c.project
   AND t.status IN {{open}} AND t.merged_into IS NULL
-GROUP BY c.check_name, c.project, c.version, c.last_at, c.completed_at
+WHERE 1 = 1
+  AND c.check_name = :check_name                                           -- if check_name
+  AND c.project = :project                                                 -- if project
+GROUP BY c.check_name, c.project, c.version, c.last_at, c.completed_at, c.head
 ORDER BY c.check_name, c.project
 LIMIT :limit
 

@@ -67,8 +67,8 @@ SELECT MAX(slot) FROM runs WHERE job = :job AND slot >= :slot AND cause = :cause
 SELECT MAX(slot) FROM runs WHERE job = :job AND cause = :occasion
 
 -- name: put_findings
--- How much a check has found.
-UPDATE runs SET findings_count = :found, new_findings_count = :new WHERE id = :id
+-- What a check has found, and its output with what was made of that.
+UPDATE runs SET findings_count = :found, new_findings_count = :new, output = :output WHERE id = :id
 
 -- name: under_way
 -- The runs of a job that wait or run.
