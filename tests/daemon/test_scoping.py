@@ -115,7 +115,7 @@ def test_answer_is_checked_against_the_checkout_and_kept(scoping: Scoping, ledge
     assert [(one.path, one.validated) for one in item.files] == [("src/paint.py", False), ("src/week.py", True)]
     [kept] = ledger.items.assessments(1)
     assert kept.answer is not None
-    assert kept.answer.missing_files == ["src/gone.py", "etc/passwd", "../outside.py"]
+    assert kept.answer.missing_files == ["src/gone.py", "etc/passwd"]
     assert item.blocked_by == ["W2"]
     assert [one.how for one in kept.answer.dependencies] == ["by number", "no such item"]
     assert (kept.model, kept.prompt_version, kept.input_tokens, kept.output_tokens) == (MODEL, 1, 1000, 100)
@@ -299,3 +299,20 @@ def test_words_are_identifiers_first(ledger: Ledger) -> None:
     assert words.paths[0] in {"HttpClient.get", "src/net/http.py"}
     assert "timeouts" in words.plain
     assert gather(item, None, [], tokens=100).excerpts == []
+
+
+def test_title_that_the_ledger_would_refuse_is_asked_for_again(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi
+) -> None:
+    api.script("ostrich", says(GOOD | {"title": "Do \x1b[31mit"}), says(GOOD))
+    _, [came] = scope(scoping, ledger)
+    assert (came.outcome, came.cost_usd_micros, ledger.items.get(1).title) == ("assessed", 3000, GOOD["title"])
+    assert "$.title" in json.dumps(api.served("ostrich")[1].body["messages"][-1])
+
+
+def test_what_no_database_keeps_is_left_out_of_an_answer(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    api.script("ostrich", says(GOOD | {"title": "Do \ud800it\x00", "summary": "\udfffWhy"}))
+    _, [came] = scope(scoping, ledger)
+    assert (came.outcome, came.error) == ("assessed", None)
+    assert (ledger.items.get(1).title, ledger.items.get(1).summary) == ("Do it", "Why")
+    assert len(ledger.items.assessments(1)) == 1
