@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from shoal.adapters.checks.check import Context
+from shoal.adapters.llm import scrutineer
+from shoal.adapters.llm.model import DEFAULT, most_used
+from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.checks import code_scrutiny, described, problem
+from shoal.daemon.scoping import cost_of
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.connect import open_ledger
 from shoal.model.check import Check, Finding
+from shoal.model.cost import dollars
 from shoal.settings import Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 
@@ -48,8 +53,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def says(*flaws: dict[str, Any]) -> Answer:
-    return Answer(tools=(Tool("final_result", {"flaws": [*flaws]}),), tokens=Tokens(1000, 100))
+def says(*flaws: dict[str, Any], model: str | None = None) -> Answer:
+    return Answer(tools=(Tool("final_result", {"flaws": [*flaws]}),), tokens=Tokens(1000, 100), model=model)
+
+
+def most(path: str) -> list[int]:
+    """The most that each call about a file may cost."""
+    asked = scrutineer.question(path, redacted(FILES[path]))
+    calls = most_used(DEFAULT, scrutineer.SYSTEM + scrutineer.RUBRIC, asked)
+    return [cost_of([one]) or 0 for one in calls]
 
 
 class Looked(NamedTuple):
@@ -119,6 +131,19 @@ def test_money_ends_the_look_before_it_is_passed_which_is_partial_then(api: Mess
     assert (looked.found, api.strays) == ([], [])
     [why] = looked.partial
     assert why.startswith("2 of 2 files were not read this time: raise max_usd")
+
+
+@pytest.mark.parametrize("model", [None, "bedrock/claude-9"])
+def test_money_is_counted_over_all_files_of_a_look(api: MessagesApi, root: Path, model: str | None) -> None:
+    api.script(LOGIN, *[says(model=model)] * 2)
+    api.script(WEEK, says(model=model))
+    first = most("src/login.py")[0] if model else 1500
+    looked = look(root, max_usd=(first + sum(most("src/week.py")) - 1) / 1e6)
+    assert (len(api.served(LOGIN)), len(api.served(WEEK)), len(looked.partial)) == (1, 0, 1)
+    told = ", 1 without a price, reckoned at the most that may have been" if model else ""
+    assert looked.warned == [f"{dollars(first)} USD{told}"]
+    looked = look(root, max_usd=(first + sum(most("src/week.py"))) / 1e6)
+    assert (looked.partial, len(api.served(WEEK))) == ([], 1)
 
 
 def test_next_files_have_their_turn_each_day(api: MessagesApi, root: Path) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.adapters.llm.model import Model
 from shoal.daemon.scope_form import blank, read
 from shoal.daemon.scope_material import gather, words_of
-from shoal.daemon.scoping import Batch, Scoped, Scoping, run
+from shoal.daemon.scoping import Batch, Scoped, Scoping, cost_of, run
 from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.ledger.connect import open_ledger
 from shoal.model.assessment import Suggestion
+from shoal.model.item import Item
 from shoal.settings import BacklogSettings, Home, ProjectSettings, Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 from tests.conftest import wait_until
@@ -43,8 +45,8 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def says(value: Any, *, used: int = 1000) -> Answer:
-    return Answer(tools=(Tool("final_result", value),), tokens=Tokens(used, 100))
+def says(value: Any, *, model: str | None = None) -> Answer:
+    return Answer(tools=(Tool("final_result", value),), tokens=Tokens(1000, 100), model=model)
 
 
 @pytest.fixture
@@ -194,6 +196,59 @@ def test_limit_stops_before_the_call_that_could_pass_it(scoping: Scoping, ledger
     batch, [came] = scope(scoping, ledger, limit=most)
     assert came.cost_usd_micros is not None
     assert 0 < came.cost_usd_micros == batch.spent_usd_micros <= most
+
+
+def more_items(ledger: Ledger, count: int) -> list[Item]:
+    """As many accepted items as that, each with a word of its own."""
+    made = [
+        ledger.items.create(text=f"Paint it, penguin{number}!", project="web", accepted=True) for number in range(count)
+    ]
+    return [ledger.items.get(one.id) for one in made]
+
+
+def test_limit_holds_for_all_calls_of_a_batch_together(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    items = more_items(ledger, 4)
+    api.script("penguin", *[says(GOOD)] * 9)
+    # Each may cost the most of one, and costs 1500; so the third could pass it.
+    most = max(scoping.prepare(one).most_usd_micros or 0 for one in items)
+    batch = Batch(total=4, limit_usd_micros=most + 2999)
+    came = list(run(scoping, items, batch, force=False))
+    assert [one.cost_usd_micros for one in came] == [1500] * 2
+    assert batch.stopped is not None
+    assert "could pass the limit" in batch.stopped
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"), [(says(GOOD, model="bedrock/claude-9"), 20), (Answer(text="x", hangs=True), 0.5)]
+)
+def test_call_without_a_price_counts_as_the_most_that_it_may_have_cost(
+    ledger: Ledger, checkout: Path, api: MessagesApi, tmp_path: Path, answer: Answer, seconds: float
+) -> None:
+    scoping = make(ledger, tmp_path, api)
+    scoping.model = lambda: Model(MODEL, base_url=api.url, timeout_seconds=seconds)  # type: ignore[method-assign]
+    items = more_items(ledger, 6)
+    api.script("penguin", *[answer] * 99)
+    prepared = scoping.prepare(items[0])
+    first = cost_of(prepared.most[:1])
+    assert first is not None
+    assert prepared.most_usd_micros is not None
+    batch = Batch(total=6, limit_usd_micros=prepared.most_usd_micros + first + 2000)
+    came = list(run(scoping, items, batch, force=False))
+    assert len(came) == 2
+    assert [(one.cost_usd_micros, one.reckoned_usd_micros) for one in came] == [(None, first)] * 2
+    assert batch.stopped is not None
+    assert batch.limit_usd_micros is not None
+    assert batch.spent_usd_micros <= batch.limit_usd_micros
+    assert {price for _, _, price in spent(ledger)} == {None}
+
+
+def test_calls_with_a_price_stay_what_they_cost_beside_one_without(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi
+) -> None:
+    api.script("ostrich", says({"title": "x"}), says(GOOD, model="bedrock/claude-9"))
+    prepared = scoping.prepare(ledger.items.get(1))
+    _, [came] = scope(scoping, ledger)
+    assert (came.cost_usd_micros, came.reckoned_usd_micros) == (None, 1500 + (cost_of(prepared.most[1:2]) or 0))
 
 
 def test_ctrl_c_keeps_what_the_item_under_way_cost(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:

@@ -20,7 +20,7 @@ from shoal.adapters.llm import scrutineer
 from shoal.adapters.llm.model import Model, most_used
 from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.scope_material import NEVER, PRIVATE_KEY
-from shoal.daemon.scoping import cost_of, record
+from shoal.daemon.scoping import cost_of, reckoned, record
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.check import Finding
@@ -68,6 +68,7 @@ def run(context: Context) -> Iterator[Finding]:
     paths = _wanted(options, sources)
     chosen = _turn(paths, options.max_files, context.now_ms // DAY_MS)
     spent, limit, unread = 0, round(options.max_usd * 1_000_000), len(paths) - len(chosen)
+    unpriced = 0
     with Model(options.model or settings.model, base_url=settings.base_url) as model:
         for number, path in enumerate(chosen):
             text = sources.text(path)
@@ -76,14 +77,16 @@ def run(context: Context) -> Iterator[Finding]:
                 continue
             text = redacted(text)
             asked = scrutineer.question(path, text)
-            most = cost_of(most_used(model.name, scrutineer.SYSTEM + rubric, asked))
+            longest = most_used(model.name, scrutineer.SYSTEM + rubric, asked)
+            most = cost_of(longest)
             if most is None:
                 raise NotConfigured(f"no list price of {model.name} is known, so max_usd cannot be kept; name another")
             if spent + most > limit:
                 unread += len(chosen) - number
                 break
             reply = scrutineer.scrutinise(model, rubric, path, text)
-            spent += cost_of(reply.calls) or 0
+            spent += reckoned(reply.calls, longest) or 0
+            unpriced += sum(cost_of([one]) is None for one in reply.calls)
             record(context.ledger, reply.calls, purpose=Purpose.CHECK, check=NAME, project=context.project)
             if reply.stopped:
                 raise KeyboardInterrupt
@@ -94,7 +97,8 @@ def run(context: Context) -> Iterator[Finding]:
                 unread += 1
                 continue
             yield from (_finding(path, one) for one in reply.value.flaws)
-    context.warn(f"{dollars(spent)} USD")
+    told = f", {unpriced} without a price, reckoned at the most that may have been" if unpriced else ""
+    context.warn(f"{dollars(spent)} USD{told}")
     if unread:
         context.partial(
             f"{unread} of {len(paths)} files were not read this time: raise max_usd or max_files, or name fewer `paths`"
