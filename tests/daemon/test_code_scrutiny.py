@@ -109,6 +109,20 @@ def test_flaws_are_findings_with_line_severity_and_a_lasting_key(api: MessagesAp
     assert "swallowed: an error that nobody hears of" in sent
 
 
+def test_files_of_settings_are_read_by_their_own_rule(api: MessagesApi, root: Path) -> None:
+    password = "Xk29" + "vLq8ZtRw"
+    (root / "config.yaml").write_text(f"password: {password}\n")
+    (root / "PROD.ENV").write_text("a=1\n")
+    (root / "rubric.yaml").write_text(f"wrong: {password}\npassword: {password[::-1]}\n")
+    api.script("=== config.yaml", says())
+    looked = look(root, paths=["config.yaml", "*.ENV"], rubric_file="rubric.yaml")
+    [served] = api.served("=== config.yaml")
+    assert (looked.partial, api.strays) == ([], [])
+    assert "password: [secret: " in str(served.body["messages"])
+    assert password not in str(served.body["messages"])
+    assert password[::-1] not in str(served.body)
+
+
 def test_line_that_is_not_there_is_asked_for_again(api: MessagesApi, root: Path) -> None:
     api.script(LOGIN, says(FLAW | {"line": 600}), says(FLAW))
     looked = look(root, paths=["src/login.py"])

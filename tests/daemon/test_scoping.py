@@ -15,7 +15,7 @@ import pytest
 from shoal import Ledger
 from shoal.adapters.llm.model import Model
 from shoal.daemon.scope_form import blank, read
-from shoal.daemon.scope_material import gather, words_of
+from shoal.daemon.scope_material import gather, keeps_secrets, words_of
 from shoal.daemon.scoping import Batch, Scoped, Scoping, cost_of, run
 from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.ledger.connect import open_ledger
@@ -27,6 +27,8 @@ from tests.conftest import wait_until
 
 MODEL = "anthropic:claude-haiku-4-5"
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
+TOKEN = "ghp_" + "q8Zx9QpL7vBk2Wm4Tn6Rs1Yd3Fg5Hj0LcVbN"
+PASSWORD = "Xk29" + "vLq8ZtRw"
 FILES = {
     "TODO.md": "# Login\n\n- [ ] Mend `week_key` for ostrich\n",
     "src/login.py": "import week\n\n\ndef log_in(user):\n    return week.week_key(user)\n",
@@ -35,6 +37,10 @@ FILES = {
     "src/ignored.py": "def week_key_ignored(): week_key\n",
     ".env": "week_key=1\n",
     "deploy.pem": "week_key\n",
+    "Deploy/PROD.ENV": "week_key\n",
+    ".envrc": "export week_key=1\n",
+    "home/.aws/credentials": "week_key\n",
+    "config.yaml": f"week_key: 1\npassword: {PASSWORD}\n",
     ".gitignore": "ignored.py\n",
 }
 GOOD: dict[str, Any] = {
@@ -135,8 +141,37 @@ def test_prompt_has_the_code_and_none_of_what_must_not_leave(scoping: Scoping, l
     assert "below the headings Login" in prompt
     assert KEY not in prompt
     assert "[secret: an AWS access key]" in prompt
-    assert {one.path for one in prepared.material.excerpts} == {"TODO.md", "src/week.py", "src/login.py"}
+    shown = {"TODO.md", "src/week.py", "src/login.py", "config.yaml"}
+    assert {one.path for one in prepared.material.excerpts} == shown
+    assert "week_key: 1" in prompt
+    assert PASSWORD not in prompt
     assert "    4  def week_key" in prompt
+
+
+def test_names_of_other_items_are_sent_without_their_secrets(scoping: Scoping, ledger: Ledger) -> None:
+    ledger.items.create(text=f"Rotate the token {TOKEN} of CI", project="web")
+    prompt = scoping.prepare(ledger.items.get(1)).material.prompt
+    assert "W3: Rotate the token [secret: a GitHub token] of CI" in prompt
+    assert TOKEN not in prompt
+
+
+def test_text_of_an_item_is_read_by_the_rules_of_its_file(scoping: Scoping, ledger: Ledger) -> None:
+    item = ledger.items.create(text=f"Change it\npassword: {PASSWORD}", project="web", source_file="config.yaml")
+    assert PASSWORD not in scoping.prepare(item).material.prompt
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", "a/.env.local", "prod.env", ".ENVRC", "a/.npmrc", ".netrc", ".pgpass", ".git-credentials", "a/x.tfvars",
+     "ssh/id_ed25519", "ID_RSA", "x.PEM", "tls/x.key", "home/.aws/credentials"],
+)  # fmt: skip
+def test_files_in_which_people_keep_secrets(path: str) -> None:
+    assert keeps_secrets(path)
+
+
+@pytest.mark.parametrize("path", ["src/env.py", "environment.md", "src/keys.py", "docs/id_rsa_and_more/a.md"])
+def test_files_that_are_only_called_alike(path: str) -> None:
+    assert not keeps_secrets(path)
 
 
 def test_same_input_gives_the_same_prompt_and_no_second_call(

@@ -19,7 +19,7 @@ from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scrutineer
 from shoal.adapters.llm.model import Model, most_used
 from shoal.adapters.screens.secrets import redacted
-from shoal.daemon.scope_material import NEVER, PRIVATE_KEY
+from shoal.daemon.scope_material import PRIVATE_KEY, keeps_secrets
 from shoal.daemon.scoping import cost_of, reckoned, record
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.embedded import EmbeddedEngine
@@ -75,7 +75,7 @@ def run(context: Context) -> Iterator[Finding]:
             if text is None or PRIVATE_KEY in text or len(text) > LONGEST:
                 context.warn(f"{path}: not read: binary, too long, or a key")
                 continue
-            text = redacted(text)
+            text = redacted(text, path)
             asked = scrutineer.question(path, text)
             longest = most_used(model.name, scrutineer.SYSTEM + rubric, asked)
             most = cost_of(longest)
@@ -115,14 +115,14 @@ def _rubric(options: Options, sources: Sources) -> str:
         )
     if not _FIRST.search(text):
         raise BadInput(f"{options.rubric_file} has no line as `wrong: what it means`", field="rubric_file")
-    return redacted(text)[:20_000]
+    return redacted(text, options.rubric_file)[:20_000]
 
 
 def _wanted(options: Options, sources: Sources) -> list[str]:
     found = []
     for path in sorted(sources.files):
         named = fits(path, options.paths) if options.paths else PurePosixPath(path).suffix in SUFFIXES
-        if named and not fits(path, NEVER):
+        if named and not keeps_secrets(path):
             found.append(path)
     return found
 
