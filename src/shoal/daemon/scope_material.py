@@ -26,9 +26,9 @@ MOST_FILES = 40  # a word in more of them says nothing about any
 MOST_OTHERS = 40
 # In small letters: files in which people keep secrets.
 SECRET_FILES = (
-    ".env", ".env.*", ".envrc", "*.env", "*.tfvars", "*.tfvars.json", ".npmrc", ".pypirc", ".netrc", "_netrc", ".pgpass",
-    ".my.cnf", ".htpasswd", ".git-credentials", "**/.aws/credentials", "**/.docker/config.json", "id_{rsa,dsa,ecdsa,ed25519}*",
-    "*.{pem,key,p8,p12,pfx,ppk,jks,keystore,kdbx}",
+    ".env", ".env.*", ".envrc", "*.env", "*.tfvars", "*.tfvars.json", ".npmrc", ".pypirc", ".netrc", "_netrc",
+    ".pgpass", ".my.cnf", ".htpasswd", ".git-credentials", "**/.aws/credentials", "**/.docker/config.json",
+    "id_{rsa,dsa,ecdsa,ed25519}*", "*.{pem,key,p8,p12,pfx,ppk,jks,keystore,kdbx}",
 )  # fmt: skip
 PRIVATE_KEY = "PRIVATE KEY-----"
 

@@ -239,8 +239,8 @@ def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Hit]:
 def redacted(text: str, path: str = "") -> str:
     """A text with `[secret: kind]` in the place of each known format, password in a URL, and key in an assignment.
 
-    Where it stands in a file of settings, by its `path`, values need no quotes. Strings that only look drawn by lot stay: logs are full of ids. Of a private key all goes, to its end, and nothing
-    else: what only mentions one keeps its other lines.
+    In a file of settings, by its `path`, values need no quotes. Strings that only look drawn by lot stay: logs are full
+    of ids. Of a private key all goes, to its end, and nothing else: what only mentions one keeps its other lines.
     """
     found = []
     for kind, start, end in _spans(path, text, by_lot=False):
