@@ -72,7 +72,7 @@ class Scoped(Struct, frozen=True, kw_only=True):
 
 
 class Batch(Struct, kw_only=True):
-    """How far a batch is; what is spent is reckoned, as of its items. `stopped` says why it ended before the last one."""
+    """How far a batch is; what is spent is reckoned. `stopped` says why it ended before the last item."""
 
     total: int
     limit_usd_micros: int | None
