@@ -89,6 +89,14 @@ def test_three_bad_answers_are_an_error_with_their_cost(api: MessagesApi, model:
     assert len(api.served("ostrich")) == 3
 
 
+def test_bad_answer_that_cannot_be_sent_back_is_an_error_with_its_cost(api: MessagesApi, model: Model) -> None:
+    api.script("ostrich", says({"title": "x \ud800"}))
+    reply = scoper.scope(model, "ostrich")
+    assert isinstance(reply.error, ModelError)
+    assert "gave no answer that fits (no valid Unicode)" in reply.error.message
+    assert [call.is_paid for call in reply.calls] == [True]
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "says"),
     [

@@ -174,9 +174,33 @@ def test_mention_of_a_key_takes_no_other_line_with_it() -> None:
 
 @pytest.mark.parametrize("path", [".env", "deploy/.env.production", "a.yaml", "b.properties", "x.tfvars", "Dockerfile"])
 def test_settings_need_no_quotes(path: str) -> None:
-    text = "DB_PASS" + "WORD=k39fj2kd92\napi_to" + "ken: 83jf92kdl20f9d\nPATH=/usr/bin\nTOKEN=${TOKEN}\n"
+    text = "db_pass" + "word=k39fj2kd92\napi_to" + "ken: 83jf92kdl20f9d\nPATH=/usr/bin\nTOKEN=${TOKEN}\n"
     assert found(text, path) == [f"1: {UNQUOTED}", f"2: {UNQUOTED}"]
     assert found(text, "notes.md") == []
+
+
+@pytest.mark.parametrize("path", [".env", "deploy/prod.env", ".envrc", "a.yaml"])
+def test_settings_are_redacted_by_the_rule_for_settings(path: str) -> None:
+    text = "pass" + "word: Xk29vLq8ZtRw\n"
+    assert redacted(text, path) == f"password: [secret: {UNQUOTED}]\n"
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export BILLING_PASS{}WORD=Xk29vLq8ZtRw",
+        "SEC{}RET_KEY_BASE=0a1b9c3d7e0a1b9c3d7e0a1b9c3d7e0a1b9c3d7e",
+        "docker run -e DB_PASS{}WORD=Xk29vLq8ZtRw web",
+        "mysql --pass{}word Xk29vLq8ZtRw -h db",
+        "mysql --db-pass{}word='Xk29vLq8ZtRw'",
+        "`cu{}rl -sS -u ana:Xk29vLq8ZtRw https://acme.io`",
+        "cu{}rl --user=ana:Xk29vLq8ZtRw https://acme.io",
+    ],
+)
+def test_password_as_a_shell_is_told_is_found_in_any_file(line: str) -> None:
+    assert found(line.format(""), "notes.md") == [f"1: {ASSIGNED}"]
+    assert "Xk29vLq8ZtRw" not in redacted(line.format(""))
 
 
 def test_strings_drawn_by_lot_are_found() -> None:
@@ -212,6 +236,9 @@ GetSlowCompensationTauForChannel2AndChannel3
 /usr/share/doc/libreoffice2/Examples/Macros/ModuleNumber12/Basic
 AKIAIOSFODNN7EXAMPLE
 key = "pk_" + name
+docker run --user 1000:1000 web; curl -u "$USER:$PASSWORD" https://acme.io; curl -u user:password https://acme.io
+TOKEN=$(gh auth token) PASSWORD=${PASSWORD:-none} SECRET_NAME=shoal-database make
+shoal --token-variable CLICKUP_TOKEN --password-file /run/secrets/db --token TOKEN --secret-name web-keys
 """
 
 
@@ -274,10 +301,26 @@ def test_what_has_a_kind_of_its_own_is_told_once() -> None:
         "a1B" * 100_000,
         "\n" * 300_000,
         "aws-secret-key" * 70_000,
+        "--password " * 30_000,
+        "curl -u a:" * 30_000,
+        "PASSWORD=a" * 30_000,
         BEGIN * 10_000,
         f"{BEGIN}\n" + "A\n" * 100_000,
     ],
-    ids=["one token", "one letter", "words", "addresses", "data", "empty lines", "names", "keys", "a long key"],
+    ids=[
+        "one token",
+        "one letter",
+        "words",
+        "addresses",
+        "data",
+        "empty lines",
+        "names",
+        "options",
+        "curl",
+        "variables",
+        "keys",
+        "a long key",
+    ],
 )
 def test_no_text_takes_long(text: str) -> None:
     for whole in (text, text.replace("=", "=\n"), text.replace("a", "a ")):

@@ -46,7 +46,10 @@ class Tool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request gets. With a `status` other than 200 an error; `hangs` sends all but the end, then nothing."""
+    """What one request gets. With a `status` other than 200 an error; `hangs` sends all but the end, then nothing.
+
+    It says that it is of the `model` that was asked for, or of another one, as gateways do.
+    """
 
     text: str = ""
     tools: tuple[Tool, ...] = ()
@@ -55,6 +58,7 @@ class Answer:
     status: int = 200
     hangs: bool = False
     wait_seconds: float = 0
+    model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,8 @@ def _events(served: Served) -> Iterator[dict[str, Any]]:
 
 def _message(served: Served, content: list[Any], stop: str | None, usage: dict[str, int]) -> dict[str, Any]:
     return {
-        "id": served.message_id, "type": "message", "role": "assistant", "model": served.body["model"],
+        "id": served.message_id, "type": "message", "role": "assistant",
+        "model": served.answer.model or served.body["model"],
         "content": content, "stop_reason": stop, "stop_sequence": None, "usage": usage,
     }  # fmt: skip
 

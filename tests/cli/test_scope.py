@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
+from tests.cli.pty_terminal import Terminal
 from tests.cli.shell import Shell
 from tests.conftest import wait_until
 from tests.fleet import SHOAL, environment
@@ -94,6 +96,21 @@ def test_without_a_key_or_a_price_the_next_step_is_told(items: Shell) -> None:
     assert items.json("scope", "W1", "--dry-run")[0]["unchanged"] is False
 
 
+def test_bar_is_all_that_is_shown_at_a_terminal_until_the_end(items: Shell, api: MessagesApi) -> None:
+    api.script(FIRST, GIVEN)
+    # As a person has it: where a test runs, others do not advertise themselves.
+    ours = ("CI", "PYTEST_VERSION", "PYDANTIC_AI_NO_BANNER")
+    given = environment(HOME=str(items.folder), USER="ana", **KEY)
+    kept = {name: value for name, value in given.items() if name not in ours}
+    terminal = Terminal([*SHOAL, "scope", "W1"], folder=items.folder, environment=kept)
+    try:
+        shown = terminal.expect("Item")
+        assert terminal.end() == 0
+    finally:
+        terminal.close()
+    assert re.fullmatch(r"(\r\x1b\[K(\[ {24}\] 0/1  0\.00 USD  W1 Mend `week_key`)?)+(\x1b\[1m)?Item", shown), shown
+
+
 def test_ctrl_c_keeps_what_is_done(items: Shell, api: MessagesApi) -> None:
     api.script(SECOND, GIVEN)
     api.script(FIRST, Answer(wait_seconds=60))
@@ -108,6 +125,7 @@ def test_ctrl_c_keeps_what_is_done(items: Shell, api: MessagesApi) -> None:
     finally:
         process.kill()
     assert (process.returncode, "1 assessed, 1 failed" in said, "you stopped it" in errors) == (130, True, True), errors
+    assert "USD, 1 reckoned at the most that may have been" in said
     assert "Traceback" not in errors
 
 

@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 
 from shoal.adapters.checks.check import Context
+from shoal.adapters.llm import scrutineer
+from shoal.adapters.llm.model import DEFAULT, most_used
+from shoal.adapters.screens.secrets import redacted
 from shoal.daemon.checks import code_scrutiny, described, problem
+from shoal.daemon.scoping import cost_of
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.connect import open_ledger
 from shoal.model.check import Check, Finding
+from shoal.model.cost import dollars
 from shoal.settings import BacklogSettings, Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 
@@ -48,8 +53,15 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def says(*flaws: dict[str, Any]) -> Answer:
-    return Answer(tools=(Tool("final_result", {"flaws": [*flaws]}),), tokens=Tokens(1000, 100))
+def says(*flaws: dict[str, Any], model: str | None = None) -> Answer:
+    return Answer(tools=(Tool("final_result", {"flaws": [*flaws]}),), tokens=Tokens(1000, 100), model=model)
+
+
+def most(path: str) -> list[int]:
+    """The most that each call about a file may cost."""
+    asked = scrutineer.question(path, redacted(FILES[path]))
+    calls = most_used(DEFAULT, scrutineer.SYSTEM + scrutineer.RUBRIC, asked)
+    return [cost_of([one]) or 0 for one in calls]
 
 
 class Looked(NamedTuple):
@@ -105,6 +117,20 @@ def test_model_of_the_settings_is_asked(api: MessagesApi, root: Path, monkeypatc
     assert [one.line for one in look(root, settings=settings, paths=["src/login.py"]).found] == [6]
 
 
+def test_files_of_settings_are_read_by_their_own_rule(api: MessagesApi, root: Path) -> None:
+    password = "Xk29" + "vLq8ZtRw"
+    (root / "config.yaml").write_text(f"password: {password}\n")
+    (root / "PROD.ENV").write_text("a=1\n")
+    (root / "rubric.yaml").write_text(f"wrong: {password}\npassword: {password[::-1]}\n")
+    api.script("=== config.yaml", says())
+    looked = look(root, paths=["config.yaml", "*.ENV"], rubric_file="rubric.yaml")
+    [served] = api.served("=== config.yaml")
+    assert (looked.partial, api.strays) == ([], [])
+    assert "password: [secret: " in str(served.body["messages"])
+    assert password not in str(served.body["messages"])
+    assert password[::-1] not in str(served.body)
+
+
 def test_line_that_is_not_there_is_asked_for_again(api: MessagesApi, root: Path) -> None:
     api.script(LOGIN, says(FLAW | {"line": 600}), says(FLAW))
     looked = look(root, paths=["src/login.py"])
@@ -127,6 +153,19 @@ def test_money_ends_the_look_before_it_is_passed_which_is_partial_then(api: Mess
     assert (looked.found, api.strays) == ([], [])
     [why] = looked.partial
     assert why.startswith("2 of 2 files were not read this time: raise max_usd")
+
+
+@pytest.mark.parametrize("model", [None, "bedrock/claude-9"])
+def test_money_is_counted_over_all_files_of_a_look(api: MessagesApi, root: Path, model: str | None) -> None:
+    api.script(LOGIN, *[says(model=model)] * 2)
+    api.script(WEEK, says(model=model))
+    first = most("src/login.py")[0] if model else 1500
+    looked = look(root, max_usd=(first + sum(most("src/week.py")) - 1) / 1e6)
+    assert (len(api.served(LOGIN)), len(api.served(WEEK)), len(looked.partial)) == (1, 0, 1)
+    told = ", 1 without a price, reckoned at the most that may have been" if model else ""
+    assert looked.warned == [f"{dollars(first)} USD{told}"]
+    looked = look(root, max_usd=(first + sum(most("src/week.py"))) / 1e6)
+    assert (looked.partial, len(api.served(WEEK))) == ([], 1)
 
 
 def test_next_files_have_their_turn_each_day(api: MessagesApi, root: Path) -> None:

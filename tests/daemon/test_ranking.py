@@ -61,6 +61,16 @@ def test_question_says_what_it_would_be_and_asks_nobody(ledger: Ledger, monkeypa
     assert question(ledger, Settings(), model="mine:own").most_usd_micros is None
 
 
+def test_names_and_summaries_are_sent_without_their_secrets(ledger: Ledger) -> None:
+    token = "ghp_" + "q8Zx9QpL7vBk2Wm4Tn6Rs1Yd3Fg5Hj0LcVbN"
+    ledger.items.create(text=f"Rotate the token {token} of CI", project="web", accepted=True)
+    ledger.items.assess(4, effort="small", summary=f"It is {token}.")
+    prompt = question(ledger, Settings(), model=None, items=["W4"]).prompt
+    assert "W4: Rotate the token [secret: a GitHub token] of CI" in prompt
+    assert "It is [secret: a GitHub token]" in prompt
+    assert token not in prompt
+
+
 def test_model_gives_priorities_with_reasons_and_persons_keep_theirs(ledger: Ledger, api: MessagesApi) -> None:
     ledger.items.update(2, priority=0)
     api.script("ostrich", says(1, 2))

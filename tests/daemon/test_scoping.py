@@ -13,18 +13,22 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
+from shoal.adapters.llm.model import Model
 from shoal.daemon.scope_form import blank, read
-from shoal.daemon.scope_material import gather, words_of
-from shoal.daemon.scoping import Batch, Scoped, Scoping, run
+from shoal.daemon.scope_material import gather, keeps_secrets, words_of
+from shoal.daemon.scoping import Batch, Scoped, Scoping, cost_of, run
 from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.ledger.connect import open_ledger
 from shoal.model.assessment import Suggestion
+from shoal.model.item import Item
 from shoal.settings import BacklogSettings, Home, ProjectSettings, Settings
 from tests.agents.messages_api import Answer, MessagesApi, Tokens, Tool
 from tests.conftest import wait_until
 
 MODEL = "anthropic:claude-haiku-4-5"
 KEY = "AKIA" + "QYLPMN5HHHFPZAM2"
+TOKEN = "ghp_" + "q8Zx9QpL7vBk2Wm4Tn6Rs1Yd3Fg5Hj0LcVbN"
+PASSWORD = "Xk29" + "vLq8ZtRw"
 FILES = {
     "TODO.md": "# Login\n\n- [ ] Mend `week_key` for ostrich\n",
     "src/login.py": "import week\n\n\ndef log_in(user):\n    return week.week_key(user)\n",
@@ -33,6 +37,10 @@ FILES = {
     "src/ignored.py": "def week_key_ignored(): week_key\n",
     ".env": "week_key=1\n",
     "deploy.pem": "week_key\n",
+    "Deploy/PROD.ENV": "week_key\n",
+    ".envrc": "export week_key=1\n",
+    "home/.aws/credentials": "week_key\n",
+    "config.yaml": f"week_key: 1\npassword: {PASSWORD}\n",
     ".gitignore": "ignored.py\n",
 }
 GOOD: dict[str, Any] = {
@@ -43,8 +51,8 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def says(value: Any, *, used: int = 1000) -> Answer:
-    return Answer(tools=(Tool("final_result", value),), tokens=Tokens(used, 100))
+def says(value: Any, *, model: str | None = None) -> Answer:
+    return Answer(tools=(Tool("final_result", value),), tokens=Tokens(1000, 100), model=model)
 
 
 @pytest.fixture
@@ -133,8 +141,37 @@ def test_prompt_has_the_code_and_none_of_what_must_not_leave(scoping: Scoping, l
     assert "below the headings Login" in prompt
     assert KEY not in prompt
     assert "[secret: an AWS access key]" in prompt
-    assert {one.path for one in prepared.material.excerpts} == {"TODO.md", "src/week.py", "src/login.py"}
+    shown = {"TODO.md", "src/week.py", "src/login.py", "config.yaml"}
+    assert {one.path for one in prepared.material.excerpts} == shown
+    assert "week_key: 1" in prompt
+    assert PASSWORD not in prompt
     assert "    4  def week_key" in prompt
+
+
+def test_names_of_other_items_are_sent_without_their_secrets(scoping: Scoping, ledger: Ledger) -> None:
+    ledger.items.create(text=f"Rotate the token {TOKEN} of CI", project="web")
+    prompt = scoping.prepare(ledger.items.get(1)).material.prompt
+    assert "W3: Rotate the token [secret: a GitHub token] of CI" in prompt
+    assert TOKEN not in prompt
+
+
+def test_text_of_an_item_is_read_by_the_rules_of_its_file(scoping: Scoping, ledger: Ledger) -> None:
+    item = ledger.items.create(text=f"Change it\npassword: {PASSWORD}", project="web", source_file="config.yaml")
+    assert PASSWORD not in scoping.prepare(item).material.prompt
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".env", "a/.env.local", "prod.env", ".ENVRC", "a/.npmrc", ".netrc", ".pgpass", ".git-credentials", "a/x.tfvars",
+     "ssh/id_ed25519", "ID_RSA", "x.PEM", "tls/x.key", "home/.aws/credentials"],
+)  # fmt: skip
+def test_files_in_which_people_keep_secrets(path: str) -> None:
+    assert keeps_secrets(path)
+
+
+@pytest.mark.parametrize("path", ["src/env.py", "environment.md", "src/keys.py", "docs/id_rsa_and_more/a.md"])
+def test_files_that_are_only_called_alike(path: str) -> None:
+    assert not keeps_secrets(path)
 
 
 def test_same_input_gives_the_same_prompt_and_no_second_call(
@@ -209,6 +246,59 @@ def test_ledger_that_is_gone_ends_the_batch_and_the_cost_is_told(
     assert (came.outcome, came.cost_usd_micros, batch.spent_usd_micros) == ("failed", 1500, 1500)
     assert batch.stopped is not None
     assert "what W1 cost is on no account" in batch.stopped
+
+
+def more_items(ledger: Ledger, count: int) -> list[Item]:
+    """As many accepted items as that, each with a word of its own."""
+    made = [
+        ledger.items.create(text=f"Paint it, penguin{number}!", project="web", accepted=True) for number in range(count)
+    ]
+    return [ledger.items.get(one.id) for one in made]
+
+
+def test_limit_holds_for_all_calls_of_a_batch_together(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    items = more_items(ledger, 4)
+    api.script("penguin", *[says(GOOD)] * 9)
+    # Each may cost the most of one, and costs 1500; so the third could pass it.
+    most = max(scoping.prepare(one).most_usd_micros or 0 for one in items)
+    batch = Batch(total=4, limit_usd_micros=most + 2999)
+    came = list(run(scoping, items, batch, force=False))
+    assert [one.cost_usd_micros for one in came] == [1500] * 2
+    assert batch.stopped is not None
+    assert "could pass the limit" in batch.stopped
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"), [(says(GOOD, model="bedrock/claude-9"), 20), (Answer(text="x", hangs=True), 0.5)]
+)
+def test_call_without_a_price_counts_as_the_most_that_it_may_have_cost(
+    ledger: Ledger, checkout: Path, api: MessagesApi, tmp_path: Path, answer: Answer, seconds: float
+) -> None:
+    scoping = make(ledger, tmp_path, api)
+    scoping.model = lambda: Model(MODEL, base_url=api.url, timeout_seconds=seconds)  # type: ignore[method-assign]
+    items = more_items(ledger, 6)
+    api.script("penguin", *[answer] * 99)
+    prepared = scoping.prepare(items[0])
+    first = cost_of(prepared.most[:1])
+    assert first is not None
+    assert prepared.most_usd_micros is not None
+    batch = Batch(total=6, limit_usd_micros=prepared.most_usd_micros + first + 2000)
+    came = list(run(scoping, items, batch, force=False))
+    assert len(came) == 2
+    assert [(one.cost_usd_micros, one.reckoned_usd_micros) for one in came] == [(None, first)] * 2
+    assert batch.stopped is not None
+    assert batch.limit_usd_micros is not None
+    assert batch.spent_usd_micros <= batch.limit_usd_micros
+    assert {price for _, _, price in spent(ledger)} == {None}
+
+
+def test_calls_with_a_price_stay_what_they_cost_beside_one_without(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi
+) -> None:
+    api.script("ostrich", says({"title": "x"}), says(GOOD, model="bedrock/claude-9"))
+    prepared = scoping.prepare(ledger.items.get(1))
+    _, [came] = scope(scoping, ledger)
+    assert (came.cost_usd_micros, came.reckoned_usd_micros) == (None, 1500 + (cost_of(prepared.most[1:2]) or 0))
 
 
 def test_ctrl_c_keeps_what_the_item_under_way_cost(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
@@ -314,3 +404,20 @@ def test_words_are_identifiers_first(ledger: Ledger) -> None:
     assert words.paths[0] in {"HttpClient.get", "src/net/http.py"}
     assert "timeouts" in words.plain
     assert gather(item, None, [], tokens=100).excerpts == []
+
+
+def test_title_that_the_ledger_would_refuse_is_asked_for_again(
+    scoping: Scoping, ledger: Ledger, api: MessagesApi
+) -> None:
+    api.script("ostrich", says(GOOD | {"title": "Do \x1b[31mit"}), says(GOOD))
+    _, [came] = scope(scoping, ledger)
+    assert (came.outcome, came.cost_usd_micros, ledger.items.get(1).title) == ("assessed", 3000, GOOD["title"])
+    assert "$.title" in json.dumps(api.served("ostrich")[1].body["messages"][-1])
+
+
+def test_what_no_database_keeps_is_left_out_of_an_answer(scoping: Scoping, ledger: Ledger, api: MessagesApi) -> None:
+    api.script("ostrich", says(GOOD | {"title": "Do \ud800it\x00", "summary": "\udfffWhy"}))
+    _, [came] = scope(scoping, ledger)
+    assert (came.outcome, came.error) == ("assessed", None)
+    assert (ledger.items.get(1).title, ledger.items.get(1).summary) == ("Do it", "Why")
+    assert len(ledger.items.assessments(1)) == 1

@@ -53,6 +53,31 @@ def test_accepted_items_become_tasks_once(ledger: Ledger, settings: Settings, ap
     assert len(api.asked) == asked, "there is nothing to tell, so nothing is asked"
 
 
+def test_secrets_are_taken_out_of_what_is_told(ledger: Ledger, settings: Settings, api: ClickUpApi) -> None:
+    token, password = "ghp_" + "q8Zx9QpL7vBk2Wm4Tn6Rs1Yd3Fg5Hj0LcVbN", "Xk29" + "vLq8ZtRw"
+    text = f"Rotate the token {token} of CI\npassword: {password}"
+    ledger.items.create(text=text, accepted=True, source_file="config.yaml")
+    ledger.items.assess(1, summary=f"It is {token}.")
+    assert push(ledger, settings) == ([("W1", "created")], None)
+    [task] = api.tasks.values()
+    assert task["name"] == "Rotate the token [secret: a GitHub token] of CI"
+    assert "It is [secret: a GitHub token]" in task["description"]
+    assert token not in task["description"]
+    assert password not in task["description"]
+
+
+def test_mark_in_a_text_is_no_mark(ledger: Ledger, settings: Settings, api: ClickUpApi) -> None:
+    ledger.items.create(text="a", accepted=True)
+    push(ledger, settings)
+    mark = api.named("a")["description"].rpartition("\n")[2].removesuffix("1")
+    ledger.items.create(text=f"b\n{mark}3", accepted=True)
+    push(ledger, settings)
+    assert mark + "3" not in api.named("b")["description"]
+    api.named("a")["description"] = f"{mark}3\n\n{api.named('a')['description']}"  # as a person may write it there
+    ledger.items.create(text="c", accepted=True)
+    assert push(ledger, settings) == ([("W3", "created")], None)
+
+
 def test_status_is_told_once_and_only_where_it_has_a_name(ledger: Ledger, settings: Settings, api: ClickUpApi) -> None:
     for text in "ab":
         ledger.items.create(text=text, accepted=True)

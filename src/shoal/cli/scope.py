@@ -121,13 +121,19 @@ def _summary(batch: Batch) -> None:
     columns = ["Item", "Effort", "Risk", "Sure", "Files", "Parts", "USD", "Title"]
     if rows:
         output.table(columns, rows, empty="", grows="Title")
-    unpriced = sum(one.cost_usd_micros is None for one in batch.done)
+    unpriced = [one for one in batch.done if one.cost_usd_micros is None]
+    unknown = sum(one.reckoned_usd_micros is None for one in unpriced)
+    reckoned = len(unpriced) - unknown
     counts = [
         f"{sum(one.outcome == kind for one in batch.done)} {kind}" for kind in ("assessed", "unchanged", "failed")
     ]
     left = batch.total - len(batch.done)
     told = ", ".join([*(one for one in counts if not one.startswith("0 ")), *([f"{left} left"] if left else [])])
-    price = dollars(batch.spent_usd_micros) + " USD" + (f", {unpriced} without a known price" if unpriced else "")
+    price = ", ".join([
+        f"{dollars(batch.spent_usd_micros)} USD",
+        *([f"{reckoned} reckoned at the most that may have been"] if reckoned else []),
+        *([f"{unknown} without a known price"] if unknown else []),
+    ])  # fmt: skip
     output.sentence(f"{told}; {price}" if told else "Nothing to assess: no accepted item waits for it.")
     for one in batch.done:
         for line in _unmatched(one.assessed):
@@ -138,10 +144,15 @@ def _row(one: Scoped) -> tuple[object, ...]:
     if one.assessed is None:
         return (one.item_id, "", "", "", "", "", "unchanged", one.name)
     item, answer = one.assessed.item, one.assessed.assessment.answer
-    cost = "unknown" if one.cost_usd_micros is None else dollars(one.cost_usd_micros)
     sure = item.confidence.value if item.confidence else ""
     files, parts = (len(answer.files), len(answer.sub_tasks)) if answer is not None else (0, 0)
-    return (one.item_id, item.effort.value, item.risk.value, sure, files, parts, cost, item.name)
+    return (one.item_id, item.effort.value, item.risk.value, sure, files, parts, _cost(one), item.name)
+
+
+def _cost(one: Scoped) -> str:
+    if one.cost_usd_micros is not None:
+        return dollars(one.cost_usd_micros)
+    return "unknown" if one.reckoned_usd_micros is None else f"at most {dollars(one.reckoned_usd_micros)}"
 
 
 def _unmatched(assessed: Assessed | None) -> list[str]:

@@ -24,7 +24,12 @@ HEAD = 80  # lines of a file that the item names
 MOST_WORDS = 24
 MOST_FILES = 40  # a word in more of them says nothing about any
 MOST_OTHERS = 40
-NEVER = (".env", ".env.*", "*.pem", "*.key", "id_rsa*", "*.p12", "*.keystore")
+# In small letters: files in which people keep secrets.
+SECRET_FILES = (
+    ".env", ".env.*", ".envrc", "*.env", "*.tfvars", "*.tfvars.json", ".npmrc", ".pypirc", ".netrc", "_netrc",
+    ".pgpass", ".my.cnf", ".htpasswd", ".git-credentials", "**/.aws/credentials", "**/.docker/config.json",
+    "id_{rsa,dsa,ecdsa,ed25519}*", "*.{pem,key,p8,p12,pfx,ppk,jks,keystore,kdbx}",
+)  # fmt: skip
 PRIVATE_KEY = "PRIVATE KEY-----"
 
 _CODE = re.compile(r"`([^`\n]{2,80})`")
@@ -76,6 +81,11 @@ class Words(Struct, frozen=True):
         return self.identifiers or self.plain
 
 
+def keeps_secrets(path: str) -> bool:
+    """Whether a file is of those in which people keep secrets, so that nothing of it is shown to a model."""
+    return fits(path.lower(), SECRET_FILES)
+
+
 def words_of(item: Item) -> Words:
     """The words of an item's text, title and headings, those first that stand first."""
     text = "\n".join([item.title or "", item.text, *item.heading])
@@ -121,7 +131,7 @@ def _about(item: Item) -> str:
         lines.append(f"found by the check {item.check_name}, severity {item.severity.value}")
     if item.title:
         lines.append(f"called: {item.title}")
-    return redacted("\n".join([*lines, "", item.text, ""]))
+    return redacted("\n".join([*lines, "", item.text, ""]), item.source_file or "")
 
 
 def _listed(item: Item, others: Sequence[Item]) -> str:
@@ -195,12 +205,12 @@ def _without(wanted: Excerpt, taken: Sequence[Excerpt]) -> list[Excerpt]:
 
 def _shown(sources: Sources | None, one: Excerpt) -> str:
     """An excerpt with the numbers of its lines; nothing for what must not be shown."""
-    if sources is None or fits(one.path, NEVER):
+    if sources is None or keeps_secrets(one.path):
         return ""
     text = sources.text(one.path)
     if text is None or PRIVATE_KEY in text:
         return ""
-    lines = _clean(text).split("\n")[one.first - 1 : one.last]
+    lines = _clean(text, one.path).split("\n")[one.first - 1 : one.last]
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -211,8 +221,8 @@ def _shown(sources: Sources | None, one: Excerpt) -> str:
 
 # A whole file is looked at, so that nothing is overlooked because an excerpt begins in the middle of it.
 @lru_cache(maxsize=100)
-def _clean(text: str) -> str:
-    return redacted(text)
+def _clean(text: str, path: str) -> str:
+    return redacted(text, path)
 
 
 @lru_cache(maxsize=1000)

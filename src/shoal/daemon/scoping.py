@@ -36,13 +36,18 @@ _PLACE = re.compile(r":\d+(?:[-:]\d+)?$")
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
-    """What would be sent about an item, and the most that it may cost; null where no list has a price."""
+    """What would be sent about an item, and the `most` that it may use, call by call."""
 
     item: Item
     material: Material
     input_hash: str
-    most_usd_micros: int | None
+    most: list[Usage]
     note: str | None
+
+    @property
+    def most_usd_micros(self) -> int | None:
+        """The most that it may cost; None where no list has a price."""
+        return cost_of(self.most)
 
     @property
     def tokens(self) -> int:
@@ -51,12 +56,15 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
 
 class Scoped(Struct, frozen=True, kw_only=True):
-    """What came of one item. `cost_usd_micros` is null where no list has a price."""
+    """What came of one item. `cost_usd_micros` is null where one of its calls has no price; `reckoned_usd_micros` takes
+    such a call as the most that it may have cost, and is null where the model that was asked has no list price either.
+    """
 
     item_id: str
     name: str
     outcome: Literal["assessed", "unchanged", "failed"]
     cost_usd_micros: int | None = 0
+    reckoned_usd_micros: int | None = 0
     error: str | None = None
     assessed: Assessed | None = None
     hopeless: bool = False
@@ -64,7 +72,7 @@ class Scoped(Struct, frozen=True, kw_only=True):
 
 
 class Batch(Struct, kw_only=True):
-    """How far a batch is. `stopped` says why it ended before the last item."""
+    """How far a batch is; what is spent is reckoned. `stopped` says why it ended before the last item."""
 
     total: int
     limit_usd_micros: int | None
@@ -120,12 +128,11 @@ class Scoping:
                 f"there is no checkout of {item.project} here, so no code is shown; say where it is in shoal.toml: "
                 f'[projects.{item.project}] path = "…"'
             )
-        most = cost_of(most_used(self.model_name, scoper.SYSTEM, material.prompt))
         return Prepared(
             item=item,
             material=material,
             input_hash=_input_hash(item, sources.head if sources is not None else None),
-            most_usd_micros=most,
+            most=most_used(self.model_name, scoper.SYSTEM, material.prompt),
             note=note,
         )
 
@@ -157,7 +164,14 @@ class Scoping:
             new = NewAssessment(error=error[:2000], **provenance)  # type: ignore[arg-type]
         else:
             new = self._checked(item, reply.value, provenance)
-        return self._keep(item, new, hopeless=reply.is_hopeless, stopped=reply.stopped)
+        scoped = self._keep(item, new)
+        return structs.replace(
+            scoped,
+            cost_usd_micros=cost_of(reply.calls),
+            reckoned_usd_micros=reckoned(reply.calls, prepared.most),
+            hopeless=scoped.hopeless or reply.is_hopeless,
+            stopped=reply.stopped,
+        )
 
     def by_hand(self, item: Item, said: Suggestion) -> Assessed:
         """Keep what a person says; the files are looked for all the same."""
@@ -217,8 +231,7 @@ class Scoping:
             **provenance,  # type: ignore[arg-type]
         )
 
-    def _keep(self, item: Item, new: NewAssessment, *, hopeless: bool, stopped: bool) -> Scoped:
-        cost = cost_of(new.calls)
+    def _keep(self, item: Item, new: NewAssessment) -> Scoped:
         try:
             kept = self._assess(item, new)
         except ShoalError as error:  # the money is spent all the same
@@ -227,24 +240,13 @@ class Scoping:
                 record(self._ledger, new.calls, purpose=Purpose.SCOPE, item=item.id)
             except ShoalError as lost:
                 said, unkept = f"{lost.message}; what {item.item_id} cost is on no account", True
-            return Scoped(
-                item_id=item.item_id,
-                name=item.name,
-                outcome="failed",
-                cost_usd_micros=cost,
-                error=said,
-                hopeless=unkept,
-                stopped=stopped,
-            )
+            return Scoped(item_id=item.item_id, name=item.name, outcome="failed", error=said, hopeless=unkept)
         return Scoped(
             item_id=item.item_id,
             name=kept.item.name,
             outcome="failed" if new.error is not None else "assessed",
-            cost_usd_micros=cost,
             error=new.error,
             assessed=kept,
-            hopeless=hopeless,
-            stopped=stopped,
         )
 
     def _assess(self, item: Item, new: NewAssessment) -> Assessed:
@@ -280,7 +282,7 @@ def run(
                     return
                 scoped = scoping.ask(prepared, model)
             batch.done.append(scoped)
-            batch.spent_usd_micros += scoped.cost_usd_micros or 0
+            batch.spent_usd_micros += scoped.reckoned_usd_micros or 0
             yield scoped
             if scoped.stopped:
                 raise KeyboardInterrupt
@@ -312,6 +314,23 @@ def cost_of(calls: Iterable[Usage]) -> int | None:
     total = 0
     for one in calls:
         price = list_price(one, SystemClock().now_ms())
+        if price is None:
+            return None
+        total += price
+    return total
+
+
+def reckoned(calls: Iterable[Usage], most: Iterable[Usage]) -> int | None:
+    """What calls count towards a limit, in millionths of a dollar: each by the list, and one without a price as the
+    most that it may have cost. `most` is each of them at its longest (most_used); None when that has no price either.
+
+    A gateway may name a model that no list knows, and of a call that was broken off nobody knows what it used.
+    """
+    total = 0
+    for one, longest in zip(calls, most, strict=False):
+        price = cost_of([one])
+        if price is None:
+            price = cost_of([longest])
         if price is None:
             return None
         total += price

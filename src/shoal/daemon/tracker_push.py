@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from shoal.adapters.screens.secrets import redacted
 from shoal.adapters.trackers.clickup import ClickUp
 from shoal.adapters.trackers.tracker import NewTicket, Ticket, Tracker
 from shoal.errors import BadInput, NotConfigured, Refused, TrackerError, TrackerUnreachable
@@ -158,8 +159,8 @@ class _Pushing:
         status = self._statuses.get(item.status.value)
         text = "\n\n".join(filter(None, [item.text, item.summary]))
         new = NewTicket(
-            title=" ".join(item.name.split()) or item.item_id,
-            text=f"{text}\n\n{item.item_id} of {item.project}",
+            title=" ".join(redacted(item.name).split()) or item.item_id,
+            text=f"{redacted(text, item.source_file or '')}\n\n{item.item_id} of {item.project}",
             marker=one.marker,
             priority=item.priority,
             due_at=item.due_at,

@@ -83,11 +83,12 @@ class Model:
         self._timeout = timeout_seconds
         try:
             import httpx2
-            import pydantic_ai  # noqa: F401
+            import pydantic_ai
         except ImportError:
             raise NotConfigured(
                 "asking a model needs the extra llm: pip install 'shoal[llm]'; `shoal scope --by-hand` needs none"
             ) from None
+        pydantic_ai.BANNER_ENABLED = False  # it would be written into whatever is shown
         self._runner = asyncio.Runner()
         self._http = httpx2.AsyncClient(timeout=timeout_seconds, follow_redirects=False)
         try:
@@ -134,7 +135,7 @@ class Model:
                 value, answered = run.output, True
             except asyncio.CancelledError:  # the runner's answer to Ctrl-C
                 error, stopped = ModelError("you stopped it"), True
-            except (AgentRunError, UserError, httpx2.HTTPError) as failed:
+            except (AgentRunError, UserError, httpx2.HTTPError, UnicodeError) as failed:
                 error, answered = _error(self.name, failed, wrong), _was_refused(failed)
         calls = self._calls(messages)
         # After the last try there is one more request among the messages, which nobody sends.
@@ -242,7 +243,7 @@ def _without_patterns(schema: Any) -> Any:
 def _clean(given: Any) -> Any:
     """What databases do not store is left out of every text, and spaces around it."""
     if isinstance(given, str):
-        return given.replace(NUL, "").strip()
+        return given.replace(NUL, "").encode(errors="ignore").decode().strip()  # half a surrogate pair is no UTF-8
     if isinstance(given, dict):
         return {name: _clean(value) for name, value in given.items()}
     return [*map(_clean, given)] if isinstance(given, list) else given
@@ -260,7 +261,7 @@ def _was_refused(error: Exception) -> bool:
     import httpx2
     from pydantic_ai.exceptions import ModelHTTPError, UserError
 
-    nothing = (ModelHTTPError, UserError, httpx2.ConnectError, httpx2.ConnectTimeout)
+    nothing = (ModelHTTPError, UserError, httpx2.ConnectError, httpx2.ConnectTimeout, UnicodeError)
     return any(isinstance(one, nothing) for one in _causes(error))
 
 
@@ -289,6 +290,8 @@ def _error(name: str, error: Exception, wrong: list[str]) -> ShoalError:
             return ModelUnreachable(
                 f"{name} cannot be reached ({said}); look at `base_url` in [backlog], and the network"
             )
+        case UnicodeError():  # what it said is sent along when it is asked again
+            return ModelError(f"{name} gave no answer that fits (no valid Unicode); try another model: `--model`")
         case they.OutputTokenLimitExceeded():
             return ModelError(f"{name} said more than {MOST_OUTPUT_TOKENS:,} tokens without coming to an end")
         case they.UnexpectedModelBehavior():

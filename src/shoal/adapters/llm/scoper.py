@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from shoal.adapters.llm.model import Model, Reply
-from shoal.model.assessment import Suggestion
+from shoal.model.assessment import MOST_FILES, Suggestion
 from shoal.model.fields import ONE_LINE
-from shoal.model.item import Confidence, Effort, Risk
+from shoal.model.item import LONGEST_PATH, Confidence, Effort, Risk
 
 PROMPT_VERSION = 1  # grows whenever the words below do
 
@@ -32,6 +32,11 @@ class FullSuggestion(Suggestion, frozen=True, kw_only=True, forbid_unknown_field
     effort: Effort
     risk: Risk
     confidence: Confidence
+    # As models write them, `/src/a.py:4` too: what is none, daemon/scoping.py leaves out.
+    files_involved: Annotated[
+        list[Annotated[str, Meta(max_length=LONGEST_PATH)]],
+        Meta(max_length=MOST_FILES, description="Paths of the files that must change."),
+    ] = []
 
 
 SYSTEM = """\

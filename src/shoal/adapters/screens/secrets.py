@@ -138,6 +138,7 @@ _WORDS = (
     "access-key", "accesskey", "private_key", "private-key", "privatekey", "auth_key", "authkey", "credential",
     "encryption_key", "signing_key", "client_key", "master_key",
 )  # fmt: skip
+_UPPER = tuple(word.upper() for word in _WORDS if "-" not in word)
 # The word with what follows it in the same name, an operator, and a value in quotes or, in files of settings, without.
 _NAME = (
     rf"(?P<word>{'|'.join(_WORDS)})(?P<more>[\w.-]{{0,40}})(?:\\?[\"'])?\]?\s{{0,20}}"
@@ -147,6 +148,19 @@ _QUOTED = re.compile(
     rf"{_NAME}[bru]{{0,2}}\\?(?P<mark>[\"'`])(?P<value>[^\"'`\s\\]{{6,300}})\\?(?P=mark)", re.IGNORECASE
 )
 _BARE = re.compile(rf"{_NAME}(?P<value>[^\s\"'`#,;]{{8,300}})[ \t]*(?:#.*)?$", re.IGNORECASE | re.MULTILINE)
+# As a shell is told, in any file: `BILLING_PASSWORD=…`, `--password …`, `curl -u ana:…`.
+_VARIABLE = re.compile(
+    rf"(?P<word>{'|'.join(_UPPER)})(?P<more>[A-Z0-9_]{{0,40}})="
+    r"(?P<value>[^\s\"'`#,;|&()]{8,300})(?![^\s\"'`#,;|&])"
+)
+_OPTION = re.compile(
+    rf"--(?:[a-z0-9]{{1,20}}-){{0,3}}(?P<word>{'|'.join(_WORDS)})(?P<more>)[= ]\s{{0,5}}[\"']?"
+    r"(?P<value>[^\s\"'`|&;()]{6,300})"
+)
+_CURL = re.compile(
+    r"(?P<word>curl)(?P<more>\b)[^\n|;&]{0,300}?\s(?:-u|--user)[= ]?\s{0,5}[\"']?[^\s:\"'`]{1,100}:"
+    r"(?P<value>[^\s\"'`|&;()]{6,300})"
+)
 _HEADER = re.compile(r"(?:bearer|basic)\s+(?P<value>[A-Za-z0-9+/_.~-]{20,300}={0,2})", re.IGNORECASE)
 _URL = re.compile(r"://[^\s/:@\"'`<>]{0,100}:(?P<value>[^\s/@\"'`<>]{3,200})@(?P<host>[^\s/:\"'`<>?#]+)", re.IGNORECASE)
 _STRING = re.compile(r"(?<![A-Za-z0-9+/_.~-])[A-Za-z0-9+/_-]{20,200}={0,2}(?![A-Za-z0-9+/_.~=-])")
@@ -222,14 +236,14 @@ def scan(path: str, lines: Iterable[tuple[int, str]]) -> list[Hit]:
     return sorted(found.values())
 
 
-def redacted(text: str) -> str:
+def redacted(text: str, path: str = "") -> str:
     """A text with `[secret: kind]` in the place of each known format, password in a URL, and key in an assignment.
 
-    Strings that only look drawn by lot stay: logs are full of ids. Of a private key all goes, to its end, and nothing
-    else: what only mentions one keeps its other lines.
+    In a file of settings, by its `path`, values need no quotes. Strings that only look drawn by lot stay: logs are full
+    of ids. Of a private key all goes, to its end, and nothing else: what only mentions one keeps its other lines.
     """
     found = []
-    for kind, start, end in _spans("", text, by_lot=False):
+    for kind, start, end in _spans(path, text, by_lot=False):
         if kind.startswith("a private key"):
             end = _end_of_key(text, end)
         found.append((start, end, kind))
@@ -275,6 +289,9 @@ def _spans(path: str, whole: str, *, by_lot: bool = True) -> Iterator[tuple[str,
     yield from _assigned(_QUOTED, lowered, whole, ASSIGNED)
     if ending in _SETTINGS or name in _SETTINGS_NAMES or name.startswith(".env"):
         yield from _assigned(_BARE, lowered, whole, UNQUOTED)
+    yield from _assigned(_VARIABLE, whole, whole, ASSIGNED, _UPPER)
+    yield from _assigned(_OPTION, whole, whole, ASSIGNED, ("--",))
+    yield from _assigned(_CURL, whole, whole, ASSIGNED, ("curl ",))
     for match in _matches(_HEADER, ("bearer ", "basic "), lowered, whole):
         if _is_drawn(match["value"]):
             yield ASSIGNED, match.start("value"), match.end("value")
@@ -307,9 +324,11 @@ def _urls(whole: str) -> Iterator[tuple[str, int, int]]:
             yield PASSWORD_IN_URL, match.start("value"), match.end("value")
 
 
-def _assigned(pattern: re.Pattern[str], lowered: str, whole: str, kind: str) -> Iterator[tuple[str, int, int]]:
-    for match in _matches(pattern, _WORDS, lowered, whole):
-        is_password = match["word"].lower().startswith("pass")
+def _assigned(
+    pattern: re.Pattern[str], searched: str, whole: str, kind: str, needles: tuple[str, ...] = _WORDS
+) -> Iterator[tuple[str, int, int]]:
+    for match in _matches(pattern, needles, searched, whole):
+        is_password = match["word"].lower().startswith(("pass", "curl"))
         if _is_secret(match["value"], is_password=is_password) or (
             is_password and not match["more"] and _is_phrase(match["value"])
         ):

@@ -91,8 +91,9 @@ class ClickUp:
                 answer = self._ask("GET", f"/list/{quote(self._list)}/task", query=query)
                 tasks = _decoded(answer, _Tasks)
                 for one in tasks.tasks:
-                    for marker in _MARKER.findall(one.description or one.text_content or ""):
-                        found.setdefault(marker, Ticket(one.id, one.url))
+                    last = (one.description or one.text_content or "").rstrip().rpartition("\n")[2].strip()
+                    if _MARKER.fullmatch(last):
+                        found.setdefault(last, Ticket(one.id, one.url))
                 if tasks.last_page or not tasks.tasks:
                     break
             else:
@@ -101,7 +102,9 @@ class ClickUp:
 
     def create(self, new: NewTicket) -> Ticket:
         """Make a task in the list."""
-        given: dict[str, Any] = {"name": new.title[:TITLE_LENGTH], "description": f"{new.text}\n\n{new.marker}"}
+        # A mark in the text itself would be the last line as soon as somebody takes ours away.
+        text = _MARKER.sub(lambda mark: mark[0].replace(":", ": ", 1), new.text)
+        given: dict[str, Any] = {"name": new.title[:TITLE_LENGTH], "description": f"{text}\n\n{new.marker}"}
         if new.priority is not None:
             given["priority"] = new.priority + 1  # 1 is urgent, 4 low
         if new.due_at is not None:

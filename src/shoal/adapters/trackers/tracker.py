@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class NewTicket(Struct, frozen=True, kw_only=True):
-    """What a tracker is told of an item. `marker` stands in the text, and finds the ticket again.
+    """What a tracker is told of an item. `marker` is the last line of its text, and finds it again.
 
     `priority` is 0 (urgent) to 3 (low), `due_at` epoch milliseconds; `status` is the tracker's own word.
     """

@@ -19,8 +19,8 @@ from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scrutineer
 from shoal.adapters.llm.model import Model, most_used
 from shoal.adapters.screens.secrets import redacted
-from shoal.daemon.scope_material import NEVER, PRIVATE_KEY
-from shoal.daemon.scoping import cost_of, record
+from shoal.daemon.scope_material import PRIVATE_KEY, keeps_secrets
+from shoal.daemon.scoping import cost_of, reckoned, record
 from shoal.errors import BadInput, NotConfigured
 from shoal.model.check import Finding
 from shoal.model.cost import Purpose, dollars
@@ -65,22 +65,25 @@ def run(context: Context) -> Iterator[Finding]:
     paths = _wanted(options, sources)
     chosen = _turn(paths, options.max_files, context.now_ms // DAY_MS)
     spent, limit, unread = 0, round(options.max_usd * 1_000_000), len(paths) - len(chosen)
+    unpriced = 0
     with Model(options.model or settings.model, base_url=settings.base_url) as model:
         for number, path in enumerate(chosen):
             text = sources.text(path)
             if text is None or PRIVATE_KEY in text or len(text) > LONGEST:
                 context.warn(f"{path}: not read: binary, too long, or a key")
                 continue
-            text = redacted(text)
+            text = redacted(text, path)
             asked = scrutineer.question(path, text)
-            most = cost_of(most_used(model.name, scrutineer.SYSTEM + rubric, asked))
+            longest = most_used(model.name, scrutineer.SYSTEM + rubric, asked)
+            most = cost_of(longest)
             if most is None:
                 raise NotConfigured(f"no list price of {model.name} is known, so max_usd cannot be kept; name another")
             if spent + most > limit:
                 unread += len(chosen) - number
                 break
             reply = scrutineer.scrutinise(model, rubric, path, text)
-            spent += cost_of(reply.calls) or 0
+            spent += reckoned(reply.calls, longest) or 0
+            unpriced += sum(cost_of([one]) is None for one in reply.calls)
             record(context.ledger, reply.calls, purpose=Purpose.CHECK, check=NAME, project=context.project)
             if reply.stopped:
                 raise KeyboardInterrupt
@@ -91,7 +94,8 @@ def run(context: Context) -> Iterator[Finding]:
                 unread += 1
                 continue
             yield from (_finding(path, one) for one in reply.value.flaws)
-    context.warn(f"{dollars(spent)} USD")
+    told = f", {unpriced} without a price, reckoned at the most that may have been" if unpriced else ""
+    context.warn(f"{dollars(spent)} USD{told}")
     if unread:
         context.partial(
             f"{unread} of {len(paths)} files were not read this time: raise max_usd or max_files, or name fewer `paths`"
@@ -108,14 +112,14 @@ def _rubric(options: Options, sources: Sources) -> str:
         )
     if not _FIRST.search(text):
         raise BadInput(f"{options.rubric_file} has no line as `wrong: what it means`", field="rubric_file")
-    return redacted(text)[:20_000]
+    return redacted(text, options.rubric_file)[:20_000]
 
 
 def _wanted(options: Options, sources: Sources) -> list[str]:
     found = []
     for path in sorted(sources.files):
         named = fits(path, options.paths) if options.paths else PurePosixPath(path).suffix in SUFFIXES
-        if named and not fits(path, NEVER):
+        if named and not keeps_secrets(path):
             found.append(path)
     return found
 
