@@ -14,6 +14,7 @@ def test_item_from_made_to_run(shell: Shell) -> None:
     assert shell("item", "prioritise", "W1", "P1") == "W1 is P1: Fix the login\n"
     assert shell("backlog", "next", "-q") == "W1\n"
     assert "W1 is in_progress: 1 task(s), 1 made" in shell("item", "run", "W1")
+    assert "T1: no repository; `shoal edit T1 --repo owner/name`" in shell.errors
     assert shell("item", "run", "W1", "-q") == "T1\n"
     shown = shell("item", "show", "W1")
     for part in ("in_progress", "P1", "src/login.py\n", "T1", "decided by"):

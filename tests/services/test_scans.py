@@ -228,6 +228,18 @@ def test_item_missed_by_a_part_look_counts_in_the_next_whole_one(open_at: Callab
     assert became(scan(ledger, without)) == {"W5": "stale"}
 
 
+def test_what_nobody_asked_to_look_for_is_counted_by_the_next_look_that_somebody_did(
+    open_at: Callable[..., Ledger],
+) -> None:
+    ledger = open_at(backlog=BacklogSettings(stale_after=1))
+    scan(ledger, PLAN)
+    without = PLAN.replace("- [ ] Write tests\n", "")
+    for text in (without, f"{without}- [ ] More\n"):
+        assert "W5" not in became(scan(ledger, text, asked=False))
+    assert (ledger.items.get(5).status, ledger.items.get(5).unseen) == ("new", 0)
+    assert became(scan(ledger, f"{without}- [ ] More\n")) == {"W5": "stale"}
+
+
 def test_split_item_keeps_its_better_half(ledger: Ledger) -> None:
     scan(ledger, "- [ ] Rotate the session secret every week and warn the admins\n- [ ] Else\n")
     report = scan(ledger, "- [ ] Rotate the session secret every week\n- [ ] Warn the admins\n- [ ] Else\n")

@@ -301,6 +301,11 @@ def run(session: Session, items: tuple[str, ...], with_blockers: bool, parallel:
                 output.sentence(f"{one.undecided} item(s) below it are not accepted, and no part of this.")
         found = {task.id: task for one in came for task in one.tasks}
         output.tasks(found.values(), empty="No tasks.")
+        if bare := [task.task_id for task in found.values() if not task.repos]:
+            output.remark(
+                f"{', '.join(bare)}: no repository; `shoal edit {bare[0]} --repo owner/name`, and for later tasks "
+                "`repository` in [projects.NAME] of shoal.toml"
+            )
 
     tasks = dict.fromkeys(task.task_id for one in came for task in one.tasks)
     session.answer(_one_or_all(items, came), show, ids=list(tasks))

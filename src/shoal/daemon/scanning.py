@@ -77,8 +77,18 @@ def asks(
     return found
 
 
-def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
+def scan(
+    ledger: Ledger,
+    settings: Settings,
+    ask: Ask,
+    *,
+    asked: bool = True,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+) -> Done:
     """Look, and tell the ledger. Nothing is written with `dry_run`. `tell` hears of progress: what, and how much.
+
+    What is not seen counts towards `stale_after` only in a look that somebody `asked` for.
 
     Raises GitError when git cannot read the repository, Refused when another scan came between.
     """
@@ -105,6 +115,7 @@ def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False,
         unchanged=unchanged,
         renamed=tree.renamed(listed.root, before.head, now, before.files) if listed.in_git else {},
         complete=not ask.under,
+        asked=asked,
         head=listed.head,
         since=before.number,
         changed=None if changed is None else {one.path: changed[one.path] for one in files if one.path in changed},

@@ -59,6 +59,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `renamed` maps new paths to old ones, as git has it. `head` is the commit of the checkout. `since` is the number of
     the scan with whose hashes the files were compared: when there was another since then, this one is refused.
+    `asked` is whether somebody or a job asked for this look: only then what is not seen counts towards `stale_after`.
     `changed` says which of the files commits changed lately, and when; None when nobody asked git.
     """
 
@@ -68,6 +69,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unchanged: Annotated[list[Path], Meta(max_length=1_000_000)] = []
     renamed: dict[Path, Path] = {}
     complete: bool = True
+    asked: bool = True
     head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
     since: Count | None = None
     changed: Annotated[dict[Path, Moment], Meta(max_length=100_000)] | None = None

@@ -104,7 +104,7 @@ class Record:
         self.counts["same"] += len(self.slid)
         sightings = self.known.sightings
         self.lost = [item for item in self.matching.unseen if sightings[item].seen]
-        missed = [sightings[item] for item in self.matching.unseen] if self.scan.complete else []
+        missed = [sightings[item] for item in self.matching.unseen] if self.scan.complete and self.scan.asked else []
         counting = [one.item for one in missed if one.merged_into is None and _counts(one)]
         elsewhere = self._seen_as_others(counting)
         self.missed = [item for item in counting if item not in elsewhere]
