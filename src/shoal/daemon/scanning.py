@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from shoal.adapters.git.files import Listing, Note, look, real
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.clock import SystemClock
 from shoal.daemon.changed_files import changed_in
-from shoal.daemon.projects import place_meant, project_of
+from shoal.daemon.projects import is_project, place_meant, project_of
 from shoal.errors import BadInput
 from shoal.model.found import FoundFile, ScanReport
 from shoal.model.item import Form
+from shoal.model.path_pattern import fits
 from shoal.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,20 +62,26 @@ def asks(
 ) -> list[Ask]:
     """What people mean by paths, each with the project that it belongs to (projects.py).
 
-    Raises BadInput for what is not there, or is outside of a project that was named.
+    Raises BadInput for what is not there, is outside of a project that was named, or belongs to none.
     """
     meant: dict[tuple[str, Path], list[str]] = {}
     for path in paths or [place_meant(home, settings, project)]:
         if not path.exists():
             raise BadInput(f"there is no {path}", field="path")
         name, root = project_of(home, settings, path, project)
+        if project is None and not is_project(home, settings, root):
+            raise BadInput(
+                f"{root} is in no repository, and in no [projects.NAME] of shoal.toml; if you mean it, say what its "
+                "items belong to: --project NAME",
+                field="project",
+            )
         inner = path.resolve().relative_to(root).as_posix()
         meant.setdefault((name, root), []).append(inner)
     found = []
     for (name, root), places in meant.items():
         under = () if "." in places else tuple(dict.fromkeys(places))
         found.append(Ask(name, root, under, markdown))
-        if comments:
+        if comments or settings.backlog.comments:
             found.append(Ask(name, root, under, scanner=COMMENTS))
     return found
 
@@ -93,10 +102,10 @@ def scan(
     Raises GitError when git cannot read the repository, Refused when another scan came between.
     """
     before = ledger.items.scanned(project=ask.project, scanner=ask.scanner)
-    listed = look(ask.root, ask.under)
+    listed, ignored = _without_ignored(settings, look(ask.root, ask.under))
     files: list[FoundFile] = []
     unchanged: list[str] = []
-    notes = list(listed.notes)
+    notes = [*listed.notes, *(Note(path, "is in `ignore` of [backlog]") for path in ask.under if path in ignored)]
     for number, seen in enumerate(_seen(settings, ask, listed, before.files), start=1):
         if isinstance(seen, FoundFile):
             files.append(seen)
@@ -123,6 +132,13 @@ def scan(
     )
     credited = _credit(ledger, settings, listed.root, report) if listed.in_git and not dry_run else 0
     return Done(ask, report, notes, len(files), len(unchanged), credited)
+
+
+def _without_ignored(settings: Settings, listed: Listing) -> tuple[Listing, set[str]]:
+    """The files without those that [backlog] ignores, and these."""
+    patterns = settings.backlog.ignore
+    ignored = {path for path in listed.paths if fits(path, patterns)}
+    return replace(listed, paths=[path for path in listed.paths if path not in ignored]), ignored
 
 
 def _seen(settings: Settings, ask: Ask, listed: Listing, known: Mapping[str, str]) -> Iterator[Any]:
@@ -222,7 +238,7 @@ def _is_read(settings: Settings, ask: Ask, changed: str) -> bool:
         path = Path(changed).relative_to(real(ask.root)).as_posix()
     except ValueError:
         return False
-    if not _is_under(path, ask.under):
+    if not _is_under(path, ask.under) or fits(path, settings.backlog.ignore):
         return False
     if ask.scanner == COMMENTS:
         from shoal.adapters.scanners.languages import may_be_source
