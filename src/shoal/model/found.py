@@ -94,7 +94,8 @@ class ScanChange(Struct, frozen=True, kw_only=True):
 class ScanReport(Struct, frozen=True, kw_only=True):
     """What came of a scan: how many of each, and those that changed, in the order of files and lines.
 
-    `rules` says how many new items each rule of `[triage.NAME]` took, `notes` what hindered one. A dry run asks none.
+    `rules` says how many new items each rule of `[triage.NAME]` took, `notes` what hindered one, and
+    which names after `blocked-by` mean nothing. A dry run asks no rule.
     """
 
     project: str
