@@ -87,7 +87,7 @@ def add(session: Session, text: tuple[str, ...], refs: tuple[str, ...], **option
     if refs:
         fields["refs"] = dict(_ref(one) for one in refs)
     made = session.ledger.items.create(text=" ".join(text), **fields)
-    _say(session, made, [made], "made")
+    say(session, made, [made], "made")
 
 
 @item.command(
@@ -97,7 +97,7 @@ def add(session: Session, text: tuple[str, ...], refs: tuple[str, ...], **option
 @command
 def accept(session: Session, items: tuple[str, ...]) -> None:
     """Say that items are worth doing."""
-    _each(session, items, session.ledger.items.accept)
+    each(session, items, session.ledger.items.accept)
 
 
 @item.command(epilog="Example: shoal item reject W17 --reason 'not ours'")
@@ -106,7 +106,7 @@ def accept(session: Session, items: tuple[str, ...]) -> None:
 @command
 def reject(session: Session, items: tuple[str, ...], reason: str | None) -> None:
     """Say that items will not be done."""
-    _each(session, items, lambda one: session.ledger.items.reject(one, reason=reason))
+    each(session, items, lambda one: session.ledger.items.reject(one, reason=reason))
 
 
 @item.command(epilog="Example: shoal item reopen W17")
@@ -114,7 +114,7 @@ def reject(session: Session, items: tuple[str, ...], reason: str | None) -> None
 @command
 def reopen(session: Session, items: tuple[str, ...]) -> None:
     """Open items again that were done, rejected, or not seen for long."""
-    _each(session, items, session.ledger.items.reopen)
+    each(session, items, session.ledger.items.reopen)
 
 
 @item.command(epilog="Example: shoal item done W17 --reason 'came with the new router'")
@@ -123,7 +123,7 @@ def reopen(session: Session, items: tuple[str, ...]) -> None:
 @command
 def done(session: Session, items: tuple[str, ...], reason: str | None) -> None:
     """Say that items are done."""
-    _each(session, items, lambda one: session.ledger.items.done(one, reason=reason))
+    each(session, items, lambda one: session.ledger.items.done(one, reason=reason))
 
 
 @item.command(epilog="Example: shoal item undo W17")
@@ -133,7 +133,7 @@ def done(session: Session, items: tuple[str, ...], reason: str | None) -> None:
 def undo(session: Session, item: str, event: int | None) -> None:
     """Take back the last decision, edit or priority of an item."""
     undone = session.ledger.items.undo(item, **given(event=event))
-    _say(session, undone, [undone], "is {status} again")
+    say(session, undone, [undone], "is {status} again")
 
 
 @item.command(epilog="Examples: shoal item edit W17 -e small -r low; shoal item edit W17 --parent none")
@@ -146,7 +146,7 @@ def edit(session: Session, items: tuple[str, ...], **options: Any) -> None:
     fields = _fields(options)
     if not fields:
         raise click.UsageError("say what is to be another, as --effort small")
-    _each(session, items, lambda one: session.ledger.items.update(one, **fields), "changed")
+    each(session, items, lambda one: session.ledger.items.update(one, **fields), "changed")
 
 
 @item.command(epilog="Examples: shoal item prioritise W17 P1; shoal item prioritise W17 W18 none")
@@ -161,7 +161,7 @@ def prioritise(session: Session, items: tuple[str, ...], priority: str, sort_ord
     def after(one: Item) -> str:
         return "has no priority" if one.priority is None else f"is P{one.priority}"
 
-    _each(session, items, lambda one: session.ledger.items.update(one, **fields), after)
+    each(session, items, lambda one: session.ledger.items.update(one, **fields), after)
 
 
 @item.command(epilog="Examples: shoal item link W17 -f src/login.py; shoal item link W17 --ref jira=WEB-12")
@@ -183,7 +183,7 @@ def link(session: Session, item: str, files: tuple[str, ...], refs: tuple[str, .
     if changes:
         ledger.items.update(item, **changes)
     linked = ledger.items.get(item)
-    _say(session, linked, [linked], "linked")
+    say(session, linked, [linked], "linked")
 
 
 @item.command(epilog="Examples: shoal item unlink W17 -f src/login.py; shoal item unlink W17 --waits-for W3")
@@ -213,7 +213,7 @@ def unlink(
     if changes:
         ledger.items.update(item, **changes)
     left = ledger.items.get(item)
-    _say(session, left, [left], "unlinked")
+    say(session, left, [left], "unlinked")
 
 
 @item.command(epilog="Example: shoal item depend W17 --on W3 --on W4")
@@ -226,7 +226,7 @@ def depend(session: Session, items: tuple[str, ...], on: tuple[str, ...]) -> Non
     def wait(one: str) -> ItemDetail:
         return [session.ledger.items.depend(one, on=other) for other in on][-1]
 
-    _each(session, items, wait, lambda one: f"waits for {', '.join(one.blocked_by)}")
+    each(session, items, wait, lambda one: f"waits for {', '.join(one.blocked_by)}")
 
 
 @item.command(epilog="Example: shoal item merge W18 W19 --into W17")
@@ -243,7 +243,7 @@ def merge(session: Session, items: tuple[str, ...], into: str) -> None:
         return found
 
     if found := session.each(items, take):
-        _say(session, found[-1], found[-1:], lambda one: f"is {', '.join(merged)} as well")
+        say(session, found[-1], found[-1:], lambda one: f"is {', '.join(merged)} as well")
 
 
 @item.command(epilog="Example: shoal item history W17")
@@ -311,7 +311,7 @@ def run(session: Session, items: tuple[str, ...], with_blockers: bool, parallel:
     session.answer(_one_or_all(items, came), show, ids=list(tasks))
 
 
-def _each(
+def each(
     session: Session,
     items: tuple[str, ...],
     verb: Callable[[str], Any],
@@ -319,7 +319,7 @@ def _each(
 ) -> None:
     """Do something to several items, and say of those where it was done."""
     found = session.each(items, verb)
-    _say(session, _one_or_all(items, found), found, said)
+    say(session, _one_or_all(items, found), found, said)
 
 
 def _one_or_all(asked: tuple[str, ...], found: list[Any]) -> Any:
@@ -327,7 +327,9 @@ def _one_or_all(asked: tuple[str, ...], found: list[Any]) -> Any:
     return found if len(asked) > 1 else found[0]
 
 
-def _say(session: Session, answer: Any, found: list[Any], said: str | Callable[[Any], str]) -> None:
+def say(session: Session, answer: Any, found: list[Any], said: str | Callable[[Any], str]) -> None:
+    """Say of items what was done to them; `answer` is that as JSON."""
+
     def show() -> None:
         from shoal.cli import output
         from shoal.cli.items import name_of

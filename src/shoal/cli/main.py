@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "job": ("jobs", "What fires by the clock: make jobs, run them, read their history."),
     "check": ("check", "What looks for what is wrong: run checks, let them run by themselves."),
+    "audit": ("audit", "Findings of audits, from outside: submit, list, resolve, reopen."),
     "backlog": ("backlog", "Work items: list, order, consolidate, export, import, push."),
     "item": ("item", "One work item, or several: show, decide, edit, link, run."),
     "triage": ("triage", "Decide about new work items, one key each; or let the rules decide."),
