@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import vaults, workloads
+from bench import backlogs, vaults, workloads
 from bench.bare import BareLoop
 from bench.peers import runner
 from bench.report import Beside, Line, others, promises, show, write
@@ -189,6 +189,13 @@ class Bench:
                     f"SQLite: search 100,000 notes, {what}", milliseconds, "{:.1f} ms", "≤ 50 ms", milliseconds <= 50
                 )
 
+    def backlog(self, folder: Path) -> None:
+        """Scans and a check over much."""
+        folder.mkdir()
+        for what, seconds, limit in backlogs.measured(folder, self.large // 10):
+            print(f"  {what} ...", file=sys.stderr, flush=True)
+            self.value(what, seconds, "{:.2f} s", f"≤ {limit:g} s", seconds <= limit)
+
     def start_up(self, folder: Path) -> None:
         """What the command line costs to start."""
         home = folder / "cli"
@@ -280,6 +287,7 @@ def _promises(bench: Bench, folder: Path, url: str) -> None:
     bench.postgres(_database(url, "load"))
     bench.http(folder / "http")
     bench.vault(folder)
+    bench.backlog(folder / "backlog")
     bench.start_up(folder)
     bench.idle(folder)
     with connect(folder / "small.db") as small, connect(folder / "large.db") as large:

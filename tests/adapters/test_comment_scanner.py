@@ -592,6 +592,12 @@ def test_broken_memory_costs_only_time(tmp_path: Path, broken: bytes) -> None:
     assert len(list(scan_files(tmp_path, names, {}, stats=Stats(place, tmp_path, now_ms=0)))) == 2
 
 
+def test_file_with_too_many_comments_is_refused_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("# TODO: mend it\n" * 20_001)
+    [note] = scan_files(tmp_path, ["a.py"], {})
+    assert note == Note("a.py", "has more than 20,000 comments that ask for work; divide it")
+
+
 def test_every_language_has_names_and_a_sample() -> None:
     sampled = {language_name(path) for path in PATHS} | {"css", "php", "groovy", "powershell", "ocaml", "latex"}
     assert sampled >= set(LANGUAGES)
@@ -607,8 +613,8 @@ NASTY = [
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("nasty", NASTY)
 def test_time_grows_with_the_text_and_not_faster(nasty: str) -> None:
-    text = "# TODO\n" + "".join(nasty.format(number) for number in range(40_000))
+    text = "# TODO\n" + "".join(nasty.format(number) for number in range(4_000))
     for path in PATHS:
         started = time.process_time()
         scan(path, text)
-        assert time.process_time() - started < 4, path
+        assert time.process_time() - started < 1, path  # 0.15 s at most; what looks back at each step takes many

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shoal.adapters.git.files import Note
 from shoal.adapters.scanners import ticking
 from shoal.adapters.scanners.decoding import decoded, is_binary
-from shoal.adapters.scanners.markdown import declares_work, scan
+from shoal.adapters.scanners.markdown import MOST_FOUND, TooMany, declares_work, scan
+from shoal.adapters.scanners.markdown_files import scan_files
 from shoal.errors import Refused
 from shoal.model.found import Found, Mark
 from shoal.model.item import Effort, Form
@@ -296,12 +298,26 @@ def test_any_bytes_become_text_with_as_many_lines(data: bytes) -> None:
         "- [ ] " + "[a" * 50_000,
         "> " * 3000 + "- [ ] x",
         "- [ ] " + "`a``b" * 20_000,
+        "[ ] a" + "\na" * 100_000,
+        "a" + "\na" * 100_000,
+        "# \n" * 60_000,
     ],
-    ids=["gap", "digits", "hex", "brackets", "quotes", "ticks"],
+    ids=["gap", "digits", "hex", "brackets", "quotes", "ticks", "lines of a box", "lines", "headings"],
 )
 @pytest.mark.timeout(20)
 def test_hostile_lines_take_no_long_time(text: str) -> None:
     scan(text)
+
+
+def test_file_with_too_much_to_do_is_refused_whole(tmp_path: Path) -> None:
+    lines = "- [ ] Mend it\n" * MOST_FOUND
+    assert len(scan(lines)) == MOST_FOUND
+    with pytest.raises(TooMany):
+        scan(lines + "- [ ] Paint it\n")
+    (tmp_path / "TODO.md").write_text(lines + "- [ ] Paint it\n")
+    why = "has more than 20,000 things to do; divide it"
+    assert list(scan_files(tmp_path, ["TODO.md"], {}, max_bytes=10**6)) == [Note("TODO.md", why)]
+    assert ticking.tick(tmp_path, "TODO.md", {"W1": (1, "Mend it")}, 10**6) == ([], [Note("TODO.md", why)])
 
 
 def test_box_is_ticked_and_no_other_byte_changed(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,46 @@ def test_project_is_the_one_whose_folder_it_is(shell: Shell, project: Path) -> N
     assert "is not in" in shell.errors
     shell("scan", "nowhere", code=2)
     assert "there is no nowhere" in shell.errors
+
+
+def test_project_of_another_repository_of_the_same_name_is_refused(shell: Shell, project: Path) -> None:
+    shell("scan", "pond")
+    other = shell.folder / "other" / "pond"
+    other.mkdir(parents=True)
+    (other / "TODO.md").write_text("- [ ] Weed the garden\n")
+    git(other, "init", "-q", "-b", "main")
+    shell("scan", str(other), code=4)
+    assert "pond is the project of another repository" in shell.errors
+    assert "--project" in shell.errors
+    git(other, "init", "-q", "-b", "main")
+    commit(other)
+    shell("scan", str(other), code=4)
+    assert became(shell.json("scan", str(other), "--project", "garden")) == [("W5", "new", 1)]
+    assert became(shell.json("scan", "pond")) == []
+    git(shell.folder, "clone", "-q", "pond", "deeper/pond")
+    assert became(shell.json("scan", "deeper/pond")) == []
+    project.rename(shell.folder / "lake")
+    assert became(shell.json("scan", "lake", "--project", "pond")) == []
+
+
+def test_scans_at_once_all_end_well(shell: Shell, project: Path) -> None:
+    lines = [f"- [ ] Feed fish number {number}\n" for number in range(200)]
+    (project / "TODO.md").write_text("".join(lines))
+    with ThreadPoolExecutor(5) as pool:
+        asked = [*SHOAL, "scan", "pond"]
+        kept = environment(HOME=str(shell.folder), USER="ana", LOGNAME="ana")
+        run = partial(subprocess.run, cwd=shell.folder, env=kept, capture_output=True, text=True)
+        ended = list(pool.map(lambda _: run(asked), range(5)))
+    assert [(one.returncode, one.stderr) for one in ended] == [(0, "")] * 5
+    assert sum("200 new" in one.stdout for one in ended) == 1
+
+
+def test_file_with_more_than_may_be_taken_is_told_and_its_items_stay(shell: Shell, project: Path) -> None:
+    shell("scan", "pond")
+    (project / "TODO.md").write_text("".join(f"- [ ] Feed fish {number}\n" for number in range(20_001)))
+    assert became(shell.json("scan", "pond")) == []
+    shell("scan", "pond", "--write-back")
+    assert "left out: TODO.md has more than 20,000 things to do; divide it" in shell.errors
 
 
 def test_what_is_left_out_is_told(shell: Shell, project: Path) -> None:

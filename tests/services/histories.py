@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shoal.model.found import Found, FoundFile, Mark
+from shoal.adapters.scanners.markdown_files import scan_bytes
+from shoal.model.found import FoundFile
 from shoal.services.matching.pairs import KnownItem, Matching, match
 
 
@@ -31,10 +33,11 @@ MORE = words_of("""
 when for in on before after without with from under behind every empty large slow broken old new remote local
 stale double missing unknown first last nested hidden public private optional default invalid concurrent
 unicode""")
+FRAMES = ["Write tests for the {}", "Document the {} module", "Remove deprecated code from {}", "Add metrics to {}"]
 GENERIC = ["Write tests", "Update the docs", "Clean up", "Add a changelog line", "Review with the team", "TODO"]
 KINDS = [
     *("move", "move far", "reword", "reorder", "tick", "nest", "unnest", "rename file", "retitle", "split", "insert"),
-    *("delete", "delete", "delete", "duplicate", "restore", "move section"),
+    *("delete", "delete", "delete", "duplicate", "restore", "move section", "replace"),
 ]
 
 
@@ -47,6 +50,11 @@ class Entry:
     depth: int = 0
     done: bool = False
     id: str | None = None
+
+    @property
+    def words(self) -> str:
+        """What its line says."""
+        return self.text if self.id is None else f"{self.text} id:{self.id}"
 
 
 @dataclass
@@ -66,9 +74,19 @@ def below(part: Section, at: int) -> int:
 class Document:
     """Files of sections of entries, and the edits that people make to them."""
 
-    def __init__(self, seed: int, *, items: int = 60, files: int = 2, generic: float = 0.06, ids: float = 0.1) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        items: int = 60,
+        files: int = 2,
+        generic: float = 0.06,
+        ids: float = 0.1,
+        framed: float = 0.1,
+    ) -> None:
         self.random = random.Random(seed)
-        self.generic, self.ids = generic, ids
+        self.generic, self.ids, self.framed = generic, ids, framed
+        self.names: set[str] = set()
         self.next = 0
         self.files: dict[str, list[Section]] = {}
         self.renamed: dict[str, str] = {}
@@ -84,10 +102,21 @@ class Document:
         pick = self.random
         if pick.random() < self.generic:
             return pick.choice(GENERIC)
+        if pick.random() < self.framed:
+            return pick.choice(FRAMES).format(self.name())
         words = [pick.choice(VERBS).title(), "the", pick.choice(THINGS)]
         for _ in range(pick.randint(1, 4)):
             words += [pick.choice(MORE), pick.choice(THINGS)]
         return " ".join(words)
+
+    def name(self) -> str:
+        """A name that no line had before."""
+        while True:
+            name = " ".join(self.random.choice(THINGS) for _ in range(self.random.randint(1, 2)))
+            if name not in self.names:
+                self.names.add(name)
+                return name
+            self.names.discard(self.random.choice(sorted(self.names)))
 
     def title(self) -> str:
         return " ".join(self.random.choice(THINGS).title() for _ in range(self.random.randint(1, 3)))
@@ -168,6 +197,11 @@ class Document:
         words = entry.text.split()
         if len(words) < 3:
             return  # a line of two other words is another line
+        if any(entry.text.startswith(frame.partition("{")[0]) for frame in FRAMES):
+            words.insert(self.random.randint(1, len(words)), self.random.choice(MORE))
+            entry.text = " ".join(words)
+            self.touch(entry, "reword")
+            return  # with another name it is other work
         for _ in range(self.random.randint(1, max(1, len(words) // 3))):
             place = self.random.randrange(len(words))
             way = self.random.random()
@@ -183,6 +217,26 @@ class Document:
                 words[place] = "".join(spelled[:8])
         entry.text = " ".join(words)
         self.touch(entry, "reword")
+
+    def replace(self) -> None:
+        """Other work in the place of a line, and in much the same words: about other things, under the same verb."""
+        part, at = self.spot()
+        old = part.entries[at]
+        frame = next((one for one in FRAMES if old.text.startswith(one.partition("{")[0])), None)
+        if frame is not None:
+            text = frame.format(self.name())
+        else:
+            words = [self.random.choice(THINGS) if word in THINGS else word for word in old.text.split()]
+            text = " ".join(words)
+            same = sum(one == other for one, other in zip(words, old.text.split(), strict=True))
+            if 2 * same > len(words) + 1:
+                return  # so much the same is a line that was reworded
+        if text == old.text:
+            return
+        self.deleted.append(old)
+        part.entries[at] = Entry(self.next, text, old.depth, old.done and self.random.random() < 0.5)
+        self.next += 1
+        self.touch(part.entries[at], "replace")
 
     def reorder(self) -> None:
         part = self.section()
@@ -237,33 +291,32 @@ class Document:
         self.next += 1
         self.touch(entry, "split")
 
+    def text(self, path: str) -> tuple[str, dict[int, Entry]]:
+        """A file as people write it, and what stands in which line."""
+        lines = ["# Plan", ""]
+        at: dict[int, Entry] = {}
+        for part in self.files[path]:
+            lines += [f"## {part.title}", ""]
+            open_: list[int] = []
+            for entry in part.entries:
+                while open_ and open_[-1] >= entry.depth:
+                    open_.pop()
+                lines.append(f"{'  ' * len(open_)}- [{'x' if entry.done else ' '}] {entry.words}")
+                at[len(lines)] = entry
+                open_.append(entry.depth)
+            lines.append("")
+        return "\n".join(lines), at
+
     def found(self) -> tuple[list[FoundFile], dict[tuple[str, int], Entry]]:
-        """The files as a scanner sees them, and who stands where."""
+        """The files as the scanner reads them, and who stands where."""
         files: list[FoundFile] = []
         who: dict[tuple[str, int], Entry] = {}
-        for path, parts in self.files.items():
-            found: list[Found] = []
-            line = 1
-            for part in parts:
-                line += 2
-                open_: list[tuple[int, int]] = []
-                for entry in part.entries:
-                    while open_ and open_[-1][0] >= entry.depth:
-                        open_.pop()
-                    who[path, len(found)] = entry
-                    found.append(
-                        Found(
-                            line=line,
-                            text=entry.text,
-                            heading=["Plan", part.title],
-                            mark=Mark.DONE if entry.done else Mark.OPEN,
-                            above=open_[-1][1] if open_ else None,
-                            id=entry.id,
-                        )
-                    )
-                    open_.append((entry.depth, len(found) - 1))
-                    line += 1
-            files.append(FoundFile(path=path, hash="0" * 64, found=found))
+        for path in self.files:
+            text, at = self.text(path)
+            file = scan_bytes(path, text.encode(), hashlib.sha256(text.encode()).hexdigest())
+            assert [(one.line, one.text) for one in file.found] == [(line, one.words) for line, one in at.items()]
+            who |= {(path, place): at[found.line] for place, found in enumerate(file.found)}
+            files.append(file)
         return files, who
 
 
@@ -282,7 +335,7 @@ class Follower:
         self.item: dict[int, int] = {}  # the answer -> its first item
         self.right: Counter[str] = Counter()
         self.all: Counter[str] = Counter()
-        self.last = Matching([], [], [], {})
+        self.last = Matching([], [], [], {}, {})
 
     @property
     def who_has(self) -> dict[int, int]:
@@ -295,7 +348,7 @@ class Follower:
         self.last = matching = match(self.known, files, self.document.renamed)
         before = {item.id: item for item in self.known}
         ids: dict[tuple[str, int], int] = {(pair.at.path, pair.at.place): pair.item for pair in matching.pairs}
-        self._forgive(before, entries, ids)
+        self._forgive(before, files, entries, ids)
         wrong = []
         for at, entry in entries.items():
             if entry.who in self.item:
@@ -307,8 +360,15 @@ class Follower:
                 if not held:
                     wrong.append(f"{at} {before[self.item[entry.who]].text!r} -> {entry.text!r} {sorted(kinds)}")
             else:
-                self.all["new"] += 1
-                self.right["new"] += at not in ids
+                if at in ids and not before[ids[at]].seen and before[ids[at]].text == entry.words:
+                    # The words of a line that is gone: nobody could tell that it is not that one, come back.
+                    self.item.pop(self.who_has.get(ids[at], -1), None)
+                    self.who[ids[at]] = entry.who
+                    self.item[entry.who] = ids[at]
+                    continue
+                for kind in self.document.touched.get(entry.who, set()) & {"replace"} | {"new"}:
+                    self.all[kind] += 1
+                    self.right[kind] += at not in ids
                 if at in ids:
                     wrong.append(f"{at} new {entry.text!r} taken for {before[ids[at]].text!r}")
         for at, entry in entries.items():
@@ -345,7 +405,11 @@ class Follower:
         return wrong
 
     def _forgive(
-        self, before: dict[int, KnownItem], entries: dict[tuple[str, int], Entry], ids: dict[tuple[str, int], int]
+        self,
+        before: dict[int, KnownItem],
+        files: Sequence[FoundFile],
+        entries: dict[tuple[str, int], Entry],
+        ids: dict[tuple[str, int], int],
     ) -> None:
         """Equal lines that were, or are, under one heading may change places in the answer where nobody could tell:
         those that stood side by side, and those that are all still there. So may those that are gone.
@@ -353,7 +417,7 @@ class Follower:
         holders = {entry.who: entry for entry in [*entries.values(), *self.document.deleted]}
         headings = {
             (file.path, place): (file.path, tuple(found.heading))
-            for file in self.document.found()[0]
+            for file in files
             for place, found in enumerate(file.found)
         }
         runs: dict[int, int] = {}
@@ -372,7 +436,7 @@ class Follower:
                 continue
             there = places.get(rival.who)
             beside = true in runs and runs[true] == runs.get(told)
-            both = there is not None and headings[there] == headings[at] and entries[there].text == entry.text
+            both = there is not None and headings[there] == headings[at] and entries[there].words == entry.words
             if beside or both or gone:
                 places[rival.who], places[entry.who] = at, there or at
                 entry.who, rival.who = rival.who, entry.who

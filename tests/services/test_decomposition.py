@@ -142,6 +142,38 @@ def test_parts_may_be_done_in_any_order_when_told_so(ledger: Ledger) -> None:
     assert [task.status for task in ledger.items.run(1, parallel=True).tasks] == ["queued", "queued"]
 
 
+def test_part_that_failed_is_made_anew_and_the_others_wait_for_the_new_one(ledger: Ledger) -> None:
+    ledger.items.create(text="big", accepted=True)
+    ledger.items.create(text="after it", accepted=True)
+    ledger.items.assess(1, sub_tasks=["one", "two"])
+    ledger.items.depend(2, on=1)
+    ledger.items.run(1)
+    ledger.items.run(2)
+    assert (waits_for(ledger, 2), waits_for(ledger, 3)) == (["T1"], ["T1", "T2"])
+    ledger.tasks.cancel(1)
+    [told] = follow(ledger)
+    assert told.startswith("W1: T1 cancelled; `shoal reopen T1` tries it again")
+    assert ledger.items.get(1).status == "in_progress"
+    came = ledger.items.run(1)
+    assert (came.made, [one.task_id for one in came.tasks]) == (1, ["T2", "T4"])
+    assert (waits_for(ledger, 2), waits_for(ledger, 3)) == (["T4"], ["T2", "T4"])
+    assert ledger.items.run(1).made == 0
+    assert finish(ledger, 4, 2) == ["W1: done"]
+    assert ledger.tasks.get(3).status == "queued"
+
+
+def test_part_below_that_failed_is_made_anew_with_what_is_above_it(ledger: Ledger) -> None:
+    ledger.items.create(text="big", accepted=True)
+    for text in ("one", "two"):
+        ledger.items.create(text=text, parent=1, accepted=True)
+    ledger.items.run(1)
+    ledger.tasks.cancel(1)
+    assert follow(ledger) == ["W2: triaged again, T1 cancelled"]
+    assert ledger.items.run(1).made == 1
+    assert waits_for(ledger, 2) == ["T3"]
+    assert finish(ledger, 3, 2) == ["W2: done", "W3: done", "W1: done"]
+
+
 def test_only_what_did_not_complete_is_made_anew(ledger: Ledger) -> None:
     ledger.items.create(text="big", accepted=True)
     ledger.items.assess(1, sub_tasks=["one", "two"])

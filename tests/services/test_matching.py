@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -16,6 +17,13 @@ from shoal.services.matching.pairs import KnownItem, Matching, Place, match
 from tests.services.histories import KINDS, Document, Follower, follow
 
 ENOUGH = 0.98
+# A line of which nobody can say whether it was reworded or replaced, as the edits are made up without regard to sense.
+KINDS_ENOUGH = {"reword": 0.95, "replace": 0.95}
+
+
+def allowed(total: int, enough: float = ENOUGH) -> float:
+    """How many of so many may be mistaken; one always, as of a few lines one is more than two in a hundred."""
+    return max(1.0, (1 - enough) * total)
 
 
 def file(*lines: str, path: str = "TODO.md", heading: Sequence[str] = ("Plan",)) -> FoundFile:
@@ -123,6 +131,16 @@ def test_another_line_in_the_same_place_is_another_item() -> None:
     assert (matching.new, matching.unseen) == ([Place("TODO.md", 1)], [2])
 
 
+def test_other_work_in_the_frame_of_a_line_is_another_item() -> None:
+    names = ("parser", "lexer v2", "cache", "mail client", "login")
+    before = file(*(f"Write tests for the {name}" for name in names))
+    after = file(*(f"Write tests for the {name}" for name in ("parser", "billing", "cache", "mail client", "login")))
+    matching = match(known(before), [after])
+    assert (ids(matching), matching.new, matching.unseen) == ({0: 1, 2: 3, 3: 4, 4: 5}, [Place("TODO.md", 1)], [2])
+    reworded = file(*(f"Write more tests for the {name}" for name in names))
+    assert ids(match(known(before), [reworded])) == {0: 1, 1: 2, 2: 3, 3: 4, 4: 5}
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(0, 2**32),
@@ -138,28 +156,33 @@ def test_identities_survive_any_history(seed: int, versions: list[list[str]]) ->
             document.edit(kind)
         wrong += follower.look()
     # A line that is wrong by itself drags none with it: every version is judged by the one before.
-    assert follower.right["all"] >= ENOUGH * follower.all["all"], wrong
+    assert follower.all["all"] - follower.right["all"] <= allowed(follower.all["all"]), wrong
     for matched in (follower.last.pairs,):
         assert len({pair.item for pair in matched}) == len({pair.at for pair in matched}) == len(matched)
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"insert", "delete", "restore"}))
 def test_each_kind_of_edit_keeps_identities(kind: str) -> None:
-    follower, wrong = follow(Document(3, items=80), [kind, "delete", "insert"], versions=80, edits=3)
-    touched = follower.all[kind]
-    assert touched > 0
-    assert follower.right[kind] >= ENOUGH * touched, wrong
-    assert follower.right["untouched"] >= 0.999 * follower.all["untouched"]
+    right: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    wrong: list[str] = []
+    for seed in (3, 4):
+        follower, told = follow(Document(seed, items=80), [kind, "delete", "insert"], versions=60, edits=3)
+        right, total, wrong = right + follower.right, total + follower.all, wrong + told
+    assert total[kind] > 0
+    assert total[kind] - right[kind] <= allowed(total[kind], KINDS_ENOUGH.get(kind, ENOUGH)), wrong
+    assert right["untouched"] >= 0.999 * total["untouched"]
 
 
 def test_long_history_of_a_large_file_keeps_identities() -> None:
-    """300 items, 300 versions, up to six edits between two of them; those that stay are who they were at first."""
-    follower, wrong = follow(Document(6, items=300, files=1), KINDS, versions=300, edits=6)
+    """300 items, 200 versions, up to six edits between two of them; those that stay are who they were at first."""
+    follower, wrong = follow(Document(6, items=300, files=1), KINDS, versions=200, edits=6)
     rates = {kind: round(follower.right[kind] / total, 4) for kind, total in sorted(follower.all.items())}
     right, total = follower.lasting()
     print(f"{right} of {total} lasting; by kind of edit: {rates}")
     assert right >= ENOUGH * total, wrong
     assert rates["all"] >= 0.999, rates
+    assert rates["new"] >= ENOUGH, rates  # other work in the place of a line among them
 
 
 def test_edited_file_of_2700_items_matches_at_once() -> None:

@@ -17,6 +17,7 @@ from shoal.settings import BacklogSettings
 from tests.conftest import FakeClock
 from tests.services.histories import KINDS, Document
 from tests.services.scanned import became, read, scan
+from tests.services.test_decomposition import follow
 
 PLAN = """# Login
 - [ ] Fix the login page
@@ -153,6 +154,25 @@ def test_declined_box_rejects_its_item_until_it_is_open_again(ledger: Ledger) ->
     assert ledger.items.get(1).status == "new"
 
 
+@pytest.mark.parametrize(("box", "status"), [("x", "done"), ("-", "wontfix"), (" ", "triaged")])
+def test_box_set_while_tasks_are_under_way_counts_when_they_are_called_off(
+    ledger: Ledger, box: str, status: str
+) -> None:
+    scan(ledger, PLAN)
+    ledger.items.accept(1)
+    ledger.items.run(1)
+    assert follow(ledger) == []
+    scan(ledger, PLAN.replace("[ ] Fix the login page", f"[{box}] Fix the login page"))
+    assert ledger.items.get(1).status == "in_progress"
+    ledger.tasks.cancel(1)
+    follow(ledger)
+    assert ledger.items.get(1).status == status
+    scan(ledger, PLAN.replace("[ ] Fix the login page", f"[{box}] Fix the login page") + "\n")
+    assert ledger.items.get(1).status == status
+    scan(ledger, PLAN)
+    assert ledger.items.get(1).status == ("new" if box == "-" else "triaged")
+
+
 def test_what_people_decided_holds_until_the_box_changes(ledger: Ledger) -> None:
     scan(ledger, PLAN)
     ledger.items.reject(1)
@@ -163,6 +183,72 @@ def test_what_people_decided_holds_until_the_box_changes(ledger: Ledger) -> None
     scan(ledger, PLAN)
     assert (ledger.items.get(1).status, ledger.items.get(5).status) == ("wontfix", "done")
     assert len(ledger.items.list()) == 7
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Upgrade celery to 5.3", "Upgrade redis to 7.2"),
+        ("Write tests for the parser", "Write tests for the payment service"),
+        ("Delete staging database", "Delete production database"),
+        ("Fix crash when admin renames team", "Fix crash when guest uploads video"),
+    ],
+)
+@pytest.mark.parametrize("decision", ["accept", "reject", "done", "run", "assess"])
+def test_other_work_in_the_place_of_a_line_inherits_nothing(ledger: Ledger, decision: str, old: str, new: str) -> None:
+    lines = "- [ ] Rotate the keys\n- [ ] {}\n- [ ] Buy stamps\n"
+    scan(ledger, lines.format(old))
+    ledger.items.accept(2)
+    if decision == "assess":
+        ledger.items.assess(2, effort="small")
+    elif decision != "accept":
+        getattr(ledger.items, decision)(2)
+    before = ledger.items.get(2).status
+    report = scan(ledger, lines.format(new))
+    assert became(report)["W4"] == "new"
+    assert (ledger.items.get(2).status, ledger.items.get(2).text) == (before, old)
+    assert (ledger.items.get(4).status, ledger.items.get(4).accepted, ledger.items.get(4).text) == ("new", False, new)
+
+
+def test_new_line_says_in_whose_place_it_came(ledger: Ledger) -> None:
+    scan(ledger, "# Jobs\n- [ ] Fix the login of admins\n- [ ] Buy stamps\n")
+    ledger.items.accept(1)
+    report = scan(ledger, "# Jobs\n- [ ] Fix the login of guests\n- [ ] Buy stamps\n")
+    assert {one.item_id: one.why for one in report.changes if one.became == "new"} == {
+        "W3": "in the place of W1, but in other words, so nothing that was decided about that holds"
+    }
+    [found] = ledger.events.list(item=3)
+    assert found.data["instead_of"] == "W1"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Write tests for the parser", "Write more tests for the parser"),
+        ("Write tests for the parser", "Write tests for the parser module"),
+        ("Write tests for the parser P1 ~2h", "Write tests for the parser P2 ~1h id:parser"),
+        ("Upgrade celery to 5.3 in all workers", "Upgrade celry to 5.3 in all of the worker"),
+    ],
+)
+@pytest.mark.parametrize("decision", ["accept", "reject", "done", "run"])
+def test_line_that_was_edited_slightly_keeps_what_was_decided(
+    ledger: Ledger, decision: str, old: str, new: str
+) -> None:
+    lines = "- [ ] Rotate the keys\n- [ ] {}\n- [ ] Buy stamps\n"
+    scan(ledger, lines.format(old))
+    if decision == "run":
+        ledger.items.accept(2)
+    getattr(ledger.items, decision)(2)
+    before = ledger.items.get(2).status
+    assert became(scan(ledger, lines.format(new))) == {"W2": "reworded"}
+    assert ledger.items.get(2).status == before
+
+
+def test_own_id_decides_whatever_the_words_say(ledger: Ledger) -> None:
+    scan(ledger, "- [ ] (t1) Upgrade celery to 5.3\n")
+    ledger.items.accept(1)
+    assert became(scan(ledger, "- [ ] (t1) Upgrade redis to 7.2\n")) == {"W1": "reworded"}
+    assert ledger.items.get(1).status == "triaged"
 
 
 def test_done_item_never_returns_as_new(ledger: Ledger) -> None:

@@ -18,7 +18,7 @@ from shoal.adapters.scanners import markdown_files, tree
 from shoal.clock import SystemClock
 from shoal.daemon.changed_files import changed_in
 from shoal.daemon.projects import is_project, place_meant, project_of
-from shoal.errors import BadInput
+from shoal.errors import BadInput, Refused
 from shoal.model.found import FoundFile, ScanReport
 from shoal.model.item import Form
 from shoal.model.path_pattern import fits
@@ -31,18 +31,22 @@ if TYPE_CHECKING:
 MARKDOWN, COMMENTS = "markdown", "comments"
 CREDITED_AT_ONCE = 500  # lines of which git is asked who ticked them
 PAGE = 1000
+LOOKS = 8  # until other scans leave one its turn: each of so many at once gets it
 Tell = Callable[[str, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is to be scanned: a project, the folder that is its root, and in it all or only some paths."""
+    """What is to be scanned: a project, the folder that is its root, and in it all or only some paths. `named` when
+    somebody said that the folder is this project's, and not only its name.
+    """
 
     project: str
     root: Path
     under: tuple[str, ...] = ()
     markdown: bool = False
     scanner: str = MARKDOWN
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,10 @@ def asks(
     found = []
     for (name, root), places in meant.items():
         under = () if "." in places else tuple(dict.fromkeys(places))
-        found.append(Ask(name, root, under, markdown))
+        named = project is not None or name in settings.projects
+        found.append(Ask(name, root, under, markdown, named=named))
         if comments or settings.backlog.comments:
-            found.append(Ask(name, root, under, scanner=COMMENTS))
+            found.append(Ask(name, root, under, scanner=COMMENTS, named=named))
     return found
 
 
@@ -97,12 +102,29 @@ def scan(
 ) -> Done:
     """Look, and tell the ledger. Nothing is written with `dry_run`. `tell` hears of progress: what, and how much.
 
-    What is not seen counts towards `stale_after` only in a look that somebody `asked` for.
-
-    Raises GitError when git cannot read the repository, Refused when another scan came between.
+    What is not seen counts towards `stale_after` only in a look that somebody `asked` for. A look is begun anew when
+    another scan came between. Raises GitError when git cannot read the repository, Refused when that happens again and
+    again, or when the project is another repository's.
     """
+    for _ in range(LOOKS - 1):
+        try:
+            return _scan(ledger, settings, ask, asked, dry_run, tell)
+        except Refused as error:
+            if error.field != "since":
+                raise
+    return _scan(ledger, settings, ask, asked, dry_run, tell)
+
+
+def _scan(ledger: Ledger, settings: Settings, ask: Ask, asked: bool, dry_run: bool, tell: Tell | None) -> Done:
     before = ledger.items.scanned(project=ask.project, scanner=ask.scanner)
     listed, ignored = _without_ignored(settings, look(ask.root, ask.under))
+    repository = tree.repository(listed, before.repository)
+    if before.repository not in (None, repository) and not ask.named:
+        raise Refused(
+            f"{ask.project} is the project of another repository ({before.repository}) than {listed.root}; "
+            "name this one with --project, or by [projects.NAME] in shoal.toml",
+            field="project",
+        )
     files: list[FoundFile] = []
     unchanged: list[str] = []
     notes = [*listed.notes, *(Note(path, "is in `ignore` of [backlog]") for path in ask.under if path in ignored)]
@@ -111,6 +133,8 @@ def scan(
             files.append(seen)
         elif why := getattr(seen, "why", None):
             notes.append(Note(seen.path, why))
+            if seen.path in before.files:
+                unchanged.append(seen.path)  # what could not be read now says nothing about its items
         else:
             unchanged.append(seen.path)
         if tell is not None and number % 100 == 0:
@@ -128,6 +152,7 @@ def scan(
         head=listed.head,
         since=before.number,
         changed=None if changed is None else {one.path: changed[one.path] for one in files if one.path in changed},
+        repository=repository,
         dry_run=dry_run,
     )
     credited = _credit(ledger, settings, listed.root, report) if listed.in_git and not dry_run else 0

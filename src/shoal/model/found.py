@@ -14,6 +14,9 @@ Scanner = Annotated[Name, Meta(description="What read the files: `markdown` or `
 Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])", description="SHA-256 of a file's bytes.")]
 
 
+Repository = Annotated[str, Meta(min_length=1, max_length=4096, pattern=NO_NUL)]
+
+
 class Mark(StrEnum):
     """What the box before an item says; what has no box is open."""
 
@@ -61,6 +64,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     the scan with whose hashes the files were compared: when there was another since then, this one is refused.
     `asked` is whether somebody or a job asked for this look: only then what is not seen counts towards `stale_after`.
     `changed` says which of the files commits changed lately, and when; None when nobody asked git.
+    `repository` is by what the checkout is known again: its first commit, or its folder where there is none.
     """
 
     project: Project
@@ -73,6 +77,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
     since: Count | None = None
     changed: Annotated[dict[Path, Moment], Meta(max_length=100_000)] | None = None
+    repository: Repository | None = None
 
 
 Became = Literal[
@@ -109,10 +114,13 @@ class ScanReport(Struct, frozen=True, kw_only=True):
 
 
 class Scanned(Struct, frozen=True, kw_only=True):
-    """What the last scan of a project has read: the hash of each file, and the commit that was checked out."""
+    """What the last scan of a project has read: the hash of each file, the commit that was checked out, and of which
+    repository.
+    """
 
     project: str
     scanner: str
     number: int
     head: str | None
     files: dict[str, str]
+    repository: str | None = None

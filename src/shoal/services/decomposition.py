@@ -13,7 +13,7 @@ from shoal.model.event import Kind
 from shoal.model.execution import Execution
 from shoal.model.item import BY_SEVERITY, NO_WORK, Effort, Item, ItemRef, ItemStatus, item_from_row, shown
 from shoal.model.task import NORMAL, Criterion, NewTask, Status, Task
-from shoal.services import assessments, item_following, item_tasks, tasks
+from shoal.services import assessments, dependencies, item_following, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import ancestors, blockers
 from shoal.services.item_numbers import get_item, lock_item
@@ -24,6 +24,7 @@ LINKS = 1000
 DEEPEST = 100
 TITLE_LIMIT = 300
 TYPE = "swe"
+BAD = frozenset({Status.FAILED, Status.CANCELLED})
 
 
 class Step(Struct, frozen=True):
@@ -46,7 +47,8 @@ def run(
 
     A simple item becomes one task. One with accepted items below it, or with sub-tasks in its last assessment, becomes
     several, each of which waits for the one before. They wait for the tasks of what the item waits for; refused while
-    that has none. Again, it answers with the same tasks; after a bad end it makes anew those that did not complete.
+    that has none. Again, it answers with the same tasks; after a bad end it makes anew those that did not complete, and
+    what waited for one of these waits for the new one.
     """
     tx.all("dependencies.lock_edges")  # one at a time: items lead to each other in circles
     item_following.begin(tx)
@@ -69,9 +71,10 @@ class _Work:
     def carry_out(self, item: Item, *, after: list[int], priority: int | None) -> list[int]:
         """Make the tasks of a locked item and of those below it; the numbers of those that end it."""
         tx = self._tx
-        ends = item_tasks.live(tx, item)
         if item.status is ItemStatus.IN_PROGRESS:
-            return ends
+            self._replace(item)
+            return item_tasks.live(tx, item)
+        ends = item_tasks.live(tx, item)
         self._check(item)
         if item.priority is not None:
             priority = item.priority
@@ -148,10 +151,26 @@ class _Work:
             )
         return waits
 
+    def _replace(self, item: Item) -> None:
+        """Make anew what ended badly of an item that is under way, and let wait for that what waited for the old."""
+        tx, steps = self._tx, _steps(self._tx, item)
+        for part in item_tasks.parts(tx, item):
+            if part.status not in BAD or part.place >= len(steps) or part.title != _line(steps[part.place].title):
+                continue
+            [old] = tasks.by_numbers(tx, [part.task])
+            waits = [tx.task(row).id for row in tx.all("dependencies.open_blockers", id=old.id, limit=LINKS)]
+            made = self._make(item, part.place, steps, waits, old.priority)
+            tx.all("item_tasks.put", task=made.id, item=item.id, place=part.place, round=part.round)
+            dependencies.replace(tx, old=old.id, new=made.id)
+        for child in item_tasks.runnable_below(tx, item):
+            self.carry_out(lock_item(tx, child.id), after=[], priority=None)
+
     def _tasks(self, item: Item, waits: list[int], priority: int | None) -> list[int]:
         tx = self._tx
         steps = _steps(tx, item)
-        number, kept = _round(item_tasks.parts(tx, item), steps)
+        parts = item_tasks.parts(tx, item)
+        number, kept = _round(parts, steps)
+        old = {part.place: part.task for part in parts if part.round == number and part.status in BAD}
         new_ends: list[int] = []
         before = waits
         for place in range(len(steps)):
@@ -159,6 +178,8 @@ class _Work:
                 continue
             made = self._make(item, place, steps, before, NORMAL if priority is None else priority)
             tx.all("item_tasks.put", task=made.id, item=item.id, place=place, round=number)
+            if place in old:
+                dependencies.replace(tx, old=old[place], new=made.id)
             new_ends.append(made.id)
             if not self._parallel:
                 before = [made.id]

@@ -141,6 +141,13 @@ def attach(tx: Tx, task: Task, blockers: list[int]) -> None:
         tx.all("dependencies.add", blocked=task.id, blocker=blocker, kind="blocks", done=int(done), now=tx.now)
 
 
+def replace(tx: Tx, *, old: int, new: int) -> None:
+    """What still waits for a task waits for another one in its place."""
+    for (blocked,) in tx.all("dependencies.held_back", id=old):
+        depend(tx, task=blocked, on=new)
+        undepend(tx, task=blocked, on=old)
+
+
 def release_dependents(tx: Tx, task: Task) -> None:
     """A task completed: those that waited for it wait for one task less, each exactly once."""
     if not task.dependents:

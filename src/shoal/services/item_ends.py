@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shoal.errors import Refused
 from shoal.model.event import Kind
+from shoal.model.found import Mark
 from shoal.model.item import CLOSED, Item, ItemStatus
 from shoal.model.task import Status
 from shoal.services import item_tasks, outcomes, tasks
@@ -75,13 +76,17 @@ def _resume(tx: Tx, item: Item) -> list[str]:
 
 
 def _conclude(tx: Tx, item: Item) -> list[str]:
-    if item.status not in (ItemStatus.IN_PROGRESS, ItemStatus.STALE) or item_tasks.live(tx, item):
+    if item.status not in (ItemStatus.IN_PROGRESS, ItemStatus.STALE):
         return []
     own = item_tasks.parts(tx, item)
+    if item_tasks.live(tx, item):
+        return _warn(tx, item, own)
     if own:
         bad = [f"{tx.shown(one.task)} {one.status.value}" for one in own if one.status is not Status.COMPLETED]
     else:
         below = {(status, count) for status, _, count in tx.all("item_tasks.statuses_below", parent=item.id)}
+        if any(status == ItemStatus.IN_PROGRESS.value for status, _ in below):
+            return []  # its tasks have ended, and what follows from that comes at once
         bad = [f"{count} below it {status}" for status, count in sorted(below) if status not in CLOSED]
         if not any(status == ItemStatus.DONE.value for status, _ in below):
             bad = bad or ["nothing below it is done"]
@@ -90,7 +95,33 @@ def _conclude(tx: Tx, item: Item) -> list[str]:
         return [f"{item.item_id}: done"]
     if item.status is ItemStatus.STALE:
         return []
-    fields = {"status": status_of(item, accepted=item.accepted)}
     reason = ", ".join(bad)
+    marked = tx.one("scans.marked", item=item.id)
+    if marked is not None:
+        return _take_mark(tx, item, Mark(marked[0]), path=marked[1], scanner=marked[2], tasks=reason)
+    fields = {"status": status_of(item, accepted=item.accepted)}
     change_item(tx, item, Kind.ITEM_UPDATED, fields, data={"reason": reason})
     return [f"{item.item_id}: {fields['status'].value} again, {reason}"]
+
+
+def _warn(tx: Tx, item: Item, parts: list[item_tasks.Part]) -> list[str]:
+    """Of an item that is under way: tell what of it ended badly, for what comes after that waits for ever."""
+    bad = [part for part in parts if part.status in (Status.FAILED, Status.CANCELLED)]
+    if not bad:
+        return []
+    ended = ", ".join(f"{tx.shown(part.task)} {part.status.value}" for part in bad)
+    first = tx.shown(bad[0].task)
+    reason = f"{ended}; `shoal reopen {first}` tries it again, `shoal item run {item.item_id}` makes it anew"
+    tx.emit(Kind.ITEM_UPDATED, data={"reason": reason}, item=item.id)
+    return [f"{item.item_id}: {reason}"]
+
+
+def _take_mark(tx: Tx, item: Item, mark: Mark, *, path: str, scanner: str, tasks: str) -> list[str]:
+    """What its box says counts, now that no tasks are under way any more."""
+    if mark is Mark.DONE:
+        finish(tx, item, reason=f"ticked in {path}, {tasks}")
+        return [f"{item.item_id}: done, ticked in {path}"]
+    fields = {"status": ItemStatus.WONTFIX, "accepted": False, "decided_by": scanner}
+    data = {"by": scanner, "reason": f"declined in {path}, {tasks}"}
+    change_item(tx, item, Kind.ITEM_REJECTED, fields, data=data)
+    return [f"{item.item_id}: rejected, declined in {path}"]

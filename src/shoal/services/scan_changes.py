@@ -89,7 +89,7 @@ def change_mark(item: Item, old: str, new: Seen) -> Change | None:
     if mark.value == old:
         return None
     if item.status is ItemStatus.IN_PROGRESS:
-        return None  # its tasks say when it is done, and a person calls them off
+        return None  # its tasks say when it is done; what the box says counts when they end otherwise
     if mark is Mark.DONE and item.status is not ItemStatus.DONE:
         # Which commit ticked it is asked of git, and told after the scan: the box may not be committed yet.
         fields = {"status": ItemStatus.DONE, "done_at": new.now, "done_commit": None, "unseen": 0}

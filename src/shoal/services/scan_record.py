@@ -14,7 +14,7 @@ import msgspec
 from shoal.model.event import Kind
 from shoal.model.found import Became, Found, Mark, Scan, ScanChange, ScanReport
 from shoal.model.item import NO_WORK, OPEN, Item, ItemStatus, item_from_row, shown
-from shoal.services.item_changes import stored, text_hash
+from shoal.services.item_changes import stored
 from shoal.services.item_ends import left
 from shoal.services.item_graph import upwards
 from shoal.services.matching.pairs import Matching, Pair, Place
@@ -24,6 +24,7 @@ from shoal.services.sightings import (
     WAITS,
     Known,
     Sighting,
+    first_row,
     gone_files,
     numbers_from,
     rows_of,
@@ -36,19 +37,8 @@ from shoal.services.waits import blockers_of, without_circles
 
 _CHANGED = (
     *("source_file", "source_line", "heading", "text", "text_hash", "form", "status", "accepted", "decided_by"),
-    *(
-        "effort",
-        "estimate_minutes",
-        "priority",
-        "labels",
-        "owner",
-        "due_at",
-        "parent",
-        "refs",
-        "last_seen_at",
-        "unseen",
-    ),
-    *("done_at", "done_commit"),
+    *("effort", "estimate_minutes", "priority", "labels", "owner", "due_at", "parent", "refs", "last_seen_at"),
+    *("unseen", "done_at", "done_commit"),
 )
 
 
@@ -123,13 +113,20 @@ class Record:
         """The numbers of the items that are new, once that is carried out."""
         return [self.ids[at] for at in self.matching.new]
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another commit, or another repository, is checked out than at the last scan."""
+        known, scan = self.known, self.scan
+        return scan.head != known.head or (scan.repository or known.repository) != known.repository
+
     def carry_out(self) -> ScanReport | None:
         """Write it all; None when another scan was faster."""
         number = self.known.number
-        if self.something or self.scan.head != self.known.head:
+        if self.something or self.elsewhere:
             if self.writing:
                 self.tx.all("dependencies.lock_edges")  # two who look at once would not see each other's circle
-                row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, head=self.scan.head, **self.whose)
+                checkout = {"head": self.scan.head, "repository": self.scan.repository}
+                row = self.tx.one("scans.count_up", expected=number, now=self.tx.now, **checkout, **self.whose)
                 if row is None:
                     return None
                 number = row[0]
@@ -181,7 +178,11 @@ class Record:
         if not new:
             return
         if self.writing:
-            rows = [self._new_row(at, self.found[at]) for at in new]
+            rows = []
+            for at in new:
+                said = said_by(self.found[at])
+                refs, whose = self._refs(at, said.refs), self.scan.scanner
+                rows.append(first_row(at, self.found[at], said, refs, scanner=whose, now=self.tx.now))
             ids = sorted(
                 row[0]
                 for row in self.tx.all("scans.insert", rows=rows_of(rows), now=self.tx.now, project=self.scan.project)
@@ -199,6 +200,9 @@ class Record:
         whole = self.matching.split.get(at)
         became: Became = "new" if whole is None else "split"
         why = "" if whole is None else f"a part of {shown(whole)}"
+        doubted = self.matching.instead.get(at)
+        if doubted is not None:
+            why = f"in the place of {shown(doubted)}, but in other words, so nothing that was decided about that holds"
         if found.mark is not Mark.OPEN:
             became = "done" if found.mark is Mark.DONE else "declined"
             why = "ticked when it was first seen" if found.mark is Mark.DONE else "declined when it was first seen"
@@ -209,32 +213,11 @@ class Record:
             data: dict[str, Any] = {"text": found.text.split("\n", 1)[0], "path": at.path, "line": found.line}
             if whole is not None:
                 data["split_from"] = shown(whole)
+            if doubted is not None:
+                data["instead_of"] = shown(doubted)
             status = status_at_first(found.mark)
             changes = {} if status is ItemStatus.NEW else {"status": [None, status.value]}
             self.tx.emit(Kind.ITEM_FOUND, changes=changes, data=data, item=item)
-
-    def _new_row(self, at: Place, found: Found) -> dict[str, Any]:
-        said = said_by(found)
-        status = status_at_first(found.mark)
-        values: dict[str, Any] = {
-            "source_file": at.path,
-            "source_line": found.line,
-            "heading": found.heading,
-            "text": found.text,
-            "text_hash": text_hash(found.text),
-            "form": found.form,
-            "status": status,
-            "decided_by": self.scan.scanner if status is ItemStatus.WONTFIX else None,
-            "effort": said.effort,
-            "estimate_minutes": said.estimate_minutes,
-            "priority": said.priority,
-            "labels": said.labels,
-            "owner": said.owner,
-            "due_at": said.due_at,
-            "refs": self._refs(at, said.refs),
-            "done_at": self.tx.now if status is ItemStatus.DONE else None,
-        }
-        return {name: stored(name, value) for name, value in values.items()}
 
     def _refs(self, at: Place, refs: dict[str, str]) -> dict[str, str]:
         """Refs with the names that nobody knows."""

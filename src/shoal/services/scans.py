@@ -30,9 +30,9 @@ SCAN_LIMIT_BYTES = 64 << 20  # of the body of a request: 100,000 files that hold
 def scanned(tx: Tx, *, project: Project, scanner: Scanner) -> Scanned:
     """What the last scan of a project read: so the next one leaves out what is as it was. Number 0: there was none."""
     row = tx.one("scans.last", project=project, scanner=scanner)
-    number, _, head = row if row is not None else (0, None, None)
+    number, _, head, repository = row if row is not None else (0, None, None, None)
     files: dict[str, str] = dict(tx.all("scans.files", project=project, scanner=scanner))
-    return Scanned(project=project, scanner=scanner, number=number, head=head, files=files)
+    return Scanned(project=project, scanner=scanner, number=number, head=head, files=files, repository=repository)
 
 
 @verb(
@@ -83,7 +83,7 @@ def _record(scan: Scan, known: Known, matching: Matching, writing: bool, tx: Tx)
 
 def _unless_something(scan: Scan, known: Known, matching: Matching, tx: Tx) -> ScanReport | None:
     record = Record(tx, scan, known, matching, writing=False)
-    if record.something or scan.head != known.head:
+    if record.something or record.elsewhere:
         return None
     report = record.carry_out()
     return None if report is None else msgspec.structs.replace(report, dry_run=False)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from shoal.model.found import Found, Mark, Scan
 from shoal.model.item import NO_WORK, Effort, ItemStatus
+from shoal.services.item_changes import stored, text_hash
 from shoal.services.matching.pairs import KnownItem, Place
 from shoal.services.transaction import Tx
 
@@ -66,6 +67,7 @@ class Sighting(Struct, frozen=True, kw_only=True):
             called=self.called,
             parent=self.above,
             seen=self.seen == 1,
+            decided=self.status != ItemStatus.NEW.value or self.merged_into is not None,
         )
 
 
@@ -80,6 +82,7 @@ class Known(Struct, frozen=True):
     number: int
     at: int | None
     head: str | None
+    repository: str | None
     files: dict[str, str]
     sightings: dict[int, Sighting]
 
@@ -88,14 +91,14 @@ def read_known(tx: Tx, scan: Scan) -> Known:
     """What the last scan left, as far as this one may change it."""
     whose = {"project": scan.project, "scanner": scan.scanner}
     row = tx.one("scans.last", **whose)
-    number, at, head = row if row is not None else (0, None, None)
+    number, at, head, repository = row if row is not None else (0, None, None, None)
     files: dict[str, str] = dict(tx.all("scans.files", **whose))
     looked = {file.path for file in scan.files} | set(gone_files(scan, files))
     rows = tx.all("scans.seen_in", rows=rows_of([{"path": path} for path in sorted(looked & set(files))]), **whose)
     rows += tx.all("scans.gone", **whose)
     fields = Sighting.__struct_fields__
     sightings = [Sighting(**dict(zip(fields, row, strict=True))) for row in rows]
-    return Known(number, at, head, files, {one.item: one for one in sightings})
+    return Known(number, at, head, repository, files, {one.item: one for one in sightings})
 
 
 def gone_files(scan: Scan, files: dict[str, str]) -> list[str]:
@@ -147,3 +150,27 @@ def sighting_row(item: int, at: Place, found: Found, *, above: int | None, waits
         "said": _encode(said_by(found)).decode(),
         "waits_for": _encode(waits_for).decode(),
     }
+
+
+def first_row(at: Place, found: Found, said: Said, refs: dict[str, str], *, scanner: str, now: int) -> dict[str, Any]:
+    """What stands in a file for the first time, as the columns of its item."""
+    status = status_at_first(found.mark)
+    values: dict[str, Any] = {
+        "source_file": at.path,
+        "source_line": found.line,
+        "heading": found.heading,
+        "text": found.text,
+        "text_hash": text_hash(found.text),
+        "form": found.form,
+        "status": status,
+        "decided_by": scanner if status is ItemStatus.WONTFIX else None,
+        "effort": said.effort,
+        "estimate_minutes": said.estimate_minutes,
+        "priority": said.priority,
+        "labels": said.labels,
+        "owner": said.owner,
+        "due_at": said.due_at,
+        "refs": refs,
+        "done_at": now if status is ItemStatus.DONE else None,
+    }
+    return {name: stored(name, value) for name, value in values.items()}

@@ -77,9 +77,10 @@ def scan_files(
         if known.get(path) == read.hash:
             yield Unchanged(path)
             continue
-        yield FoundFile(path=path, hash=read.hash, found=read.found)
-        if len(read.found) >= FOUND_IN_A_FILE:
-            yield Note(path, f"has more than {FOUND_IN_A_FILE:,} comments that ask for work; only the first are read")
+        if len(read.found) > FOUND_IN_A_FILE:
+            yield Note(path, f"has more than {FOUND_IN_A_FILE:,} comments that ask for work; divide it")
+        else:
+            yield FoundFile(path=path, hash=read.hash, found=read.found)
     if stats:
         stats.save()
 

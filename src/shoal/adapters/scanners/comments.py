@@ -57,7 +57,7 @@ def scan(path: str, text: str) -> list[Found]:
     spans = Reader(text).comments(language)
     breaks = [-1, *(one.start() for one in re.finditer("\n", text))]
     asked = (one for block in _blocks(text, spans, breaks) for one in tags.read(block))
-    return enclosing(text, breaks, language.name, list(islice(asked, FOUND_IN_A_FILE)))
+    return enclosing(text, breaks, language.name, list(islice(asked, FOUND_IN_A_FILE + 1)))
 
 
 class Span(Struct, frozen=True):

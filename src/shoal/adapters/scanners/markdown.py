@@ -45,6 +45,10 @@ _ASKS = re.compile(
 _ASKED = re.compile(r"[*_]{0,2}(?:decision needed|open question|to decide)[*_]{0,2}\s*:[*_]{0,2}\s*\S", re.IGNORECASE)
 
 
+class TooMany(Exception):
+    """A file has more than MOST_FOUND things to do: it was made by a machine, or is no list of work."""
+
+
 def declares_work(path: str) -> bool:
     """Whether a file is by its name a list of things to do."""
     return PurePosixPath(path).name.casefold().split(".")[0] in _NAMES
@@ -53,7 +57,7 @@ def declares_work(path: str) -> bool:
 def scan(text: str, *, declared: bool = False) -> list[Found]:
     """All that is to be done, or was, in the order of the lines. `declared`: the file is by its name a list of work.
 
-    Never fails, whatever the text; of more than 20,000 the first are given.
+    Raises TooMany for more than 20,000; else it never fails, whatever the text.
     """
     text = text.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
     root = blocks(text)
@@ -87,7 +91,7 @@ class _Reader:
     def read(self, root: Section, setting: _Setting) -> list[Found]:
         """The whole file."""
         self._section(root, setting)
-        ones = sorted(self._found, key=lambda one: one.line)[:MOST_FOUND]
+        ones = sorted(self._found, key=lambda one: one.line)
         places = {id(one.it): place for place, one in enumerate(ones)}
         found = []
         for place, one in enumerate(ones):
@@ -105,7 +109,7 @@ class _Reader:
         for prose in section.prose:
             if _ASKED.match(prose.text) and setting.mark is Mark.OPEN:
                 given = {"form": Form.QUESTION, "text": _cut(prose.text), "labels": ["question"]}
-                self._found.append(_One(prose.line, prose, None, given | {"heading": _path(section)}))
+                self._add(_One(prose.line, prose, None, given | {"heading": _path(section)}))
         has_boxes = any(one.box is not None for entry in section.items for one in _all(entry))
         for entry in section.items:
             self._entry(entry, setting, section, self._form(entry, setting, has_boxes), setting.item, [])
@@ -144,7 +148,7 @@ class _Reader:
             if (given := self._given(entry, setting, form)) is not None:
                 label = entry.label if entry.above is None else None
                 given["heading"] = _path(section, label, context)
-                self._found.append(_One(entry.line, entry, above, given))
+                self._add(_One(entry.line, entry, above, given))
                 inner = entry
             elif len(entry.text) <= LONGEST_LABEL and entry.text:
                 there = [*context, entry.text.replace("\n", " ")]
@@ -188,7 +192,12 @@ class _Reader:
         given |= {"heading": _path(section.above)}
         if given.get("priority") is None and outer.priority is not None:
             given["priority"] = outer.priority
-        self._found.append(_One(section.line, section, outer.item, given))
+        self._add(_One(section.line, section, outer.item, given))
+
+    def _add(self, one: _One) -> None:
+        if len(self._found) == MOST_FOUND:
+            raise TooMany
+        self._found.append(one)
 
 
 def _is_about_work(root: Section, declared: bool) -> bool:

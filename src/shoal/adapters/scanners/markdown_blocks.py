@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +85,21 @@ def blocks(text: str) -> Section:
     # Indented code is read: lists are often indented below a line of text. `_Walk` leaves out what is code after all.
     parser = MarkdownIt("commonmark", {"maxNesting": NESTING}).disable(["inline", "code", "reference"])
     walk = _Walk(text)
-    walk.all(parser.parse(text))
+    with _uncollected():
+        walk.all(parser.parse(text))
     return walk.root
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looks for garbage: there is none, and each would look through all tokens that there are so far."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Walk:
@@ -187,8 +202,10 @@ class _Walk:
 
     def paragraph(self, content: str, first: int, end: int) -> None:
         """A paragraph. Lines in it may begin with boxes: without bullets, or too far to the right to be a list."""
-        told: Prose | None = None
+        told: list[str] = []
         over: list[tuple[int, Entry]] = []
+        texts: list[tuple[Entry, list[str]]] = []
+        label = Prose(first + 1, "")
         for number, line in enumerate(content.split("\n")):
             bullet = _BULLET.match(line)
             box, words = boxed(line[bullet.end() :] if bullet else line)
@@ -196,18 +213,22 @@ class _Walk:
                 depth = len(line) - len(line.lstrip())
                 over = [one for one in over if one[0] < depth]
                 above = over[-1][1] if over else None
-                entry = Entry(first + number + 1, self.section, above, told, bool(self.quotes), box, [words])
+                entry = Entry(
+                    first + number + 1, self.section, above, label if told else None, bool(self.quotes), box, [words]
+                )
                 (self.section.items if above is None else above.below).append(entry)
                 over.append((depth, entry))
-            elif over:
-                over[-1][1].parts[0] += f"\n{line.strip()}"
-            elif told is None:
-                told = Prose(first + 1, line)
+                texts.append((entry, [words]))
+            elif texts:
+                texts[-1][1].append(line.strip())
             else:
-                told.text += f"\n{line}"
-        if told is not None:
-            self.section.prose.append(told)
-        self.last = (told, end) if told is not None and not over else None
+                told.append(line)
+        for entry, lines in texts:
+            entry.parts[0] = "\n".join(lines)
+        label.text = "\n".join(told)
+        if told:
+            self.section.prose.append(label)
+        self.last = (label, end) if told and not texts else None
 
 
 def boxed(text: str) -> tuple[str | None, str]:

@@ -32,11 +32,20 @@ def scan_files(
             yield Note(path, "is binary")
         elif data is not None:
             hash = hashlib.sha256(data).hexdigest()
-            yield Unchanged(path) if known.get(path) == hash else scan_bytes(path, data, hash)
+            yield Unchanged(path) if known.get(path) == hash else _scanned(path, data, hash)
+
+
+def _scanned(path: str, data: bytes, hash: str) -> FoundFile | Note:
+    from shoal.adapters.scanners.markdown import MOST_FOUND, TooMany
+
+    try:
+        return scan_bytes(path, data, hash)
+    except TooMany:
+        return Note(path, f"has more than {MOST_FOUND:,} things to do; divide it")
 
 
 def scan_bytes(path: str, data: bytes, hash: str) -> FoundFile:
-    """What a file holds."""
+    """What a file holds. Raises TooMany for more than a file may hold."""
     # What parses is imported only where something changed: most scans find nothing to parse.
     from shoal.adapters.scanners.markdown import declares_work, scan
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shoal.adapters.git.files import Note, Reader
 from shoal.adapters.scanners.decoding import BREAK, decoded, encoding_of
-from shoal.adapters.scanners.markdown import declares_work, scan
+from shoal.adapters.scanners.markdown import MOST_FOUND, TooMany, declares_work, scan
 from shoal.errors import Refused
 from shoal.model.found import Found, Mark
 from shoal.model.item import Form
@@ -34,7 +34,10 @@ def tick(
     text = data[mark:].decode(encoding, "surrogateescape" if encoding == "utf-8" else "surrogatepass")
     if data[mark:] != _bytes(text, encoding):
         return [], [Note(path, f"is not whole as {encoding}; tick by hand")]
-    found = {one.line: one for one in scan(decoded(data), declared=declares_work(path))}
+    try:
+        found = {one.line: one for one in scan(decoded(data), declared=declares_work(path))}
+    except TooMany:
+        return [], [Note(path, f"has more than {MOST_FOUND:,} things to do; divide it")]
     ends = [0, *(one.end() for one in BREAK.finditer(text))]
     places: dict[str, int] = {}
     notes = []

@@ -6,12 +6,29 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from shoal.adapters.git.files import Listing
 from shoal.adapters.git.reading import Reading
 from shoal.errors import GitError
 from shoal.model.path_pattern import matches, parted
 
 MARKDOWN = (".md", ".markdown", ".mdx")
 _TEXT = (*MARKDOWN, ".txt")
+_HASH = re.compile(r"[0-9a-f]{40,64}")
+
+
+def repository(listing: Listing, known: str | None) -> str:
+    """By what a project's root is known again: what it was `known` by if that still holds, else the first commit, else
+    the folder. A clone or a moved folder has the same commits; a folder without commits is only itself.
+    """
+    folder = str(listing.root).encode("utf-8", "replace").decode()
+    if known == folder or listing.head is None:
+        return folder
+    git = Reading(listing.root)
+    if known is not None and _HASH.fullmatch(known):
+        asked = git.run("cat-file", "-e", f"{known}^{{commit}}", codes=(0, 1, 128))
+        if asked.returncode == 0:
+            return known
+    return git.run("rev-list", "--max-parents=0", listing.head).stdout.decode().split()[-1]
 
 
 def wanted(
@@ -52,7 +69,7 @@ def renamed(root: Path, since: str | None, paths: Collection[str], known: Collec
     The commit is compared with the index, so a new name counts from `git mv` or `git add` on. A commit that is not
     there any more has nothing to say. Raises nothing.
     """
-    if since is None or not re.fullmatch(r"[0-9a-f]{40,64}", since) or not set(known) - set(paths):
+    if since is None or not _HASH.fullmatch(since) or not set(known) - set(paths):
         return {}
     asked = ("diff-index", "--cached", "-M", "--name-status", "--diff-filter=R", "--relative", "-z")
     try:

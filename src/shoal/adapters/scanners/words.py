@@ -65,7 +65,7 @@ _ESTIMATE = re.compile(
     rf"|[(\[]\s*{_NUMBER}\s?{_UNIT}\s*[)\]]\s*$|[(\[]\s*est\.?(?:imate)?:?\s*{_NUMBER}\s?{_UNIT}\s*[)\]]"
     rf"|\best(?:imate)?[:=(]\s*{_NUMBER}\s?{_UNIT}{_AFTER}"
     # Alone at the end it is one; "a limit of 30m" is none.
-    rf"|(?<!\bto)(?<!\bfor)(?<!\bof)(?<!\bafter)(?<!\bevery)(?<!\bin)(?<!\bwithin)(?<!\bthan)(?<!\bby)(?<!\bleast)"
+    rf"|(?=\s\d)(?<!\bto)(?<!\bfor)(?<!\bof)(?<!\bafter)(?<!\bevery)(?<!\bin)(?<!\bwithin)(?<!\bthan)(?<!\bby)(?<!\bleast)"
     rf"(?<!\bmost)(?<!\bthe)(?<!\bfrom)(?<!\bat)(?<!\bis)(?<!\bare)(?<!\band)(?<!\bor)(?<![=<>≤≥:])\s{_NUMBER}(m|min|h|d|w)\s*$",
     re.IGNORECASE,
 )

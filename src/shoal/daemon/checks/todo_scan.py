@@ -33,7 +33,7 @@ def run(context: Context) -> Iterator[Finding]:
     engine = ledger.engine
     settings = engine.settings if isinstance(engine, EmbeddedEngine) else Settings()
     for scanner in (MARKDOWN, COMMENTS) if context.options.comments else (MARKDOWN,):
-        ask = Ask(context.project, context.checkout, markdown=context.options.markdown, scanner=scanner)
+        ask = Ask(context.project, context.checkout, markdown=context.options.markdown, scanner=scanner, named=True)
         done = scan(ledger, settings, ask)
         counts = ", ".join(f"{number} {what}" for what, number in done.report.counts.items() if number)
         context.warn(f"{scanner}: {done.read} files read, {done.unchanged} unchanged; {counts or 'nothing found'}")

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from shoal.model.found import Found, FoundFile
-from shoal.services.matching.likeness import Likeness, Words
+from shoal.model.item import named
+from shoal.services.matching.likeness import Likeness, Words, change
 
 # The parts of the score. Equal words elsewhere (0.6) are still the same item, half of the words elsewhere are not.
 TEXT = 0.6
@@ -31,10 +32,12 @@ OTHER_FORM = -0.03
 FURTHER = 0.0005  # for each line of drift, squared, so that equal lines keep their order; at most DRIFT
 DRIFT = 0.04
 RUN = 0.01  # for each place in a row of equal lines, so that the first of them stays the first; at most DRIFT
-# So alike must the texts be, whatever else speaks for it. Who has the same id or the same children may say it anew.
+# So alike must the texts be, whatever else speaks for it; only who has the same id may say it anew.
 ALIKE = 0.36
-ALIKE_OF_PARENT = 0.15
-ALIKE_WHEN_GONE = 0.9  # for an item that earlier scans did not see either
+# So much of their content must be in both, less where words were only added or only taken away; and so much for an item
+# about which something was decided.
+KEPT, KEPT_OF_PART = 0.6, 0.4
+CERTAIN, CERTAIN_OF_PART = 0.75, 0.6
 RENAMED = 0.3  # so many of a file's items stand in a new file when it was renamed
 MOST_CANDIDATES = 8
 COMMON = 50  # a word of more items than this finds none
@@ -45,7 +48,8 @@ Alike = dict[tuple[bool, str], list[int]]  # items by whether they are gone, and
 class KnownItem(Struct, frozen=True, kw_only=True):
     """A work item as a scan saw it last. `place` counts within its file, `called` is its own id, `parent` an item's.
 
-    `seen` is false for what was not there when its file was read last.
+    `seen` is false for what was not there when its file was read last. `decided` says that something was decided about
+    it or came of it, which other work must not inherit.
     """
 
     id: int
@@ -58,6 +62,7 @@ class KnownItem(Struct, frozen=True, kw_only=True):
     called: str | None = None
     parent: int | None = None
     seen: bool = True
+    decided: bool = False
 
 
 class Site:
@@ -105,7 +110,8 @@ class Evidence:
         self.index = {item.id: number for number, item in enumerate(self.known)}
         self.partner: dict[int, int] = {}  # known -> found
         self.taken: dict[int, int] = {}  # found -> known
-        self.likeness = Likeness([])
+        self.likeness = Likeness()
+        self._having: dict[str, set[int]] = defaultdict(set)
 
     def _line_up(self) -> None:
         self._rank: dict[int, int] = {}
@@ -155,7 +161,7 @@ class Evidence:
     def look(self) -> None:
         """Take stock: what pairs so far say about headings, parents and gaps."""
         free = self.free_known()
-        self.likeness = Likeness([*(self.words[number] for number in free), *(one.words for one in self.free_sites())])
+        self._learn_words()
         self._learn_headings()
         self._learn_children()
         self._learn_gaps()
@@ -197,8 +203,7 @@ class Evidence:
         alike = self.likeness.between(self.words[number], site.words)
         same_id = item.called is not None and item.called == site.found.id
         children = number in self._votes.get(site.number, ())
-        enough = ALIKE if item.seen else ALIKE_WHEN_GONE
-        if alike < (ALIKE_OF_PARENT if children else enough) and not same_id:
+        if not same_id and (alike < ALIKE or (alike < 1.0 and self._is_other_work(number, site))):
             return 0.0
         total = TEXT * alike + HEADING * self._same_heading(item.heading, site.heading)
         total += CHILDREN * children + START * (self.words[number].first == site.words.first)
@@ -214,6 +219,54 @@ class Evidence:
         if item.seen:
             total += self._same_order(number, site)
         return round(total + PARENT * self._same_parent(item, site), 6)
+
+    def is_certain(self, number: int, site: Site) -> bool:
+        """Whether a pair may be taken although something was decided about the item: by id, or by most of its content.
+
+        Its first line alone is enough: what is told below it may change.
+        """
+        item, words = self.known[number], self.words[number]
+        if item.called is not None and item.called == site.found.id:
+            return True
+        names = Words(named(item.text)), Words(named(site.found.text))
+        return any(self._keeps(old, new, CERTAIN, CERTAIN_OF_PART) for old, new in ((words, site.words), names))
+
+    def _keeps(self, old: Words, new: Words, enough: float, enough_of_part: float) -> bool:
+        """Whether enough of the content is in both; of words that were only added or taken away less is enough."""
+        made = change(old, new)
+        return self.likeness.kept(old, new) >= (enough if made.lost and made.gained else enough_of_part)
+
+    def _learn_words(self) -> None:
+        """Which words are rare, and who has them."""
+        if self._having:
+            return
+        self.likeness = Likeness(self.words, (site.words for site in self.sites))
+        for number in range(len(self.known)):
+            for word in self.words[number].content if self.known[number].seen else ():
+                self._having[word].add(number)
+
+    def _is_other_work(self, number: int, site: Site) -> bool:
+        """Whether other words than a known item had say other work, and not the same in other words.
+
+        They do when too little is left of them, and when what is left is only a frame, as "Write tests for the …" is
+        where there are more of these. Elsewhere than where it stood an item is not known by a frame and a name either.
+        """
+        old, new = self.words[number], site.words
+        both, lost, gained = change(old, new)
+        if not (lost or gained):
+            return False
+        if not self.known[number].seen or not self._keeps(old, new, KEPT, KEPT_OF_PART):
+            return True
+        if lost and gained and self._is_frame(both, number):
+            return True
+        here = self.paths[number] == site.path and self._same_heading(self.known[number].heading, site.heading) == 1.0
+        return not here and len(both) > 2 and any(self._is_frame(both - {name}, number) for name in sorted(both))
+
+    def _is_frame(self, words: frozenset[str], number: int) -> bool:
+        """Whether another known item, with other words, has all of these, too."""
+        having = sorted((self._having.get(word, set()) for word in words), key=len)
+        others = set.intersection(*having) if having else set()
+        return any(self.words[one].key != self.words[number].key for one in others)
 
     def _learn_headings(self) -> None:
         """Which heading became which: what most of its items say."""

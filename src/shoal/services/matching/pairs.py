@@ -43,12 +43,15 @@ class Pair(Struct, frozen=True):
 
 
 class Matching(Struct, frozen=True):
-    """What came of it. `split` has the new ones that were a part of a known item, and which."""
+    """What came of it. `split` has the new ones that were a part of a known item, and which; `instead` those that may
+    be a known item in other words, but not so surely that they take over what was decided about it.
+    """
 
     pairs: list[Pair]
     new: list[Place]
     unseen: list[int]
     split: dict[Place, int]
+    instead: dict[Place, int]
 
 
 def match(known: Sequence[KnownItem], files: Sequence[FoundFile], renamed: Mapping[str, str] | None = None) -> Matching:
@@ -61,10 +64,11 @@ def match(known: Sequence[KnownItem], files: Sequence[FoundFile], renamed: Mappi
     _exact(evidence, scores)
     if evidence.find_renames():
         _exact(evidence, scores)
+    doubtful: dict[int, int] = {}
     for enough in (SURE, LIKELY):
         if len(evidence.partner) == len(evidence.known) or len(evidence.taken) == len(evidence.sites):
             break
-        _best(evidence, scores, enough)
+        _best(evidence, scores, enough, doubtful)
     moved = _moved(evidence)
     pairs = [
         Pair(
@@ -78,7 +82,12 @@ def match(known: Sequence[KnownItem], files: Sequence[FoundFile], renamed: Mappi
     ]
     new = [Place(site.path, site.place) for site in evidence.free_sites()]
     unseen = [evidence.known[number].id for number in evidence.free_known()]
-    return Matching(pairs, new, unseen, _split(evidence))
+    instead = {
+        Place(site.path, site.place): evidence.known[number].id
+        for site in evidence.free_sites()
+        if (number := doubtful.get(site.number)) is not None and number not in evidence.partner
+    }
+    return Matching(pairs, new, unseen, _split(evidence), instead)
 
 
 def _exact(evidence: Evidence, scores: dict[int, float]) -> None:
@@ -109,15 +118,19 @@ def _exact(evidence: Evidence, scores: dict[int, float]) -> None:
                 scores[number] = 1.0
 
 
-def _best(evidence: Evidence, scores: dict[int, float], enough: float) -> None:
-    """Pair what is left so that the sum is the best, of pairs that score enough."""
+def _best(evidence: Evidence, scores: dict[int, float], enough: float, doubtful: dict[int, int]) -> None:
+    """Pair what is left so that the sum is the best, of pairs that score enough; those that do not for certain, where
+    something was decided about the item, come into `doubtful`.
+    """
     evidence.look()
     gains: dict[tuple[int, int], float] = {}
     score: dict[tuple[int, int], float] = {}
     for site in evidence.free_sites():
         for number in evidence.candidates(site):
             scored = evidence.score(number, site)
-            if scored >= enough:
+            if scored >= enough and evidence.known[number].decided and not evidence.is_certain(number, site):
+                doubtful[site.number] = number
+            elif scored >= enough:
                 # Two fair pairs are better than a good one and two left alone; two poor ones are not.
                 gains[number, site.number] = scored - LIKELY / 2
                 score[number, site.number] = scored

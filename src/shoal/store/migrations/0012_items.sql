@@ -109,6 +109,7 @@ CREATE TABLE scans (
   number BIGINT NOT NULL,
   at BIGINT NOT NULL,
   head TEXT,
+  repository TEXT,
   PRIMARY KEY (project, scanner)
 );
 

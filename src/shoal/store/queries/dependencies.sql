@@ -80,6 +80,10 @@ SELECT t.* FROM dependencies AS d JOIN tasks AS t ON t.id = d.blocker
 WHERE d.blocked = :id AND d.kind = 'blocks' AND d.done = 0
 ORDER BY t.id LIMIT :limit
 
+-- name: held_back
+-- The tasks that still wait for one task.
+SELECT blocked FROM dependencies WHERE blocker = :id AND kind = 'blocks' AND done = 0 ORDER BY blocked
+
 -- name: closure
 -- The tasks that must be done before, and those that wait for, one task; with the edges between them.
 WITH RECURSIVE before (id) AS (

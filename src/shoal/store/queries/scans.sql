@@ -1,11 +1,14 @@
 -- name: last
 -- What is known of the last scan of a project.
-SELECT number, at, head FROM scans WHERE project = :project AND scanner = :scanner
+SELECT number, at, head, repository FROM scans WHERE project = :project AND scanner = :scanner
 
 -- name: count_up
 -- The next scan's number, unless another scan was faster.
-INSERT INTO scans (project, scanner, number, at, head) VALUES (:project, :scanner, :expected + 1, :now, :head)
-ON CONFLICT (project, scanner) DO UPDATE SET number = excluded.number, at = excluded.at, head = excluded.head
+INSERT INTO scans (project, scanner, number, at, head, repository)
+VALUES (:project, :scanner, :expected + 1, :now, :head, :repository)
+ON CONFLICT (project, scanner) DO UPDATE SET
+  number = excluded.number, at = excluded.at, head = excluded.head,
+  repository = COALESCE(excluded.repository, scans.repository)
 WHERE scans.number = :expected
 RETURNING number
 
@@ -41,6 +44,10 @@ WHERE s.project = :project AND s.scanner = :scanner AND s.seen = 0
 -- name: named
 -- By what other items of a project are called, for those that wait for them.
 SELECT item, path, called, text FROM sightings WHERE project = :project AND scanner = :scanner AND seen = 1
+
+-- name: marked
+-- What the box of an item says that is not open, where the last scan saw it.
+SELECT mark, path, scanner FROM sightings WHERE item = :item AND seen = 1 AND mark <> 'open'
 
 -- name: lock
 -- Items by their numbers, in their order, kept from other writers until the transaction ends.
