@@ -16,6 +16,7 @@ _AT = re.compile(r" - at `\$\.?([^`]*)`$")
 _PATTERN = re.compile(r"Expected `str` matching regex .*")
 _NAMED = re.compile(r"field `([^`]+)`")
 _ENUM = re.compile(r"Invalid enum value (.*)")
+_TYPE = re.compile(r"Expected `str.*`, got `.*`")
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 
 
@@ -31,8 +32,10 @@ def explain(error: msgspec.ValidationError, kind: Any) -> tuple[str | None, str]
     message = _PATTERN.sub(lambda _: wrong, message)
     if message.startswith("Expected `array`, got `str`"):
         message = 'it is a list, as ["…"]'
-    if chosen := _ENUM.fullmatch(message):
-        allowed = [str(value) for node in _nodes(kind, field) for value in _values(node)]
+    allowed = [str(value) for node in _nodes(kind, field) for value in _values(node)]
+    if allowed and _TYPE.fullmatch(message):
+        message = f"it is one of {', '.join(allowed)}"
+    elif chosen := _ENUM.fullmatch(message):
         if allowed:
             message = f"{chosen[1]} is not one of {', '.join(allowed)}{nearest(chosen[1].strip(chr(39)), allowed)}"
     elif named := _NAMED.search(message):

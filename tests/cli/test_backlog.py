@@ -14,6 +14,7 @@ def test_item_from_made_to_run(shell: Shell) -> None:
     assert shell("item", "prioritise", "W1", "P1") == "W1 is P1: Fix the login\n"
     assert shell("backlog", "next", "-q") == "W1\n"
     assert "W1 is in_progress: 1 task(s), 1 made" in shell("item", "run", "W1")
+    assert "T1: no repository; `shoal edit T1 --repo owner/name`" in shell.errors
     assert shell("item", "run", "W1", "-q") == "T1\n"
     shown = shell("item", "show", "W1")
     for part in ("in_progress", "P1", "src/login.py\n", "T1", "decided by"):
@@ -48,6 +49,19 @@ def test_list_filters_and_says_when_there_is_nothing(shell: Shell) -> None:
     shell("backlog", "list", "-s", "nonsense", code=2)
 
 
+def test_new_work_is_accepted_by_a_pipe_and_questions_stay(shell: Shell) -> None:
+    (shell.folder / "TODO.md").write_text("- [ ] Fix the login #web ~1h\n- [ ] Which database?\n- [ ] Mend the roof\n")
+    shell("scan", "--project", "web")
+    assert shell("backlog", "list", "-l", "web", "-q") == "W1\n"
+    assert shell("backlog", "list", "-l", "we", "-q") == ""
+    assert " question " in shell("backlog", "list", "-s", "new")
+    assert shell("item", "accept", "W1", "W2", "W3", code=4) == (
+        "W1 is triaged: Fix the login\nW3 is triaged: Mend the roof\n"
+    )
+    assert "W2 is a question, and no work" in shell.errors
+    assert shell("backlog", "list", "-s", "new", "--work", "-q") == ""
+
+
 def test_estimate_is_edited_and_becomes_that_of_the_task(shell: Shell) -> None:
     shell("item", "add", "Migrate", "--accept", "--estimate", "480")
     assert "480 min" in shell("item", "show", "W1")
@@ -59,8 +73,11 @@ def test_estimate_is_edited_and_becomes_that_of_the_task(shell: Shell) -> None:
 def test_several_items_at_once_and_refusals(shell: Shell) -> None:
     for text in ("a", "b", "c"):
         shell("item", "add", text)
-    assert shell("item", "accept", "W1", "W9", "W2", code=3) == "W1 is triaged: a\n"
+    assert shell("item", "accept", "W1", "W9", "W2", code=3) == "W1 is triaged: a\nW2 is triaged: b\n"
     assert "there is no work item 'W9'" in shell.errors
+    assert json.loads(shell("item", "accept", "W1", "W9", "--json", code=3))["data"][0]["item_id"] == "W1"
+    assert shell("item", "run", "W8", "W9", code=3) == "No tasks.\n"
+    assert ("'W8'" in shell.errors, "'W9'" in shell.errors) == (True, True)
     assert shell("item", "reject", "2", "w3", "--reason", "no", "-q").split() == ["W2", "W3"]
     assert shell("item", "undo", "W3") == "W3 is new again: c\n"
     assert shell("item", "reopen", "W2") == "W2 is new: b\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shoal import connect
+from tests.adapters.test_tree import git
 from tests.cli.shell import Shell
 
 
@@ -27,6 +28,20 @@ def test_home_is_found_upwards_and_never_made_anew(shell: Shell) -> None:
     [backup] = (shell.home / "backups").glob("*.db")
     shell("restore", str(backup))
     assert "x" in shell("list")
+
+
+def test_home_within_a_repository_is_ignored_by_it(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    shell = Shell(tmp_path)
+    shell("init")
+    assert git(tmp_path, "status", "--porcelain") == ""
+    (shell.home / ".gitignore").write_text("ledger.db\n")
+    shell("init")
+    assert (shell.home / ".gitignore").read_text() == "ledger.db\n"
+
+
+def test_home_outside_of_one_says_nothing_to_git(shell: Shell) -> None:
+    assert not (shell.home / ".gitignore").exists()
 
 
 def test_restore_keeps_what_was_there_and_waits_for_those_who_use_it(shell: Shell) -> None:

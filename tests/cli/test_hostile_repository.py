@@ -154,8 +154,8 @@ def test_folders_that_git_takes_for_another_repository(shell: Shell, pond: Hosti
         (there / ".git").write_text(f"gitdir: {pond.root}/.git\n")
     (there / "TODO.md").write_text(OPEN)
     (there / "pump.py").write_text(CODE)
-    assert "3 new" in shell("scan", "there")
-    shell("scan", "there", "--comments")
+    assert "3 new" in shell("scan", "there", "--project", "there")
+    shell("scan", "there", "--project", "there", "--comments")
     shell("check", "run", "doc-health", "--path", "there", "--dry-run")
     assert Sources(there).where(["mend_pump"], most_files=5)["mend_pump"]
     assert head_of(there) == (None if shape == "bare" else git(pond.root, "rev-parse", "HEAD"))

@@ -95,6 +95,7 @@ def test_project_of_another_repository_of_the_same_name_is_refused(shell: Shell,
     other = shell.folder / "other" / "pond"
     other.mkdir(parents=True)
     (other / "TODO.md").write_text("- [ ] Weed the garden\n")
+    git(other, "init", "-q", "-b", "main")
     shell("scan", str(other), code=4)
     assert "pond is the project of another repository" in shell.errors
     assert "--project" in shell.errors
@@ -154,6 +155,34 @@ def test_comments_are_read_where_asked(shell: Shell, project: Path) -> None:
     told = shell.json("scan", "pond", "--comments")
     assert [one["report"]["scanner"] for one in told] == ["markdown", "comments"]
     assert [one["path"] for one in told[1]["report"]["changes"]] == ["pump.py"]
+
+
+def test_comments_of_every_scan_and_what_none_reads(shell: Shell, project: Path) -> None:
+    (shell.home / "shoal.toml").write_text('[backlog]\ncomments = true\nignore = ["vendor/**", "!vendor/own.py"]\n')
+    (project / "vendor").mkdir()
+    for name in ("pump.py", "vendor/theirs.py", "vendor/own.py"):
+        (project / name).write_text("x = 1  # TODO: make it quieter\n")
+    (project / "vendor" / "TODO.md").write_text("- [ ] Theirs\n")
+    told = shell.json("scan", "pond")
+    assert {change["path"] for one in told for change in one["report"]["changes"]} == {
+        *("TODO.md", "pump.py", "vendor/own.py")
+    }
+    assert shell.json("scan", "pond/vendor/TODO.md")[0]["notes"] == [
+        {"path": "vendor/TODO.md", "why": "is in `ignore` of [backlog]"}
+    ]
+    (project / "pump.py").unlink()
+    for _ in range(3):
+        shell("scan", "pond")
+    assert [one["source_file"] for one in shell.json("backlog", "list", "-s", "stale")] == ["pump.py"]
+
+
+def test_folder_that_is_no_project_needs_a_name(shell: Shell, project: Path) -> None:
+    (shell.folder / "TODO.md").write_text("- [ ] Somebody else's\n")
+    shell("scan", "pond/..", code=2)
+    assert f"{shell.folder} is in no repository" in shell.errors
+    assert "--project NAME" in shell.errors
+    assert shell.json("backlog", "list") == []
+    assert "1 new" in shell("scan", "pond/..", "--project", "else")
 
 
 def test_watch_scans_again_until_it_is_stopped(shell: Shell, project: Path) -> None:

@@ -158,3 +158,11 @@ def test_form_is_filled_in_by_hand(items: Shell, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"effort": "tiny"}')
     items("scope", "W2", "--from", str(tmp_path / "bad.json"), code=2)
     items("scope", "W2", "--from", str(tmp_path / "none.json"), code=1)
+    items("scope", "W2", "--from", "-", code=2, stdin="confidence: 0.8\n")
+    assert "confidence: it is one of low, medium, high" in items.errors
+    items("item", "add", "Nobody decided")
+    opened = tmp_path / "opened"
+    editor.write_text(f"#!/bin/sh\ntouch {opened}\n")
+    number = items("backlog", "list", "-n", "1", "-q").strip()
+    items("scope", number, "--by-hand", code=4, EDITOR=str(editor))
+    assert (f"{number} is not accepted" in items.errors, opened.exists()) == (True, False)

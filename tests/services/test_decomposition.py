@@ -214,6 +214,18 @@ def test_blocker_that_is_done_is_not_waited_for(ledger: Ledger) -> None:
     assert ledger.items.run(1).tasks[0].status == "queued"
 
 
+def test_blocker_that_will_not_be_done_names_both_ways_out(ledger: Ledger) -> None:
+    ledger.items.create(text="a", accepted=True)
+    ledger.items.create(text="b")
+    ledger.items.depend(1, on=2)
+    ledger.items.reject(2)
+    for with_blockers in (False, True):
+        with pytest.raises(Refused, match="W1 waits for W2, which is wontfix; `shoal item unlink W1 --waits-for W2`"):
+            ledger.items.run(1, with_blockers=with_blockers)
+    ledger.items.undepend(1, on=2)
+    assert ledger.items.run(1).made == 1
+
+
 def test_order_of_parts_heeds_what_they_wait_for(ledger: Ledger) -> None:
     ledger.items.create(text="above", accepted=True)
     ledger.items.create(text="first", parent=1, accepted=True)

@@ -6,7 +6,8 @@ import pytest
 
 from shoal import Ledger
 from shoal.errors import BadInput, Cycle, NotFound, Refused, WrongStatus
-from shoal.model.item import Item, item_from_row, named
+from shoal.model.found import Found, FoundFile
+from shoal.model.item import Form, Item, item_from_row, named
 from shoal.services import item_following
 from tests.rows import execute
 
@@ -27,6 +28,17 @@ def test_item_is_made_read_and_listed(ledger: Ledger) -> None:
     assert [one.id for one in ledger.items.list(limit=1, cursor=ledger.items.list(limit=1).next)] == [1]
     with pytest.raises(NotFound, match="there is no work item 'W9'"):
         ledger.items.get("W9")
+
+
+def test_items_are_listed_by_label_and_without_what_is_no_work(ledger: Ledger) -> None:
+    ledger.items.create(text="x", labels=["ops", 'say "hi", ünd'])
+    ledger.items.create(text="y", labels=["opsy"])
+    found = [Found(line=1, text="Which?", form=Form.QUESTION, labels=["ops"])]
+    ledger.items.scan(project="web", scanner="markdown", files=[FoundFile(path="a.md", hash="0" * 64, found=found)])
+    assert [one.id for one in ledger.items.list(label="ops")] == [3, 1]
+    assert [one.id for one in ledger.items.list(label="ops", work=True)] == [1]
+    assert [one.id for one in ledger.items.list(label='say "hi", ünd')] == [1]
+    assert [one.id for one in ledger.items.list(label="op")] == []
 
 
 def test_decisions_are_told_and_can_be_taken_back(ledger: Ledger) -> None:

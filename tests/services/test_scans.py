@@ -314,6 +314,18 @@ def test_item_missed_by_a_part_look_counts_in_the_next_whole_one(open_at: Callab
     assert became(scan(ledger, without)) == {"W5": "stale"}
 
 
+def test_what_nobody_asked_to_look_for_is_counted_by_the_next_look_that_somebody_did(
+    open_at: Callable[..., Ledger],
+) -> None:
+    ledger = open_at(backlog=BacklogSettings(stale_after=1))
+    scan(ledger, PLAN)
+    without = PLAN.replace("- [ ] Write tests\n", "")
+    for text in (without, f"{without}- [ ] More\n"):
+        assert "W5" not in became(scan(ledger, text, asked=False))
+    assert (ledger.items.get(5).status, ledger.items.get(5).unseen) == ("new", 0)
+    assert became(scan(ledger, f"{without}- [ ] More\n")) == {"W5": "stale"}
+
+
 def test_split_item_keeps_its_better_half(ledger: Ledger) -> None:
     scan(ledger, "- [ ] Rotate the session secret every week and warn the admins\n- [ ] Else\n")
     report = scan(ledger, "- [ ] Rotate the session secret every week\n- [ ] Warn the admins\n- [ ] Else\n")
@@ -339,7 +351,8 @@ def test_blocked_by_becomes_a_dependency_when_it_means_an_item(ledger: Ledger) -
     assert ledger.items.get(2).blocked_by == ["W1"]
     assert ledger.items.get(3).blocked_by == ["W2"]
     assert ledger.items.get(2).refs == {"blocked-by": "the weather"}
-    assert "waits for 'the weather', which is not found" in report.changes[1].why
+    [note] = report.notes
+    assert note.startswith("TODO.md:2 waits for 'the weather', which no line is called; name one by its id")
     assert scan(ledger, text).changes == []
     told = len(ledger.events.list(limit=1000))
     ledger.items.scan(project="web", scanner="markdown", files=[read("TODO.md", text)])
@@ -381,6 +394,20 @@ def test_item_follows_when_its_file_takes_what_is_under_way_out_of_it(ledger: Le
     ledger.items.run(1)
     scan(ledger, "- [ ] (a) Above\n- [ ] (b) Below\n")
     assert [ledger.items.get(item).status.value for item in (1, 2)] == ["triaged", "in_progress"]
+
+
+def test_blocked_by_means_an_item_without_the_tags_behind_its_words(ledger: Ledger) -> None:
+    text = "- [ ] Fix the login cookie @ana #web ~4h\n- [ ] Ship it blocked-by: Fix the login cookie\n"
+    report = scan(ledger, text)
+    assert (report.notes, ledger.items.get(2).blocked_by) == ([], ["W1"])
+
+
+def test_history_of_a_merged_item_tells_what_its_line_became(ledger: Ledger) -> None:
+    scan(ledger, "- [ ] Fix the login of guests\n- [ ] Fix all logins\n")
+    ledger.items.merge(1, into=2)
+    scan(ledger, "- [ ] Fix the login of most guests\n- [ ] Fix all logins\n")
+    [event] = ledger.events.list(item=1, limit=1)
+    assert (event.kind, event.changes["text"][1]) == ("item.moved", "Fix the login of most guests")
 
 
 def test_merged_item_counts_as_the_other_one(open_at: Callable[..., Ledger]) -> None:

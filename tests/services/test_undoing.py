@@ -48,6 +48,18 @@ def test_steps_are_taken_back_one_by_one(ledger: Ledger) -> None:
         assert fields(ledger) == state
 
 
+def test_last_step_is_taken_back_whatever_else_happened(ledger: Ledger) -> None:
+    for text in "xy":
+        ledger.items.create(text=text)
+    with pytest.raises(Refused, match="W1 has no decision, edit or priority to take back"):
+        ledger.items.undo(1)
+    ledger.items.accept(1)
+    ledger.items.depend(1, on=2)
+    for number in range(120):
+        ledger.items.add_files(1, files=[f"{number}.py"])
+    assert ledger.items.undo(1).status == "new"
+
+
 def test_what_was_changed_since_is_not_taken_back(ledger: Ledger) -> None:
     ledger.items.create(text="x")
     ledger.items.accept(1)

@@ -43,8 +43,9 @@ def push(session: Session, tracker: str, dry_run: bool) -> None:
             for one in came.done:
                 _say(one)
         counts = {word: sum(one.action == word for one in came.done) for word in tracker_push.PushAction}
-        told = ", ".join(f"{count} {word.value}" for word, count in counts.items() if count) or "nothing to tell"
-        click.echo(f"{tracker}: {told}")
+        told = ", ".join(f"{count} {word.value}" for word, count in counts.items() if count)
+        if told or not came.stopped:
+            click.echo(f"{tracker}: {told or 'nothing to tell'}")
         if dry_run:
             click.echo("nothing was told: this was a dry run")
         if came.stopped:

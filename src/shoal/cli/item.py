@@ -11,7 +11,7 @@ from shoal.cli.moments import MOMENT
 from shoal.cli.moments import shown as moment
 from shoal.cli.session import Function, Session, command, given
 from shoal.errors import BadInput
-from shoal.model.item import Effort, Item, Risk, Severity, Tier
+from shoal.model.item import Effort, Item, ItemDetail, Risk, Severity, Tier
 
 CLEAR = "none"
 
@@ -33,7 +33,7 @@ def item() -> None:
 @command
 def show(session: Session, items: tuple[str, ...]) -> None:
     """Show everything about an item."""
-    found = [session.ledger.items.get(one) for one in items]
+    found = session.each(items, session.ledger.items.get)
 
     def show() -> None:
         from shoal.cli.items import whole
@@ -41,7 +41,7 @@ def show(session: Session, items: tuple[str, ...]) -> None:
         for one in found:
             whole(one, session.ledger.costs.sums(by="purpose", item=one.id))
 
-    session.answer(found if len(found) > 1 else found[0], show, ids=[one.item_id for one in found])
+    session.answer(_one_or_all(items, found), show, ids=[one.item_id for one in found])
 
 
 def _with_fields(function: Function) -> Function:
@@ -87,15 +87,17 @@ def add(session: Session, text: tuple[str, ...], refs: tuple[str, ...], **option
     if refs:
         fields["refs"] = dict(_ref(one) for one in refs)
     made = session.ledger.items.create(text=" ".join(text), **fields)
-    _say(session, [made], "made")
+    say(session, made, [made], "made")
 
 
-@item.command(epilog="Examples: shoal item accept W17 W18; shoal backlog list -s new -q | xargs shoal item accept")
+@item.command(
+    epilog="Examples: shoal item accept W17 W18; shoal backlog list -s new --work --all -q | xargs shoal item accept"
+)
 @click.argument("items", nargs=-1, required=True)
 @command
 def accept(session: Session, items: tuple[str, ...]) -> None:
     """Say that items are worth doing."""
-    _each(session, items, session.ledger.items.accept)
+    each(session, items, session.ledger.items.accept)
 
 
 @item.command(epilog="Example: shoal item reject W17 --reason 'not ours'")
@@ -104,7 +106,7 @@ def accept(session: Session, items: tuple[str, ...]) -> None:
 @command
 def reject(session: Session, items: tuple[str, ...], reason: str | None) -> None:
     """Say that items will not be done."""
-    _each(session, items, lambda one: session.ledger.items.reject(one, reason=reason))
+    each(session, items, lambda one: session.ledger.items.reject(one, reason=reason))
 
 
 @item.command(epilog="Example: shoal item reopen W17")
@@ -112,7 +114,7 @@ def reject(session: Session, items: tuple[str, ...], reason: str | None) -> None
 @command
 def reopen(session: Session, items: tuple[str, ...]) -> None:
     """Open items again that were done, rejected, or not seen for long."""
-    _each(session, items, session.ledger.items.reopen)
+    each(session, items, session.ledger.items.reopen)
 
 
 @item.command(epilog="Example: shoal item done W17 --reason 'came with the new router'")
@@ -121,7 +123,7 @@ def reopen(session: Session, items: tuple[str, ...]) -> None:
 @command
 def done(session: Session, items: tuple[str, ...], reason: str | None) -> None:
     """Say that items are done."""
-    _each(session, items, lambda one: session.ledger.items.done(one, reason=reason))
+    each(session, items, lambda one: session.ledger.items.done(one, reason=reason))
 
 
 @item.command(epilog="Example: shoal item undo W17")
@@ -130,7 +132,8 @@ def done(session: Session, items: tuple[str, ...], reason: str | None) -> None:
 @command
 def undo(session: Session, item: str, event: int | None) -> None:
     """Take back the last decision, edit or priority of an item."""
-    _say(session, [session.ledger.items.undo(item, **given(event=event))], "is {status} again")
+    undone = session.ledger.items.undo(item, **given(event=event))
+    say(session, undone, [undone], "is {status} again")
 
 
 @item.command(epilog="Examples: shoal item edit W17 -e small -r low; shoal item edit W17 --parent none")
@@ -143,7 +146,7 @@ def edit(session: Session, items: tuple[str, ...], **options: Any) -> None:
     fields = _fields(options)
     if not fields:
         raise click.UsageError("say what is to be another, as --effort small")
-    _each(session, items, lambda one: session.ledger.items.update(one, **fields), "changed")
+    each(session, items, lambda one: session.ledger.items.update(one, **fields), "changed")
 
 
 @item.command(epilog="Examples: shoal item prioritise W17 P1; shoal item prioritise W17 W18 none")
@@ -158,8 +161,7 @@ def prioritise(session: Session, items: tuple[str, ...], priority: str, sort_ord
     def after(one: Item) -> str:
         return "has no priority" if one.priority is None else f"is P{one.priority}"
 
-    found = [session.ledger.items.update(ref, **fields) for ref in items]
-    _say(session, found, after)
+    each(session, items, lambda one: session.ledger.items.update(one, **fields), after)
 
 
 @item.command(epilog="Examples: shoal item link W17 -f src/login.py; shoal item link W17 --ref jira=WEB-12")
@@ -180,7 +182,8 @@ def link(session: Session, item: str, files: tuple[str, ...], refs: tuple[str, .
         changes["refs"] = ledger.items.get(item).refs | dict(_ref(one) for one in refs)
     if changes:
         ledger.items.update(item, **changes)
-    _say(session, [ledger.items.get(item)], "linked")
+    linked = ledger.items.get(item)
+    say(session, linked, [linked], "linked")
 
 
 @item.command(epilog="Examples: shoal item unlink W17 -f src/login.py; shoal item unlink W17 --waits-for W3")
@@ -209,7 +212,8 @@ def unlink(
         ledger.items.undepend(item, on=other)
     if changes:
         ledger.items.update(item, **changes)
-    _say(session, [ledger.items.get(item)], "unlinked")
+    left = ledger.items.get(item)
+    say(session, left, [left], "unlinked")
 
 
 @item.command(epilog="Example: shoal item depend W17 --on W3 --on W4")
@@ -218,9 +222,11 @@ def unlink(
 @command
 def depend(session: Session, items: tuple[str, ...], on: tuple[str, ...]) -> None:
     """Make items wait for others; their tasks will wait, too."""
-    found = [session.ledger.items.depend(one, on=other) for one in items for other in on]
-    last = {one.id: one for one in found}.values()
-    _say(session, list(last), lambda one: f"waits for {', '.join(session.ledger.items.get(one.id).blocked_by)}")
+
+    def wait(one: str) -> ItemDetail:
+        return [session.ledger.items.depend(one, on=other) for other in on][-1]
+
+    each(session, items, wait, lambda one: f"waits for {', '.join(one.blocked_by)}")
 
 
 @item.command(epilog="Example: shoal item merge W18 W19 --into W17")
@@ -229,12 +235,15 @@ def depend(session: Session, items: tuple[str, ...], on: tuple[str, ...]) -> Non
 @command
 def merge(session: Session, items: tuple[str, ...], into: str) -> None:
     """Say that items are the same as another one, which stays."""
-    found = [session.ledger.items.merge(one, into=into) for one in items][-1]
+    merged: list[str] = []
 
-    def say(one: Item) -> str:
-        return f"is {', '.join(items)} as well"
+    def take(one: str) -> Item:
+        found = session.ledger.items.merge(one, into=into)
+        merged.append(one)
+        return found
 
-    _say(session, [found], say)
+    if found := session.each(items, take):
+        say(session, found[-1], found[-1:], lambda one: f"is {', '.join(merged)} as well")
 
 
 @item.command(epilog="Example: shoal item history W17")
@@ -278,7 +287,9 @@ def assessments(session: Session, item: str, limit: int) -> None:
 @command
 def run(session: Session, items: tuple[str, ...], with_blockers: bool, parallel: bool) -> None:
     """Make and queue the tasks of accepted items."""
-    came = [session.ledger.items.run(one, with_blockers=with_blockers, parallel=parallel) for one in items]
+    came = session.each(
+        items, lambda one: session.ledger.items.run(one, with_blockers=with_blockers, parallel=parallel)
+    )
 
     def show() -> None:
         from shoal.cli import output
@@ -290,22 +301,35 @@ def run(session: Session, items: tuple[str, ...], with_blockers: bool, parallel:
                 output.sentence(f"{one.undecided} item(s) below it are not accepted, and no part of this.")
         found = {task.id: task for one in came for task in one.tasks}
         output.tasks(found.values(), empty="No tasks.")
+        if bare := [task.task_id for task in found.values() if not task.repos]:
+            output.remark(
+                f"{', '.join(bare)}: no repository; `shoal edit {bare[0]} --repo owner/name`, and for later tasks "
+                "`repository` in [projects.NAME] of shoal.toml"
+            )
 
     tasks = dict.fromkeys(task.task_id for one in came for task in one.tasks)
-    session.answer(came if len(came) > 1 else came[0], show, ids=list(tasks))
+    session.answer(_one_or_all(items, came), show, ids=list(tasks))
 
 
-def _each(session: Session, items: tuple[str, ...], verb: Callable[[str], Item], said: str = "is {status}") -> None:
-    """Do something to several items; those before one that is refused are done, and said."""
-    found: list[Item] = []
-    try:
-        found.extend(map(verb, items))  # one at a time, so that what is done is known when one is refused
-    finally:
-        if found:
-            _say(session, found, said)
+def each(
+    session: Session,
+    items: tuple[str, ...],
+    verb: Callable[[str], Any],
+    said: str | Callable[[Any], str] = "is {status}",
+) -> None:
+    """Do something to several items, and say of those where it was done."""
+    found = session.each(items, verb)
+    say(session, _one_or_all(items, found), found, said)
 
 
-def _say(session: Session, found: list[Any], said: str | Callable[[Any], str]) -> None:
+def _one_or_all(asked: tuple[str, ...], found: list[Any]) -> Any:
+    """The answer as JSON: one for one that was asked about, a list for several."""
+    return found if len(asked) > 1 else found[0]
+
+
+def say(session: Session, answer: Any, found: list[Any], said: str | Callable[[Any], str]) -> None:
+    """Say of items what was done to them; `answer` is that as JSON."""
+
     def show() -> None:
         from shoal.cli import output
         from shoal.cli.items import name_of
@@ -314,7 +338,7 @@ def _say(session: Session, found: list[Any], said: str | Callable[[Any], str]) -
             words = said(one) if callable(said) else said.format(status=one.status.value)
             output.sentence(f"{one.item_id} {words}: {name_of(one)}")
 
-    session.answer(found if len(found) > 1 else found[0], show, ids=[one.item_id for one in found])
+    session.answer(answer, show, ids=[one.item_id for one in found])
 
 
 def _ref(text: str) -> tuple[str, str]:

@@ -43,11 +43,12 @@ def listed(found: Iterable[Item], *, empty: str) -> None:
     from shoal.cli import output
 
     output.table(
-        ["Item", "Status", "P", "Effort", "Where", "Name"],
+        ["Item", "Status", "Form", "P", "Effort", "Where", "Name"],
         [
             (
                 one.item_id,
                 status(one.status),
+                one.form.value,
                 "" if one.priority is None else one.priority,
                 "" if one.effort == "unknown" else one.effort.value,
                 place(one),

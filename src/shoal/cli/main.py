@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import shoal
+from shoal.cli.errors import colour, tell
 from shoal.errors import ShoalError
 
 # name -> (module, what it does); the commands of `shoal task` have short forms here.
@@ -59,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vault": ("vault", "The markdown that people read: make it, sync it, import one."),
     "job": ("jobs", "What fires by the clock: make jobs, run them, read their history."),
     "check": ("check", "What looks for what is wrong: run checks, let them run by themselves."),
+    "audit": ("audit", "Findings of audits, from outside: submit, list, resolve, reopen."),
     "backlog": ("backlog", "Work items: list, order, consolidate, export, import, push."),
     "item": ("item", "One work item, or several: show, decide, edit, link, run."),
     "triage": ("triage", "Decide about new work items, one key each; or let the rules decide."),
@@ -170,7 +172,7 @@ def cli(ctx: click.Context, home: str | None, actor: str | None) -> None:
     A task is named by its number (42), T42, its slug or its external key. Every command takes --json, and most -q.
     """
     ctx.obj = {"home": home, "actor": actor}
-    ctx.color = _colour()
+    ctx.color = colour()
 
 
 task = LazyGroup(name="task", names=OF_TASK, help=COMMANDS["task"][1])
@@ -207,24 +209,6 @@ def main() -> None:
             tell(ShoalError(f"{where}{error.strerror or error}"))
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def tell(error: ShoalError) -> None:
-    """An error for people, or as JSON when --json was asked for."""
-    if "--json" in sys.argv:
-        import msgspec
-
-        told = {"version": 1, "error": error.message, "code": error.code, "field": error.field}
-        click.echo(msgspec.json.encode(told).decode(), err=True)
-        return
-    from shoal.cli.output import clean
-
-    click.echo(click.style("error: ", fg="red") + clean(error.message, lines=True), err=True, color=_colour())
-
-
-def _colour() -> bool | None:
-    """None leaves it to the terminal; rich looks at NO_COLOR by itself."""
-    return False if os.environ.get("NO_COLOR") else None
 
 
 if __name__ == "__main__":

@@ -57,26 +57,33 @@ def scan(
     if watch:
         try:
             for _ in scanning.watch(settings, asks):
-                _run(session, settings, asks, dry_run=dry_run, explain=explain, write_back=write_back)
+                _run(session, settings, asks, asked=False, dry_run=dry_run, explain=explain, write_back=write_back)
         except KeyboardInterrupt:
             return
 
 
 def _run(
-    session: Session, settings: Settings, asks: list[Ask], *, dry_run: bool, explain: bool, write_back: bool
+    session: Session,
+    settings: Settings,
+    asks: list[Ask],
+    *,
+    asked: bool = True,
+    dry_run: bool,
+    explain: bool,
+    write_back: bool,
 ) -> None:
     from shoal.daemon import scanning
 
     told: list[dict[str, Any]] = []
     for ask in asks:
-        done = scanning.scan(session.ledger, settings, ask, dry_run=dry_run, tell=_progress())
+        done = scanning.scan(session.ledger, settings, ask, asked=asked, dry_run=dry_run, tell=_progress())
         notes = list(done.notes)
         ticked: list[str] = []
         if write_back and ask.scanner == scanning.MARKDOWN:
             ticked, refused = scanning.write_back(session.ledger, settings, done, dry_run=dry_run)
             notes += refused
             if ticked and not dry_run:
-                scanning.scan(session.ledger, settings, ask)  # so that the next one finds what it knows
+                scanning.scan(session.ledger, settings, ask, asked=False)  # so that the next one finds what it knows
         told.append(_told(done, ticked, notes))
         if not session.json:
             _complain(notes)

@@ -216,6 +216,7 @@ def _by_hand(session: Session, scoping: Scoping, ref: str, file: str | None) -> 
 
     item = session.ledger.items.get(ref)
     if file is None:
+        scoping.require_accepted([item])  # before somebody fills the form in
         blank = scope_form.blank(item)
         text, name = click.edit(blank, extension=".toml"), "the form.toml"
         if text is None or text == blank:

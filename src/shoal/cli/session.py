@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 
 import click
 
+from shoal.cli.errors import tell
+from shoal.errors import BadInput, NotFound, Refused, ShoalError
 from shoal.ledger import Ledger, connect
 from shoal.settings import Home, find_home
 
 ENVELOPE_VERSION = 1
 Function = TypeVar("Function", bound=Callable[..., Any])
+Answer = TypeVar("Answer")
 
 
 class Session:
@@ -27,6 +30,7 @@ class Session:
         self.quiet = quiet
         self._ledger: Ledger | None = None
         self._closing = ExitStack()
+        self.refusal: ShoalError | None = None
 
     @property
     def home(self) -> Home:
@@ -61,6 +65,19 @@ class Session:
         """Let go of the ledger."""
         self._closing.close()
 
+    def each(self, refs: Sequence[str], verb: Callable[[str], Answer]) -> list[Answer]:
+        """What a verb gave for each of several. Refusals are told, and the first one says the exit code."""
+        if len(refs) == 1:
+            return [verb(refs[0])]
+        came = []
+        for ref in refs:
+            try:
+                came.append(verb(ref))
+            except (BadInput, NotFound, Refused) as error:
+                tell(error)
+                self.refusal = self.refusal or error
+        return came
+
     def answer(self, data: Any, show: Callable[[], None], *, ids: Sequence[Any] = ()) -> None:
         """The answer as JSON, as bare ids, or as `show` shows it to a person."""
         if self.json:
@@ -93,9 +110,12 @@ def command(function: Function) -> Function:
         given = ctx.find_root().obj or {}
         session = Session(given.get("home"), given.get("actor"), json=as_json, quiet=quiet)
         try:
-            return function(session, *args, **kwargs)
+            came = function(session, *args, **kwargs)
         finally:
             session.close()
+        if session.refusal is not None:
+            ctx.exit(session.refusal.exit_code)
+        return came
 
     return run  # type: ignore[return-value]
 

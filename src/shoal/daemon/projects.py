@@ -28,7 +28,7 @@ def project_of(home: Home, settings: Settings, path: Path, named: str | None = N
     Raises BadInput when the path is outside of the named project.
     """
     path = path.resolve()
-    roots = {name: (home.folder / Path(one.path).expanduser()).resolve() for name, one in settings.projects.items()}
+    roots = _roots(home, settings)
     if named is not None and named in roots:
         if not path.is_relative_to(roots[named]):
             raise BadInput(f"{path} is not in {roots[named]}, the folder of [projects.{named}]", field="path")
@@ -39,3 +39,12 @@ def project_of(home: Home, settings: Settings, path: Path, named: str | None = N
     folder = path if path.is_dir() else path.parent
     root = top_of(folder) or folder
     return named or root.name or "default", root
+
+
+def is_project(home: Home, settings: Settings, root: Path) -> bool:
+    """Whether a folder is a project by itself: one of [projects], or a repository. Any other needs somebody's word."""
+    return root in _roots(home, settings).values() or top_of(root) is not None
+
+
+def _roots(home: Home, settings: Settings) -> dict[str, Path]:
+    return {name: (home.folder / Path(one.path).expanduser()).resolve() for name, one in settings.projects.items()}

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from shoal.adapters.git.files import Listing, Note, look, real
 from shoal.adapters.git.renames import renamed_since
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.clock import SystemClock
 from shoal.daemon.changed_files import changed_in
-from shoal.daemon.projects import place_meant, project_of
+from shoal.daemon.projects import is_project, place_meant, project_of
 from shoal.errors import BadInput, Refused
 from shoal.model.found import FoundFile, Scanned, ScanReport
 from shoal.model.item import Form
+from shoal.model.path_pattern import fits
 from shoal.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,13 +67,19 @@ def asks(
 ) -> list[Ask]:
     """What people mean by paths, each with the project that it belongs to (projects.py).
 
-    Raises BadInput for what is not there, or is outside of a project that was named.
+    Raises BadInput for what is not there, is outside of a project that was named, or belongs to none.
     """
     meant: dict[tuple[str, Path], list[str]] = {}
     for path in paths or [place_meant(home, settings, project)]:
         if not path.exists():
             raise BadInput(f"there is no {path}", field="path")
         name, root = project_of(home, settings, path, project)
+        if project is None and not is_project(home, settings, root):
+            raise BadInput(
+                f"{root} is in no repository, and in no [projects.NAME] of shoal.toml; if you mean it, say what its "
+                "items belong to: --project NAME",
+                field="project",
+            )
         inner = path.resolve().relative_to(root).as_posix()
         meant.setdefault((name, root), []).append(inner)
     found = []
@@ -78,29 +87,38 @@ def asks(
         under = () if "." in places else tuple(dict.fromkeys(places))
         named = project is not None or name in settings.projects
         found.append(Ask(name, root, under, markdown, named=named))
-        if comments:
+        if comments or settings.backlog.comments:
             found.append(Ask(name, root, under, scanner=COMMENTS, named=named))
     return found
 
 
-def scan(ledger: Ledger, settings: Settings, ask: Ask, *, dry_run: bool = False, tell: Tell | None = None) -> Done:
+def scan(
+    ledger: Ledger,
+    settings: Settings,
+    ask: Ask,
+    *,
+    asked: bool = True,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+) -> Done:
     """Look, and tell the ledger. Nothing is written with `dry_run`. `tell` hears of progress: what, and how much.
 
-    A look is begun anew when another scan came between. Raises GitError when git cannot read the repository, Refused
-    when that happens again and again, or when the project is another repository's.
+    What is not seen counts towards `stale_after` only in a look that somebody `asked` for. A look is begun anew when
+    another scan came between. Raises GitError when git cannot read the repository, Refused when that happens again and
+    again, or when the project is another repository's.
     """
     for _ in range(LOOKS - 1):
         try:
-            return _scan(ledger, settings, ask, dry_run, tell)
+            return _scan(ledger, settings, ask, asked, dry_run, tell)
         except Refused as error:
             if error.field != "since":
                 raise
-    return _scan(ledger, settings, ask, dry_run, tell)
+    return _scan(ledger, settings, ask, asked, dry_run, tell)
 
 
-def _scan(ledger: Ledger, settings: Settings, ask: Ask, dry_run: bool, tell: Tell | None) -> Done:
+def _scan(ledger: Ledger, settings: Settings, ask: Ask, asked: bool, dry_run: bool, tell: Tell | None) -> Done:
     before = ledger.items.scanned(project=ask.project, scanner=ask.scanner)
-    listed = look(ask.root, ask.under)
+    listed, ignored = _without_ignored(settings, look(ask.root, ask.under))
     repository = tree.repository(listed, before.repository)
     if before.repository not in (None, repository) and not ask.named:
         raise Refused(
@@ -110,7 +128,7 @@ def _scan(ledger: Ledger, settings: Settings, ask: Ask, dry_run: bool, tell: Tel
         )
     files: list[FoundFile] = []
     unchanged: list[str] = []
-    notes = list(listed.notes)
+    notes = [*listed.notes, *(Note(path, "is in `ignore` of [backlog]") for path in ask.under if path in ignored)]
     for number, seen in enumerate(_seen(settings, ask, listed, before.files), start=1):
         if isinstance(seen, FoundFile):
             files.append(seen)
@@ -131,6 +149,7 @@ def _scan(ledger: Ledger, settings: Settings, ask: Ask, dry_run: bool, tell: Tel
         unchanged=unchanged,
         renamed=_renamed(listed.root, before, now) if listed.in_git else {},
         complete=not ask.under and bool(listed.paths),  # no file at all: a disk that is not mounted
+        asked=asked,
         head=listed.head,
         since=before.number,
         changed=None if changed is None else {one.path: changed[one.path] for one in files if one.path in changed},
@@ -147,6 +166,13 @@ def _renamed(root: Path, before: Scanned, now: Collection[str]) -> dict[str, str
         return {}
     moves = renamed_since(root, before.head)
     return {new: old for new, old in moves.items() if old in before.files and new in now}
+
+
+def _without_ignored(settings: Settings, listed: Listing) -> tuple[Listing, set[str]]:
+    """The files without those that [backlog] ignores, and these."""
+    patterns = settings.backlog.ignore
+    ignored = {path for path in listed.paths if fits(path, patterns)}
+    return replace(listed, paths=[path for path in listed.paths if path not in ignored]), ignored
 
 
 def _seen(settings: Settings, ask: Ask, listed: Listing, known: Mapping[str, str]) -> Iterator[Any]:
@@ -246,7 +272,7 @@ def _is_read(settings: Settings, ask: Ask, changed: str) -> bool:
         path = Path(changed).relative_to(real(ask.root)).as_posix()
     except ValueError:
         return False
-    if not _is_under(path, ask.under):
+    if not _is_under(path, ask.under) or fits(path, settings.backlog.ignore):
         return False
     if ask.scanner == COMMENTS:
         from shoal.adapters.scanners.languages import may_be_source

@@ -62,6 +62,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `renamed` maps new paths to old ones, as git has it. `head` is the commit of the checkout. `since` is the number of
     the scan with whose hashes the files were compared: when there was another since then, this one is refused.
+    `asked` is whether somebody or a job asked for this look: only then what is not seen counts towards `stale_after`.
     `changed` says which of the files commits changed lately, and when; None when nobody asked git.
     `repository` is by what the checkout is known again: its first commit, or its folder where there is none.
     """
@@ -72,6 +73,7 @@ class Scan(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unchanged: Annotated[list[Path], Meta(max_length=1_000_000)] = []
     renamed: dict[Path, Path] = {}
     complete: bool = True
+    asked: bool = True
     head: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | None = None
     since: Count | None = None
     changed: Annotated[dict[Path, Moment], Meta(max_length=100_000)] | None = None
@@ -97,7 +99,8 @@ class ScanChange(Struct, frozen=True, kw_only=True):
 class ScanReport(Struct, frozen=True, kw_only=True):
     """What came of a scan: how many of each, and those that changed, in the order of files and lines.
 
-    `rules` says how many new items each rule of `[triage.NAME]` took, `notes` what hindered one. A dry run asks none.
+    `rules` says how many new items each rule of `[triage.NAME]` took, `notes` what hindered one, and
+    which names after `blocked-by` mean nothing. A dry run asks no rule.
     """
 
     project: str

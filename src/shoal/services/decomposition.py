@@ -130,6 +130,13 @@ class _Work:
                     f"`shoal item unlink {item.item_id} --waits-for {blocker.item_id}`",
                     field="item",
                 )
+            if blocker.status in (ItemStatus.WONTFIX, ItemStatus.STALE):
+                raise Refused(
+                    f"{item.item_id} waits for {blocker.item_id}, which is {blocker.status.value}; "
+                    f"`shoal item unlink {item.item_id} --waits-for {blocker.item_id}`, or "
+                    f"`shoal item reopen {blocker.item_id}` if it is still to be done",
+                    field="item",
+                )
             if blocker.status is ItemStatus.IN_PROGRESS:
                 waits += item_tasks.live(tx, blocker)
             elif self._with_blockers:

@@ -92,6 +92,8 @@ def list_(
     severity: Severity | None = None,
     priority: PriorityInput | None = None,
     type: Name | None = None,
+    label: Name | None = None,
+    work: Annotated[bool, Meta(description="Only work: no questions, and no decisions.")] = False,
     parent: ItemRef | None = None,
     source_file: Path | None = None,
     file: Annotated[Path | None, Meta(description="Only those that are about this file, or stand in it.")] = None,
@@ -100,9 +102,9 @@ def list_(
     limit: Limit = 100,
 ) -> Page[Item]:
     """A page of work items, newest first; those that were merged into others are left out."""
-    filters: dict[str, Any] = {"project": project, "type": type, "check_name": check, "file": file}
+    filters: dict[str, Any] = {"project": project, "type": type, "label": label, "check_name": check, "file": file}
     filters |= {"source_file": source_file, "origin": origin and origin.value, "severity": severity and severity.value}
-    filters |= {"status": status and status.value, "open": open or None}
+    filters |= {"status": status and status.value, "open": open or None, "work": work or None}
     filters["accepted"] = None if accepted is None else int(accepted)
     filters["priority"] = None if priority is None else priority_of(priority)
     filters["parent"] = None if parent is None else item_number(parent)

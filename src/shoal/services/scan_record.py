@@ -56,6 +56,7 @@ class Record:
         self.ids: dict[Place, int] = {pair.at: pair.item for pair in matching.pairs}
         self.changes: list[ScanChange] = []
         self.counts: Counter[str] = Counter()
+        self.notes: list[str] = []
         self.whose = {"project": scan.project, "scanner": scan.scanner}
         self._resolve()
         self._sort_out()
@@ -94,7 +95,7 @@ class Record:
         self.counts["same"] += len(self.slid)
         sightings = self.known.sightings
         self.lost = [item for item in self.matching.unseen if sightings[item].seen]
-        missed = [sightings[item] for item in self.matching.unseen] if self.scan.complete else []
+        missed = [sightings[item] for item in self.matching.unseen] if self.scan.complete and self.scan.asked else []
         counting = [one.item for one in missed if one.merged_into is None and _counts(one)]
         elsewhere = self._seen_as_others(counting)
         self.missed = [item for item in counting if item not in elsewhere]
@@ -145,6 +146,7 @@ class Record:
             number=number,
             counts=counts,
             changes=changes,
+            notes=self.notes,
             dry_run=not self.writing,
         )
 
@@ -157,9 +159,12 @@ class Record:
         return None if above is None else self.ids.get(Place(at.path, above), 0)
 
     def _tell(self, item: int | None, became: Became, at: Place, found: Found, why: str) -> None:
-        names = self.unknown.get(at)
-        notes = [why, f"waits for {', '.join(map(repr, names))}, which is not found"] if names else [why]
-        self._report(item, became, at.path, found.line, found.text, "; ".join(filter(None, notes)))
+        if names := self.unknown.get(at):
+            self.notes.append(
+                f"{at.path}:{found.line} waits for {', '.join(map(repr, names))}, which no line is called; "
+                "name one by its id, or by exactly its words"
+            )
+        self._report(item, became, at.path, found.line, found.text, why)
 
     def _report(self, item: int | None, became: Became, path: str, line: int | None, text: str, why: str) -> None:
         self.counts[became] += 1
@@ -241,7 +246,8 @@ class Record:
                 change.fields["refs"] = refs
             if item.merged_into is not None:
                 kept = {"source_file", "source_line", "heading", "text", "text_hash"}
-                change = Change({name: change.fields[name] for name in change.fields.keys() & kept}, [], "same")
+                told = [one for one in change.told if one.kind is Kind.ITEM_MOVED]
+                change = Change({name: change.fields[name] for name in change.fields.keys() & kept}, told, "same")
                 merged.append(pair)
             changes[pair.item] = change
             self._tell(pair.item, change.became, pair.at, seen.found, _why(pair.why, change))

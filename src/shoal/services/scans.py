@@ -78,7 +78,7 @@ def _record(scan: Scan, known: Known, matching: Matching, writing: bool, tx: Tx)
     taken, notes = triage.by_rules(tx, [item_from_row(row) for row in rows], changed)
     counts = Counter(one.rule for one in taken)
     rules = {name: counts[name] for name in tx.settings.triage if counts[name]}
-    return msgspec.structs.replace(report, rules=rules, notes=notes)
+    return msgspec.structs.replace(report, rules=rules, notes=[*report.notes, *notes])
 
 
 def _unless_something(scan: Scan, known: Known, matching: Matching, tx: Tx) -> ScanReport | None:

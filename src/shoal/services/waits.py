@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from shoal.model.found import FoundFile
+from shoal.model.item import named
 from shoal.services.item_graph import way
 from shoal.services.matching.likeness import Words
 from shoal.services.matching.pairs import Place
@@ -16,21 +17,23 @@ Target = Place | int
 
 
 class Blockers:
-    """What others may wait for, by what it is called: own ids first, then exactly the words; in the same file first."""
+    """What others may wait for, by what it is called: own ids first, then exactly the words, then the words without
+    the tags behind them; in the same file first."""
 
     def __init__(self) -> None:
         self._there: dict[tuple[str | None, str], list[Target]] = defaultdict(list)
 
     def add(self, target: Target, path: str, called: str | None, text: str) -> None:
         """Something that others may wait for."""
-        words = f"={Words(text).key}"
-        for name in {f"#{called.casefold()}", words} if called is not None else {words}:
+        names = [f"={Words(text).key}", f"~{Words(named(text)).key}"]
+        for name in names if called is None else [f"#{called.casefold()}", *names]:
             self._there[path, name].append(target)
             self._there[None, name].append(target)
 
     def find(self, name: str, path: str) -> Target | None:
         """What a name means in a file; None when nothing has it, or when more than one has it."""
-        for kind in (f"#{name.casefold()}", f"={Words(name).key}"):
+        words = Words(name).key
+        for kind in (f"#{name.casefold()}", f"={words}", f"~{words}"):
             for where in (path, None):
                 targets = self._there.get((where, kind), [])
                 if len(targets) == 1:

@@ -130,8 +130,13 @@ class Home:
         return self.folder / Path(settings.vault).expanduser() if settings.vault else None
 
     def create(self) -> None:
-        """Make the folder and its configuration; what is there already stays as it is."""
+        """Make the folder and its configuration; what is there already stays as it is. Within a repository it is
+        ignored: `git add -A` takes no ledger.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        ignored = self.folder / ".gitignore"
+        if not ignored.exists() and any((one / ".git").exists() for one in self.folder.resolve().parents):
+            ignored.write_text("*\n", encoding="utf-8")
         if not self.config.exists():
             self.config.write_text(
                 "# Settings of this Shoal home; each one, with its default: shoal reference settings\n",

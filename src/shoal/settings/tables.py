@@ -304,6 +304,8 @@ class BacklogSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     todo_files: Annotated[Names, Meta(description="File patterns of what `shoal scan` reads.")] = msgspec.field(
         default_factory=lambda: ["TODO.md", "TODO", "BACKLOG.md", "ROADMAP.md", "docs/plans/**"]
     )
+    ignore: Annotated[Names, Meta(description="File patterns of what no scan reads, as `vendor/**`.")] = []
+    comments: Annotated[bool, Meta(description="Whether every scan reads comments in source, too.")] = False
     stale_after: Annotated[Whole, Meta(description="Scans in a row that do not see an item, until it is stale.")] = 3
     max_file_bytes: Annotated[Whole, Meta(description="Larger files are not scanned.")] = 5_000_000
     model: Annotated[str | None, Meta(description="What assesses, as `anthropic:claude-haiku-4-5`.")] = None

@@ -48,6 +48,7 @@ DIALECT = Dialect(
         "for_update": "FOR UPDATE",
         "skip_locked": "FOR UPDATE OF t SKIP LOCKED",
         "rows": "jsonb_array_elements(CAST(:rows AS JSONB))",
+        "labels": "SELECT jsonb_array_elements_text(CAST(t.labels AS JSONB))",
         "returning": "tasks.*",
         "follow_ids": "setval(pg_get_serial_sequence('tasks', 'id'), GREATEST(MAX(id), 1))",
     },

@@ -41,6 +41,7 @@ DIALECT = Dialect(
         "for_update": "",
         "skip_locked": "",
         "rows": "json_each(:rows)",
+        "labels": "SELECT value FROM json_each(t.labels)",
         "returning": "*",
         "follow_ids": "MAX(id)",  # AUTOINCREMENT follows by itself
     },

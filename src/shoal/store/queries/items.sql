@@ -90,6 +90,8 @@ WHERE t.id < :before AND t.merged_into IS NULL
   AND t.priority = :priority                                               -- if priority
   AND t.priority IS NULL                                                   -- if unprioritised
   AND t.type = :type                                                       -- if type
+  AND :label IN ({{labels}})                                               -- if label
+  AND t.form NOT IN {{no_work}}                                            -- if work
   AND t.parent = :parent                                                   -- if parent
   AND t.source_file = :source_file                                         -- if source_file
   AND LOWER(t.text) LIKE LOWER(:like) ESCAPE '\'                           -- if like
