@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shoal import connect
-from shoal.daemon import checking, scanning
-from shoal.daemon.scanning import COMMENTS, MARKDOWN, Ask
+from shoal.errands import checking, scanning
+from shoal.errands.scanning import COMMENTS, MARKDOWN, Ask
 from shoal.model.check import Check
 from shoal.settings import Home, Settings
 

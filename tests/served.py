@@ -12,7 +12,7 @@ import uvicorn
 from shoal import Ledger
 from shoal.api.app import App
 from shoal.api.guard import Guard
-from shoal.daemon import Daemon
+from shoal.daemon.daemon import Daemon
 from shoal.live_settings import LiveSettings
 from shoal.settings import Home
 from tests.conftest import wait_until

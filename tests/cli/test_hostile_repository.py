@@ -9,7 +9,7 @@ import pytest
 
 from shoal.adapters.git.renames import renamed_since
 from shoal.adapters.git.sources import Sources
-from shoal.daemon.checks.look import head_of
+from shoal.errands.checks.look import head_of
 from tests.adapters.test_tree import git
 from tests.cli.shell import Shell
 from tests.hostile import ATTRIBUTES, HostileRepository

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from shoal import Ledger
-from shoal.daemon.check_output import CheckOutput
 from shoal.daemon.occasions import Occasions
+from shoal.errands.check_output import CheckOutput
 from shoal.model.check import FINDINGS_LIMIT, Check
 from shoal.model.job import Run, RunStatus
 from shoal.services import runs

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from shoal import Ledger
 from shoal.adapters.checks.check import Context
-from shoal.daemon import checks
-from shoal.daemon.checks.vault_pages import Targets, links, opened, prose
 from shoal.daemon.vault_cycle import Report
+from shoal.errands import checks
+from shoal.errands.checks.vault_pages import Targets, links, opened, prose
 from shoal.errors import BadInput
 from shoal.model.check import Brought, Finding
 from shoal.model.job import RunStatus

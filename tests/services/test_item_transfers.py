@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shoal import Ledger
-from shoal.daemon import item_import
+from shoal.errands import item_import
 from shoal.errors import ShoalError
 from shoal.ledger.connect import open_ledger
 from shoal.settings import Settings

@@ -21,7 +21,7 @@ from shoal.api import health, openapi
 from shoal.api.lobwife.jobs import LobwifeJobs
 from shoal.api.lobwife.tasks import BOTH, LobwifeTasks, task_json, tasks_json
 from shoal.api.stream import Tailer, event_stream, wait_for_events
-from shoal.daemon import Daemon
+from shoal.daemon.daemon import Daemon
 from shoal.errors import BadInput, NotFound, ShoalError, TooLarge
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.page import Page

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from shoal.clock import DAY_MS
-from shoal.daemon import Daemon
+from shoal.daemon.daemon import Daemon
 from shoal.daemon.health import look
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.cost import CostSum

@@ -15,7 +15,7 @@ from shoal.errors import BadInput
 from shoal.model.item import ITEM_STATUS_MEANINGS, ItemStatus, Origin, Severity
 
 if TYPE_CHECKING:
-    from shoal.daemon.ranking import Question
+    from shoal.errands.ranking import Question
     from shoal.model.priority import Prioritised
     from shoal.model.proposal import Proposal
     from shoal.settings import Settings
@@ -157,7 +157,7 @@ def prioritise(
 ) -> None:
     """Give priorities by rules, or by a model, to assessed items; by rules to findings too."""
     if ask_model or model is not None:
-        from shoal.daemon.ranking import question
+        from shoal.errands.ranking import question
 
         settings = session.home.settings()
         asked = question(session.ledger, settings, model=model, items=items, project=project)
@@ -220,7 +220,7 @@ def _would_ask(session: Session, asked: Question) -> None:
 
 
 def _by_model(session: Session, settings: Settings, asked: Question, **given: Any) -> Prioritised:
-    from shoal.daemon.ranking import rank
+    from shoal.errands.ranking import rank
     from shoal.model.cost import dollars
 
     ranked = rank(session.ledger, settings, asked, **given)

@@ -33,7 +33,7 @@ def import_(session: Session, source: str, system: str | None, project: str | No
     of a GitHub repository, asked for with the token in $SHOAL_GITHUB_TOKEN; - is an export on standard input.
     """
     project = project or "default"
-    from shoal.daemon import item_import
+    from shoal.errands import item_import
     from shoal.live_settings import LiveSettings
 
     came = item_import.run(

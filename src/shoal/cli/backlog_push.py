@@ -11,7 +11,7 @@ from shoal.cli.output import clean, remark
 from shoal.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from shoal.daemon.tracker_push import Pushed
+    from shoal.errands.tracker_push import Pushed
 
 STOPPED = 7
 
@@ -26,7 +26,7 @@ def push(session: Session, tracker: str, dry_run: bool) -> None:
     The backlog stays what counts: nothing is read back. What is done is kept one by one, so a push may be broken off
     and repeated. Exit code 7 when the tracker could not be asked to the end, 2 when it refused some.
     """
-    from shoal.daemon import tracker_push
+    from shoal.errands import tracker_push
     from shoal.live_settings import LiveSettings
 
     is_shown = not session.json and not session.quiet

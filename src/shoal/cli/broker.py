@@ -207,7 +207,7 @@ def audit(session: Session, task: str | None, limit: int, **filters: Any) -> Non
 @command
 def setup(session: Session, scope: str, file: Path | None, hosts: tuple[str, ...], remove: bool) -> None:
     """Let git ask Shoal, and no other helper, for what it logs in with on the hosts of the broker."""
-    from shoal.daemon import git_setup
+    from shoal.errands import git_setup
 
     where = ["--file", str(file.absolute())] if file else [scope]
     names = list(hosts) or session.ledger.grants.status().hosts

@@ -31,7 +31,7 @@ def check() -> None:
 @command
 def list_(session: Session) -> None:
     """List the checks: Shoal's own and those of jobs, when they run, and what they found."""
-    from shoal.daemon import checks
+    from shoal.errands import checks
 
     jobs: dict[str, list[Job]] = {}
     for job in _jobs(session):
@@ -74,7 +74,7 @@ def list_(session: Session) -> None:
 @command
 def show(session: Session, name: str) -> None:
     """Show what a check looks for, its options, its jobs and how it stands."""
-    from shoal.daemon import checks
+    from shoal.errands import checks
 
     described = checks.described(name) if name in checks.names() else None
     jobs = [job for job in _jobs(session) if name in (_check_of(job.definition).name, job.definition.name)]
@@ -136,8 +136,8 @@ def run(
     import shlex
 
     from shoal.cli import output
-    from shoal.daemon import checking
-    from shoal.daemon.projects import checkout_of
+    from shoal.errands import checking
+    from shoal.errands.projects import checkout_of
 
     words = None if program is None else shlex.split(program)
     action = Check(name=name, command=words, handler=handler, options=_options(options))
@@ -189,8 +189,8 @@ def enable(session: Session, name: str, schedule: str | None, project: str | Non
     """
     import re
 
-    from shoal.daemon import checking, checks
-    from shoal.daemon.projects import checkout_of
+    from shoal.errands import checking, checks
+    from shoal.errands.projects import checkout_of
     from shoal.model.built_in import converted
 
     around, root = _place(session, Check(name=name), project)
@@ -241,7 +241,7 @@ def disable(session: Session, name: str, project: str | None) -> None:
 @command
 def new(session: Session, name: str, folder: str | None) -> None:
     """Write a check of your own to begin with: a Python file of the shape that all of them have."""
-    from shoal.daemon.check_template import write
+    from shoal.errands.check_template import write
 
     place = write(name, Path(folder) if folder else session.home.folder)
     data = {"path": str(place), "handler": f"{place.stem}:run"}
@@ -262,8 +262,8 @@ def _settings(session: Session) -> Settings:
 
 def _place(session: Session, action: Check, project: str | None, path: str | None = None) -> tuple[str, Path | None]:
     """The project that a check is about when no job says so, and its checkout; None for one that needs none."""
-    from shoal.daemon import checks
-    from shoal.daemon.projects import checkout_of, place_meant, project_of
+    from shoal.errands import checks
+    from shoal.errands.projects import checkout_of, place_meant, project_of
 
     settings = _settings(session)
     folder = None if path is None else Path(path).absolute()

@@ -41,7 +41,7 @@ def init(session: Session, new_database: bool, prefix: str | None) -> None:
 @command
 def backup(session: Session, target: Path | None) -> None:
     """Make a checked copy of the database, in the home's backups or at TARGET."""
-    from shoal.daemon import backup as backups
+    from shoal.errands import backup as backups
     from shoal.ledger.connect import open_home
 
     home = session.home
@@ -60,7 +60,7 @@ def backup(session: Session, target: Path | None) -> None:
 @command
 def restore(session: Session, source: Path) -> None:
     """Put a backup in the place of the database; the present one is kept beside it."""
-    from shoal.daemon import backup as backups
+    from shoal.errands import backup as backups
     from shoal.ledger.instance import InstanceLock
 
     home = session.home

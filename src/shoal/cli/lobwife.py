@@ -16,7 +16,7 @@ WORDS = {"taken": "taken", "existing": "there already", "refused": "refused"}
 
 def import_(session: Session, folder: Path, *, dry_run: bool) -> None:
     """Import the folder into the ledger of the home, and show what became of each file and of each odd row."""
-    from shoal.daemon import lobwife_import
+    from shoal.errands import lobwife_import
 
     if url := os.environ.get("SHOAL_URL"):
         raise Refused(

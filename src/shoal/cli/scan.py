@@ -11,7 +11,7 @@ import click
 from shoal.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from shoal.daemon.scanning import Ask, Done
+    from shoal.errands.scanning import Ask, Done
     from shoal.settings import Settings
 
 NOTES = 20
@@ -49,7 +49,7 @@ def scan(
     reworded, ticked or indented stays the same item; one that is not seen for some scans is stale. Files that are as
     they were are not read again, and ignored ones never are.
     """
-    from shoal.daemon import scanning
+    from shoal.errands import scanning
 
     settings = session.home.settings()
     asks = scanning.asks(session.home, settings, paths, project, markdown=markdown, comments=comments)
@@ -72,7 +72,7 @@ def _run(
     explain: bool,
     write_back: bool,
 ) -> None:
-    from shoal.daemon import scanning
+    from shoal.errands import scanning
 
     told: list[dict[str, Any]] = []
     for ask in asks:

@@ -15,7 +15,7 @@ from shoal.errors import BadInput
 from shoal.model.cost import dollars
 
 if TYPE_CHECKING:
-    from shoal.daemon.scoping import Batch, Prepared, Scoped, Scoping
+    from shoal.errands.scoping import Batch, Prepared, Scoped, Scoping
     from shoal.model.assessment import Assessed
     from shoal.model.item import Item
 
@@ -68,7 +68,7 @@ def scope(
         raise click.UsageError("--no-limit or --max-usd, not both")
     if (by_hand or file is not None) and (batch or len(items) != 1 or dry_run or model):
         raise click.UsageError("--by-hand and --from are for one item, and for no model")
-    from shoal.daemon.scoping import Scoping
+    from shoal.errands.scoping import Scoping
 
     settings = session.home.settings()
     scoping = Scoping(session.ledger, session.home, settings, model=model)
@@ -89,7 +89,7 @@ def scope(
 
 
 def _run(session: Session, scoping: Scoping, items: list[Item], spend: int | None, *, force: bool) -> int:
-    from shoal.daemon.scoping import Batch, run
+    from shoal.errands.scoping import Batch, run
 
     batch = Batch(total=len(items), limit_usd_micros=spend)
     progress = _progress(session)
@@ -212,7 +212,7 @@ def _told(scoping: Scoping, one: Prepared) -> dict[str, object]:
 
 
 def _by_hand(session: Session, scoping: Scoping, ref: str, file: str | None) -> int:
-    from shoal.daemon import scope_form
+    from shoal.errands import scope_form
 
     item = session.ledger.items.get(ref)
     if file is None:

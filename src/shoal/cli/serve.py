@@ -40,7 +40,7 @@ def run(home: Home, live: LiveSettings, *, any_host: bool) -> None:
     from shoal.api.app import App
     from shoal.api.guard import Guard
     from shoal.cli.dispatch import set_up_check
-    from shoal.daemon import Daemon
+    from shoal.daemon.daemon import Daemon
     from shoal.ledger.connect import open_home
     from shoal.ledger.embedded import EmbeddedEngine
     from shoal.ledger.instance import InstanceLock

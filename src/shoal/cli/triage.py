@@ -60,7 +60,7 @@ def triage(session: Session, project: str | None, rules: bool, dry_run: bool) ->
 
 
 def _by_rules(session: Session, project: str | None, *, dry_run: bool) -> None:
-    from shoal.daemon.changed_files import changed_files
+    from shoal.errands.changed_files import changed_files
 
     settings = session.home.settings()
     changed, problems = changed_files(settings, session.home.folder, project=project)

@@ -30,7 +30,7 @@ def vault() -> None:
 @command
 def init(session: Session, folder: Path | None, remote: str | None, bring: bool) -> None:
     """Make a vault, or adopt an Obsidian vault: only what is missing is added."""
-    from shoal.daemon.vault_setup import prepare
+    from shoal.errands.vault_setup import prepare
 
     made = prepare(session.home, folder, remote, bring=bring)
 
@@ -120,7 +120,7 @@ def _sync_there(session: Session, everything: bool) -> None:
 @command
 def import_(session: Session, folder: Path, pattern: str | None, dry_run: bool, rename: bool) -> None:
     """Take the tasks of an existing vault into the ledger; again adds nothing twice."""
-    from shoal.daemon import vault_import
+    from shoal.errands import vault_import
 
     report = vault_import.run(session.ledger, folder, pattern=pattern, dry_run=dry_run, rename=rename)
     if report.created and not dry_run and session.home.exists:
@@ -133,7 +133,7 @@ def import_(session: Session, folder: Path, pattern: str | None, dry_run: bool, 
 @command
 def rebuild(session: Session, folder: Path) -> None:
     """Make the ledger anew from a vault alone, in an empty home."""
-    from shoal.daemon import vault_import
+    from shoal.errands import vault_import
 
     report = vault_import.rebuild(session.home, folder)
     _show_import(session, report, "brought back")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from shoal.daemon import archiver, backup, checkpointer, occasions, pruner, reaper
+from shoal.daemon import archiver, checkpointer, occasions, pruner, reaper
 from shoal.daemon.dispatcher import Dispatcher
 from shoal.daemon.executors import Executors
 from shoal.daemon.item_follower import LOOK_SECONDS as LONGEST_LOOK_SECONDS
@@ -19,6 +19,7 @@ from shoal.daemon.revoker import Revoker
 from shoal.daemon.scheduler import LONGEST_SECONDS, Scheduler
 from shoal.daemon.supervisor import Supervisor, forge_of
 from shoal.daemon.vault_sync import VaultSync
+from shoal.errands import backup
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.live_settings import LiveSettings

@@ -10,11 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from shoal.daemon import backup
 from shoal.daemon.built_ins import BUILT_INS
-from shoal.daemon.checks import problem
 from shoal.daemon.supervisor import forge_of
 from shoal.default_agent import default_agent, unusable
+from shoal.errands import backup
+from shoal.errands.checks import problem
 from shoal.errors import AgentError, ShoalError
 from shoal.ledger.connect import open_home
 from shoal.ledger.embedded import EmbeddedEngine
@@ -81,7 +81,7 @@ def _vault(engine: EmbeddedEngine) -> Iterator[Look]:
     if engine.settler is None:
         yield Look("vault", True, "there is none; `vault` names one in the settings")
         return
-    from shoal.daemon import vault_check
+    from shoal.errands import vault_check
 
     yield from (Look(what, not wrong, wrong or right) for what, wrong, right in vault_check.look(engine))
 

@@ -22,10 +22,10 @@ from shoal.adapters.processes.log_file import LogFile
 from shoal.clock import monotonic_seconds
 from shoal.daemon.built_ins import BUILT_INS, Context
 from shoal.daemon.check_journal import CheckJournal
-from shoal.daemon.check_output import CheckOutput
-from shoal.daemon.checking import order, seen
-from shoal.daemon.programs import command_line, missing
-from shoal.daemon.projects import checkout_of
+from shoal.errands.check_output import CheckOutput
+from shoal.errands.checking import order, seen
+from shoal.errands.programs import command_line, missing
+from shoal.errands.projects import checkout_of
 from shoal.errors import BadInput, ShoalError, StoreError
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.built_in import options_of

@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from shoal.daemon.checks.look import head_of
-from shoal.daemon.projects import checkout_of
+from shoal.errands.checks.look import head_of
+from shoal.errands.projects import checkout_of
 from shoal.ledger.embedded import EmbeddedEngine
 from shoal.model.check import Check
 from shoal.model.job import Cause, Definition

@@ -1,6 +1,6 @@
 """Assessments: what an accepted item takes, as a person or a model says. All are kept; the item has the last good one.
 
-It looks at no files and asks no model: daemon/scoping.py does.
+It looks at no files and asks no model: errands/scoping.py does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What checks found becomes work items: each finding one, however often it is seen, and done when it is gone.
 
-How a check looks: adapters/checks and daemon/checks. When one does: a job whose action it is.
+How a check looks: adapters/checks and errands/checks. When one does: a job whose action it is.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What trackers are to be told of work items, and what they were told. Who tells them: daemon/tracker_push.py."""
+"""What trackers are to be told of work items, and what they were told. Who tells them: errands/tracker_push.py."""
 
 from __future__ import annotations
 

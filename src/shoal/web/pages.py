@@ -9,7 +9,7 @@ from functools import partial
 import jinja2
 from starlette.responses import HTMLResponse, Response
 
-from shoal.daemon import Daemon
+from shoal.daemon.daemon import Daemon
 from shoal.daemon.health import look
 from shoal.ledger import Ledger
 from shoal.ledger.embedded import EmbeddedEngine

@@ -12,9 +12,9 @@ import pytest
 
 from shoal import Ledger
 from shoal.adapters.forges.github import GitHub
-from shoal.daemon import backup
 from shoal.daemon.built_ins import BUILT_INS, described
 from shoal.daemon.built_ins.review_pull_requests import review
+from shoal.errands import backup
 from shoal.errors import BadInput
 from shoal.ledger import sources
 from shoal.model.built_in import OPTIONS

@@ -1,4 +1,4 @@
-"""What a model is asked about a work item: what it takes. Its answer is a suggestion; daemon/scoping.py checks it."""
+"""What a model is asked about a work item: what it takes. Its answer is a suggestion; errands/scoping.py checks it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FullSuggestion(Suggestion, frozen=True, kw_only=True, forbid_unknown_field
     effort: Effort
     risk: Risk
     confidence: Confidence
-    # As models write them, `/src/a.py:4` too: what is none, daemon/scoping.py leaves out.
+    # As models write them, `/src/a.py:4` too: what is none, errands/scoping.py leaves out.
     files_involved: Annotated[
         list[Annotated[str, Meta(max_length=LONGEST_PATH)]],
         Meta(max_length=MOST_FILES, description="Paths of the files that must change."),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shoal.daemon import backup
 from shoal.daemon.built_ins.context import Context
+from shoal.errands import backup
 from shoal.errors import StoreError
 from shoal.model.built_in import BackupOptions
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from shoal.adapters.llm import prioritiser
 from shoal.adapters.llm.model import DEFAULT, Model, most_used
 from shoal.adapters.screens.secrets import redacted
-from shoal.daemon.scoping import cost_of, record
+from shoal.errands.scoping import cost_of, record
 from shoal.errors import ModelError, Refused
 from shoal.model.cost import Purpose, dollars
 from shoal.model.item import CLOSED, ItemDetail

@@ -19,8 +19,8 @@ from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scrutineer
 from shoal.adapters.llm.model import Model, most_used
 from shoal.adapters.screens.secrets import redacted
-from shoal.daemon.scope_material import PRIVATE_KEY, keeps_secrets
-from shoal.daemon.scoping import cost_of, reckoned, record
+from shoal.errands.scope_material import PRIVATE_KEY, keeps_secrets
+from shoal.errands.scoping import cost_of, reckoned, record
 from shoal.errors import BadInput, NotConfigured
 from shoal.model.check import Finding
 from shoal.model.cost import Purpose, dollars

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from shoal.adapters.checks.check import Context
-from shoal.daemon.scanning import COMMENTS, MARKDOWN, Ask, scan
+from shoal.errands.scanning import COMMENTS, MARKDOWN, Ask, scan
 from shoal.model.check import Brought, Finding
 
 NAME = "todo-scan"

@@ -12,8 +12,8 @@ from shoal.adapters.checks.check import Context
 from shoal.adapters.llm import scrutineer
 from shoal.adapters.llm.model import DEFAULT, most_used
 from shoal.adapters.screens.secrets import redacted
-from shoal.daemon.checks import code_scrutiny, described, problem
-from shoal.daemon.scoping import cost_of
+from shoal.errands.checks import code_scrutiny, described, problem
+from shoal.errands.scoping import cost_of
 from shoal.errors import BadInput, NotConfigured
 from shoal.ledger.connect import open_ledger
 from shoal.model.check import Check, Finding

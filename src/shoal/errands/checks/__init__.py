@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 # Name -> module.
 OF_LEDGER: dict[str, str] = {
-    "jobs-health": "shoal.daemon.checks.jobs_health",
-    "learning-health": "shoal.daemon.checks.learning_health",
-    "stale-work": "shoal.daemon.checks.stale_work",
-    "vault-health": "shoal.daemon.checks.vault_health",
+    "jobs-health": "shoal.errands.checks.jobs_health",
+    "learning-health": "shoal.errands.checks.learning_health",
+    "stale-work": "shoal.errands.checks.stale_work",
+    "vault-health": "shoal.errands.checks.vault_health",
 }
 OF_BOTH: dict[str, str] = {
-    "code-scrutiny": "shoal.daemon.checks.code_scrutiny",
-    "todo-scan": "shoal.daemon.checks.todo_scan",
+    "code-scrutiny": "shoal.errands.checks.code_scrutiny",
+    "todo-scan": "shoal.errands.checks.todo_scan",
 }
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from shoal import Ledger
 from shoal.adapters.llm.model import Model
-from shoal.daemon.scope_form import blank, read
-from shoal.daemon.scope_material import gather, keeps_secrets, words_of
-from shoal.daemon.scoping import Batch, Scoped, Scoping, cost_of, run
+from shoal.errands.scope_form import blank, read
+from shoal.errands.scope_material import gather, keeps_secrets, words_of
+from shoal.errands.scoping import Batch, Scoped, Scoping, cost_of, run
 from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.ledger.connect import open_ledger
 from shoal.model.assessment import Suggestion

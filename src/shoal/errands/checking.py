@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from shoal.adapters.checks.check import checkout_at
 from shoal.adapters.git.renames import renamed_since
-from shoal.daemon.check_output import NO_FINDING, CheckOutput, Told
-from shoal.daemon.checks import looks_at_checkout
-from shoal.daemon.checks.look import head_of, look
-from shoal.daemon.programs import command_line, missing
+from shoal.errands.check_output import NO_FINDING, CheckOutput, Told
+from shoal.errands.checks import looks_at_checkout
+from shoal.errands.checks.look import head_of, look
+from shoal.errands.programs import command_line, missing
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Check, Finding, Findings
@@ -64,7 +64,7 @@ def order(
     folder = root if root is not None and looks_at_checkout(action) else home.folder
     if action.command is None:
         # -P: a checkout's own files must not stand in for Python's.
-        command = [sys.executable, "-P", "-m", "shoal.daemon.check_program"]
+        command = [sys.executable, "-P", "-m", "shoal.errands.check_program"]
     elif why := missing(action.command[0], folder, environment):
         raise BadInput(why, field="command")
     else:

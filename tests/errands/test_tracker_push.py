@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from shoal import Ledger
-from shoal.daemon import tracker_push
+from shoal.errands import tracker_push
 from shoal.errors import BadInput, NotConfigured, Refused
 from shoal.settings import Settings, TrackerSettings
 from tests.clickup_api import LIST, TOKEN, ClickUpApi

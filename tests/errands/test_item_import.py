@@ -10,7 +10,7 @@ import pytest
 
 from shoal import Ledger, connect
 from shoal.adapters.importers.backlogs import BACKLOGS
-from shoal.daemon import item_import
+from shoal.errands import item_import
 from shoal.errors import BadInput, ForgeError, ForgeUnreachable, NotConfigured, ShoalError
 from shoal.model.item_import import System
 from shoal.settings import GITHUB_TOKEN, Settings

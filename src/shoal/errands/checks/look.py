@@ -13,8 +13,8 @@ import msgspec
 from shoal.adapters.checks.check import Context
 from shoal.adapters.git.reading import Reading
 from shoal.clock import SystemClock
-from shoal.daemon import checks
-from shoal.daemon.check_output import Told
+from shoal.errands import checks
+from shoal.errands.check_output import Told
 from shoal.errors import BadInput, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.built_in import converted
@@ -77,7 +77,7 @@ def head_of(root: Path | None) -> str | None:
 
 
 def _vault(ledger: Ledger, warn: Callable[[str], None]) -> Any:
-    from shoal.daemon.checks.vault_pages import opened  # it brings YAML
+    from shoal.errands.checks.vault_pages import opened  # it brings YAML
 
     return opened(ledger, warn)
 

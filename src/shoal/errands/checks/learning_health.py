@@ -15,7 +15,7 @@ from shoal.adapters.checks.check import Context
 from shoal.adapters.vault import task_file
 from shoal.adapters.vault.front_matter import FrontMatter
 from shoal.adapters.vault.vault import Vault
-from shoal.daemon.checks.vault_pages import Opened, Page, Targets, files_of, links, pages, prose
+from shoal.errands.checks.vault_pages import Opened, Page, Targets, files_of, links, pages, prose
 from shoal.errors import NotFound, ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Finding

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from shoal.daemon.check_output import Told
-from shoal.daemon.checking import ACTION, ROOT
-from shoal.daemon.checks.look import look
+from shoal.errands.check_output import Told
+from shoal.errands.checking import ACTION, ROOT
+from shoal.errands.checks.look import look
 from shoal.errors import ShoalError
 from shoal.ledger import Ledger
 from shoal.model.check import Check

@@ -17,7 +17,7 @@ from shoal.adapters.git.sources import Sources
 from shoal.adapters.llm import scoper
 from shoal.adapters.llm.model import DEFAULT, Model, most_used
 from shoal.clock import SystemClock
-from shoal.daemon.scope_material import Material, gather, says, words_of
+from shoal.errands.scope_material import Material, gather, says, words_of
 from shoal.errors import ShoalError
 from shoal.model.assessment import MOST_FILES, Assessed, AssessedFile, NewAssessment, Suggestion
 from shoal.model.cost import NewCost, Purpose, Usage

@@ -18,7 +18,7 @@ from shoal.adapters.vault import files, task_file
 from shoal.adapters.vault.front_matter import FrontMatter
 from shoal.adapters.vault.layout import Layout
 from shoal.clock import SystemClock
-from shoal.daemon.vault_setup import prepare
+from shoal.errands.vault_setup import prepare
 from shoal.errors import BadInput, Refused, ShoalError
 from shoal.ledger import Ledger
 from shoal.ledger.connect import open_home

@@ -17,8 +17,8 @@ from shoal.adapters.git.files import Listing, Note, look, real
 from shoal.adapters.git.renames import renamed_since
 from shoal.adapters.scanners import markdown_files, tree
 from shoal.clock import SystemClock
-from shoal.daemon.changed_files import changed_in
-from shoal.daemon.projects import is_project, place_meant, project_of
+from shoal.errands.changed_files import changed_in
+from shoal.errands.projects import is_project, place_meant, project_of
 from shoal.errors import BadInput, Refused
 from shoal.model.found import FoundFile, Scanned, ScanReport
 from shoal.model.item import Form

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shoal import Ledger
-from shoal.daemon.ranking import Ranked, question, rank
+from shoal.errands.ranking import Ranked, question, rank
 from shoal.errors import ModelError, Refused
 from shoal.ledger.connect import open_ledger
 from shoal.settings import BacklogSettings, ProjectSettings, Settings

@@ -10,8 +10,8 @@ from msgspec import Meta, Struct
 
 from shoal.adapters.checks.check import Context
 from shoal.adapters.vault.vault import Vault
-from shoal.daemon.checks.vault_pages import Opened, Targets, files_of, links, pages
-from shoal.daemon.vault_check import unreadable
+from shoal.errands.checks.vault_pages import Opened, Targets, files_of, links, pages
+from shoal.errands.vault_check import unreadable
 from shoal.ledger import Ledger
 from shoal.model.check import Finding
 from shoal.model.item import Severity

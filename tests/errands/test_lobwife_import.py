@@ -9,8 +9,8 @@ import apsw
 import pytest
 
 from shoal import Ledger
-from shoal.daemon import lobwife_import
-from shoal.daemon.lobwife_import import Import
+from shoal.errands import lobwife_import
+from shoal.errands.lobwife_import import Import
 from shoal.errors import BadInput, NotFound
 from shoal.ledger.connect import open_home, open_ledger
 from shoal.model.migration import OldTask
