@@ -58,4 +58,4 @@ def test_what_is_beyond_that_is_refused_with_a_way_out(server: Server, verb: str
 
 def test_whoever_sends_too_much_hears_why(remote: Ledger) -> None:
     with pytest.raises(TooLarge, match=f"the limit is {USUAL:,} bytes"):
-        remote.items.import_(text="x" * 7_000_000 + "\n" * 1_000_000)
+        remote.tasks.create_many(tasks=[{"title": "x", "body": "x" * 900_000}] * 10)

@@ -67,12 +67,15 @@ class _Work:
         self._with_blockers = with_blockers
         self._parallel = parallel
         self._above: list[int] = []
+        self._looked_at: set[int] = set()
 
     def carry_out(self, item: Item, *, after: list[int], priority: int | None) -> list[int]:
         """Make the tasks of a locked item and of those below it; the numbers of those that end it."""
         tx = self._tx
         if item.status is ItemStatus.IN_PROGRESS:
-            self._replace(item)
+            if item.id not in self._looked_at:  # damaged data may hold a circle
+                self._looked_at.add(item.id)
+                self._replace(item)
             return item_tasks.live(tx, item)
         ends = item_tasks.live(tx, item)
         self._check(item)
@@ -163,7 +166,8 @@ class _Work:
             tx.all("item_tasks.put", task=made.id, item=item.id, place=part.place, round=part.round)
             dependencies.replace(tx, old=old.id, new=made.id)
         for child in item_tasks.runnable_below(tx, item):
-            self.carry_out(lock_item(tx, child.id), after=[], priority=None)
+            if item_tasks.parts(tx, child) or child.status is ItemStatus.IN_PROGRESS:
+                self.carry_out(lock_item(tx, child.id), after=[], priority=None)
 
     def _tasks(self, item: Item, waits: list[int], priority: int | None) -> list[int]:
         tx = self._tx
