@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 HOME_FOLDER ?= .shoal
 ARGS ?=
+# The tests start the program a thousand times: compiled once, that takes a third of the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help serve test test-agents check fix bench docs lock clean
 help: ## List these commands
