@@ -114,8 +114,10 @@ class Items(RuleBasedStateMachine):
         self.expect(refused[verb], getattr(self.ledger.items, verb), number)
 
     def cannot_be_undone(self, number: int) -> bool:
-        last = self.ledger.events.list(item=number, limit=1)[0]
-        if last.kind not in ("item.accepted", "item.rejected", "item.updated") or not last.changes:
+        kinds = ("item.accepted", "item.rejected", "item.updated", "item.prioritised")
+        events = self.ledger.events.list(item=number, limit=1000)
+        last = next((one for one in events if one.kind in kinds and one.changes), None)
+        if last is None:
             return True
         if not {"in_progress", "done"}.isdisjoint(last.changes.get("status", ())):
             return True

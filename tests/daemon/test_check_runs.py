@@ -166,7 +166,8 @@ def test_log_tells_what_was_made_of_the_findings(server: Clockwork, repo: Path) 
     counts, still_there = str(again.output).splitlines()[-2:]
     assert counts == "1 found, 0 new, 1 gone and done"
     assert still_there.startswith(f"done, and still there: {item.item_id}; not merged yet?")
-    assert Path(str(again.log)).read_text().splitlines()[-2:] == [counts, still_there]
+    # The log's last lines are written once the run has ended.
+    wait_until(lambda: Path(str(again.log)).read_text().splitlines()[-2:] == [counts, still_there])
 
 
 def test_cancelled_check_keeps_what_it_found_and_resolves_nothing(server: Clockwork) -> None:

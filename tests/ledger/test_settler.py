@@ -11,7 +11,8 @@ import pytest
 
 from shoal import Ledger
 from shoal.adapters.vault import files
-from shoal.daemon.daemon import Daemon, health
+from shoal.daemon import health
+from shoal.daemon.daemon import Daemon
 from shoal.errands import vault_check
 from shoal.ledger.connect import open_ledger
 from shoal.ledger.embedded import EmbeddedEngine

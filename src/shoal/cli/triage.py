@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,6 +120,15 @@ class Triage:
         if not self._items:
             click.echo("Nothing to decide about. Find something: shoal scan, or shoal item add 'Fix the login'")
             return
+        with suppress(KeyboardInterrupt):  # also between two keys: what was decided holds, and is told
+            self._decide()
+        counts = Counter(done for _, done, _ in self._steps)
+        said = ", ".join(f"{counts[done]} {word}" for done, word in (("a", "accepted"), ("r", "rejected")))
+        left = max(len(self._items) - self._at, 0) + counts["s"]
+        click.echo(f"{said}, {left} left")
+
+    def _decide(self) -> None:
+        """One item after the other, until somebody has enough."""
         going = True
         while going:
             if self._at >= len(self._items):
@@ -134,10 +144,6 @@ class Triage:
                 continue
             self._show(found)
             going = self._ask(found)
-        counts = Counter(done for _, done, _ in self._steps)
-        said = ", ".join(f"{counts[done]} {word}" for done, word in (("a", "accepted"), ("r", "rejected")))
-        left = max(len(self._items) - self._at, 0) + counts["s"]
-        click.echo(f"{said}, {left} left")
 
     def _new(self) -> list[Item]:
         found: list[Item] = []

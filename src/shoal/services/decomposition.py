@@ -12,7 +12,7 @@ from shoal.errors import Refused
 from shoal.model.event import Kind
 from shoal.model.execution import Execution
 from shoal.model.item import BY_SEVERITY, NO_WORK, Effort, Item, ItemRef, ItemStatus, item_from_row, shown
-from shoal.model.task import NORMAL, Criterion, NewTask, Status, Task
+from shoal.model.task import FINISHED, NORMAL, Criterion, NewTask, Status, Task
 from shoal.services import assessments, dependencies, item_following, item_tasks, tasks
 from shoal.services.item_changes import change_item, require_open
 from shoal.services.item_graph import ancestors, blockers
@@ -72,13 +72,15 @@ class _Work:
     def carry_out(self, item: Item, *, after: list[int], priority: int | None) -> list[int]:
         """Make the tasks of a locked item and of those below it; the numbers of those that end it."""
         tx = self._tx
-        if item.status is ItemStatus.IN_PROGRESS:
-            if item.id not in self._looked_at:  # damaged data may hold a circle
-                self._looked_at.add(item.id)
-                self._replace(item)
-            return item_tasks.live(tx, item)
+        under_way = item.status is ItemStatus.IN_PROGRESS
+        if not under_way:
+            self._check(item)
+        if (under_way or item_tasks.live(tx, item)) and item.id not in self._looked_at:
+            self._looked_at.add(item.id)  # damaged data may hold a circle
+            self._replace(item)
         ends = item_tasks.live(tx, item)
-        self._check(item)
+        if under_way:
+            return ends
         if item.priority is not None:
             priority = item.priority
         elif item.severity is not None:
@@ -157,7 +159,10 @@ class _Work:
     def _replace(self, item: Item) -> None:
         """Make anew what ended badly of an item that is under way, and let wait for that what waited for the old."""
         tx, steps = self._tx, _steps(self._tx, item)
-        for part in item_tasks.parts(tx, item):
+        parts, below = item_tasks.parts(tx, item), item_tasks.runnable_below(tx, item)
+        if below and all(part.status in FINISHED for part in parts):
+            parts = []  # what is below it is done in their place
+        for part in parts:
             if part.status not in BAD or part.place >= len(steps) or part.title != _line(steps[part.place].title):
                 continue
             [old] = tasks.by_numbers(tx, [part.task])
@@ -165,7 +170,7 @@ class _Work:
             made = self._make(item, part.place, steps, waits, old.priority)
             tx.all("item_tasks.put", task=made.id, item=item.id, place=part.place, round=part.round)
             dependencies.replace(tx, old=old.id, new=made.id)
-        for child in item_tasks.runnable_below(tx, item):
+        for child in below:
             if item_tasks.parts(tx, child) or child.status is ItemStatus.IN_PROGRESS:
                 self.carry_out(lock_item(tx, child.id), after=[], priority=None)
 
