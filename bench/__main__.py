@@ -194,7 +194,8 @@ class Bench:
         folder.mkdir()
         for what, seconds, limit in backlogs.measured(folder, self.large // 10):
             print(f"  {what} ...", file=sys.stderr, flush=True)
-            self.value(what, seconds, "{:.2f} s", f"≤ {limit:g} s", seconds <= limit)
+            wanted, met = ("", None) if limit is None else (f"≤ {limit:g} s", seconds <= limit)
+            self.lines.append(Line(what, f"{seconds:.2f} s", wanted, met))
 
     def start_up(self, folder: Path) -> None:
         """What the command line costs to start."""
